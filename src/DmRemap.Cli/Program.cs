@@ -1,0 +1,6 @@
+namespace DmRemap.Cli;
+
+internal static class Program
+{
+    private static int Main() => 2;
+}

@@ -1,0 +1,3 @@
+namespace DmRemap.Control;
+
+internal static class Placeholder;

@@ -1,0 +1,55 @@
+namespace DmRemap.Core.Abstractions;
+
+/// <summary>Every bound in the program. Relations between them are asserted by LimitsTests.</summary>
+public static class Limits
+{
+    /// <summary>One buffer slice, and the longest Read or Write that travels as one request.</summary>
+    public const int SliceBytes = 128 * 1024;
+
+    /// <summary>Slices in a device's pool: 16 MiB.</summary>
+    public const int PoolSlices = 128;
+
+    /// <summary>The longest READ or WRITE a client may send.</summary>
+    public const int ClientPayloadBytesMax = 32 * 1024 * 1024;
+
+    /// <summary>Requests inside the remapped device at once (each holds at most one slice).</summary>
+    public const int RequestsInFlightMax = 256;
+
+    /// <summary>Pieces of those requests at members, and the repair work's own, at once.</summary>
+    public const int FragmentsInFlightMax = 1024;
+
+    /// <summary>Data requests handed to the kernel for one member at once; the rest wait in line.</summary>
+    public const int MemberQueueDepth = 64;
+
+    /// <summary>Discards and zeroes handed to the kernel for one member at once (they occupy an io-wq worker).</summary>
+    public const int MemberZeroingDepth = 2;
+
+    /// <summary>A discard or write-zeroes is handed on in slices of at most this, so that it never blocks a hold for long.</summary>
+    public const int ZeroingSliceBytes = 64 * 1024 * 1024;
+
+    public const int FailedExtentsMax = 8;
+
+    /// <summary>Blocks in a unit: two bits of state each fill two 64-bit words.</summary>
+    public const int UnitBlocksMax = 64;
+
+    public const int UnitBytesMin = 4096;
+
+    public const int SparesMax = 8;
+
+    public const int SendPartsMax = 64;
+
+    public const int TimersMax = 4096;
+
+    public const int LoopMessagesMax = 4096;
+
+    /// <summary>Client connections at once; one more is closed at once.</summary>
+    public const int ConnectionsMax = 64;
+
+    public const int SubmissionQueueEntries = 512;
+
+    /// <summary>A line on the control socket.</summary>
+    public const int ControlLineBytesMax = 65_536;
+
+    /// <summary>The smallest spare, in bytes.</summary>
+    public const long SpareBytesMin = 16L * 1024 * 1024;
+}

@@ -1,0 +1,3 @@
+namespace DmRemap.Devices;
+
+internal static class Placeholder;

@@ -1,0 +1,3 @@
+namespace DmRemap.Engine;
+
+internal static class Placeholder;

@@ -1,0 +1,3 @@
+namespace DmRemap.FrontEnds;
+
+internal static class Placeholder;

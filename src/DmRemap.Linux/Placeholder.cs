@@ -1,0 +1,3 @@
+namespace DmRemap.Linux;
+
+internal static class Placeholder;

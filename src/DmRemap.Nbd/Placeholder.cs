@@ -1,0 +1,3 @@
+namespace DmRemap.Nbd;
+
+internal static class Placeholder;
