@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 
 namespace DmRemap.Engine;
 
@@ -29,6 +30,11 @@ public sealed class Member
 
     /// <summary>The block at which unit 0 of the data area starts; 0 on the primary.</summary>
     public BlockNumber DataStart { get; }
+
+    public MemberKind Kind { get; init; } = MemberKind.File;
+
+    /// <summary>The kernel's time-out for one command of this device; zero when unknown.</summary>
+    public Duration CommandTimeout { get; init; }
 
     public bool IsPrimary => Index == Primary;
 

@@ -1,8 +1,5 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults;
-using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;

@@ -224,7 +224,7 @@ public sealed partial class RemapDevice
         }
         if (entry.Location.IsNone)
         {
-            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize));
+            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
             EnqueueRedirect(fragment);
         }
         else

@@ -1,5 +1,4 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
@@ -61,6 +60,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             _freeRequests = new RemapRequest { Next = _freeRequests };
         }
         _flush = new FlushCoordinator(this);
+        _lazyCommit = new LoopTimer(this);
         StartRepairs();
     }
 
@@ -89,6 +89,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     internal PendingUnits Pending { get; }
 
     internal UnitHolds Holds { get; }
+
+    /// <summary>A repair script is running: others are moved on when it waits.</summary>
+    internal bool IsInScript { get; set; }
 
     public Member Spare(int index) => Members[index + 1];
 
@@ -137,8 +140,13 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     /// <summary>Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.</summary>
     internal void Pump()
     {
-        if (_isPumping || !HasColdWork)
+        if (_isPumping || IsInScript)
         {
+            return;
+        }
+        if (!HasColdWork)
+        {
+            ContinueStop();
             return;
         }
         _isPumping = true;
@@ -163,6 +171,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             }
         }
         _isPumping = false;
+        ContinueStop();
     }
 
     internal void ReleaseHold(UnitNumber unit)

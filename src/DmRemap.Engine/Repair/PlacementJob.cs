@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Numerics;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 
@@ -18,6 +19,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private int _index;
     private int _count;
     private int _attempts;
+    private bool _isOldUndecided;
     private ulong _toRead;
     private ulong _toWrite;
 
@@ -26,9 +28,6 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
 
     /// <summary>In: places whose new bytes are in the scratch unit already.</summary>
     protected ulong Supplied { get; set; }
-
-    /// <summary>In: the old spare unit failed and is given up.</summary>
-    protected bool RetireOld { get; set; }
 
     /// <summary>Out: the rule to commit, or none (State is Healthy) when no spare unit could be had.</summary>
     protected RemapEntry Placed { get; private set; }
@@ -46,7 +45,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                 yield return Wait.Io;
                 TakeOldPiece();
             }
-            while (_attempts < AttemptsMax && TryPlace())
+            while (!_isOldUndecided && _attempts < AttemptsMax && TryPlace())
             {
                 while (NextRunToWrite())
                 {
@@ -75,7 +74,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     {
         Device.Table.Set(placed);
         Device.Pending.Settle(placed.Unit);
-        Device.Suspects.Clear(placed.Unit);
+        Device.NoteWritten(placed.Unit, placed.Blocks.MaskOf(BlockState.OnSpare));
         Device.Counters.RemapsMade++;
         if (!old.Location.IsNone)
         {
@@ -86,6 +85,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private void StartComposing()
     {
         _attempts = 0;
+        _isOldUndecided = false;
         Placed = default;
         _toRead = Old.Location.IsNone ? 0 : Old.Blocks.MaskOf(BlockState.OnSpare) & ~Supplied & Units.FullMask(Old.Unit);
         _toWrite = Supplied;
@@ -108,14 +108,23 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private void TakeOldPiece()
     {
         ulong piece = BlockStates.Mask(_index, _count);
+        Member spare = Device.Spare(Old.Location.Spare);
+        ErrorClass kind = IoSucceeded
+            ? ErrorClass.Other
+            : RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
         if (IoSucceeded)
         {
             _toWrite |= piece;
         }
+        else if (kind is not ErrorClass.Medium and not ErrorClass.Ambiguous)
+        {
+            // A spare that is away has lost nothing: the unit stays where it is.
+            _isOldUndecided = true;
+        }
         else
         {
             Old = Old with { Blocks = Old.Blocks.With(piece, BlockState.Lost) };
-            Device.Publish(EngineEventKind.Lost, Device.Spare(Old.Location.Spare), ExtentOfPiece(), Old.Location, IoErrno);
+            Device.Publish(EngineEventKind.Lost, spare, ExtentOfPiece(), Old.Location, IoErrno);
         }
     }
 
@@ -157,8 +166,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         SpareLocation failed = Placed.Location;
         Member spare = Device.Spare(failed.Spare);
         spare.WriteErrors++;
-        Device.NoteSpareFailure(spare, failed, IoErrno, IoElapsed);
-        if (!Changes.IsFull)
+        bool isRetired = Device.NoteSpareFailure(spare, failed, IoStatus, IoErrno, IoElapsed);
+        if (isRetired && !Changes.IsFull)
         {
             Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, Placed));
         }

@@ -102,25 +102,10 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 
     protected void Resume()
     {
-        while (true)
-        {
-            IEnumerator<Wait> current = _isInSubscript ? _subscript! : _script;
-            bool isEndless = current.MoveNext();
-            Invariant.Check(isEndless);
-            _waitingFor = current.Current;
-            if (_waitingFor == Wait.Subscript)
-            {
-                _isInSubscript = true;
-            }
-            else if (_waitingFor == Wait.Return)
-            {
-                _isInSubscript = false;
-            }
-            else
-            {
-                return;
-            }
-        }
+        bool wasInScript = Device.IsInScript;
+        Device.IsInScript = true;
+        RunUntilWait();
+        Device.IsInScript = wasInScript;
     }
 
     /// <summary>Blocks of the exported device, read from or written to the primary.</summary>
@@ -160,5 +145,28 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         int blocks = Math.Max(1, member.Device.Geometry.PhysicalBlockBytes / Units.BlockSize.Bytes);
         return Math.Min(end, ((index / blocks) + 1) * blocks) - index;
+    }
+
+    private void RunUntilWait()
+    {
+        while (true)
+        {
+            IEnumerator<Wait> current = _isInSubscript ? _subscript! : _script;
+            bool isEndless = current.MoveNext();
+            Invariant.Check(isEndless);
+            _waitingFor = current.Current;
+            if (_waitingFor == Wait.Subscript)
+            {
+                _isInSubscript = true;
+            }
+            else if (_waitingFor == Wait.Return)
+            {
+                _isInSubscript = false;
+            }
+            else
+            {
+                return;
+            }
+        }
     }
 }

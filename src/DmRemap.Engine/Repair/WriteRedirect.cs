@@ -137,7 +137,7 @@ internal sealed class WriteRedirect(RemapDevice device)
         bool hasEntry = Device.Table.TryGet(part.Unit, out RemapEntry entry);
         part.Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable, Blocks = Device.StatesOfHealthy(part.Unit) };
+            : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
         part.WasHealthy = !hasEntry && !Device.IsSuspicious(part.Unit);
         bool needsPlace = Device.IsInDoubt(part.Unit) || (hasEntry ? entry.Location.IsNone : !part.WasHealthy);
         part.Plan = needsPlace ? Plan.Place : Plan.AtHome;
@@ -176,7 +176,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         }
         member.WriteErrors++;
         part.Errno = IoErrno;
-        if (Device.MayMoveAfterWriteError(member, part.Unit, IoStatus, IoErrno, IoElapsed))
+        bool leavesNothingBehind = (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
+        if (Device.MayMove(member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind))
         {
             part.Plan = Plan.Place;
             return;
