@@ -4,7 +4,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Core;
 
-/// <summary>F-17's controls: what tells a bad sector from a bad disk when the error number does not.</summary>
+/// <summary>
+/// F-17's controls: what tells a bad sector from a bad disk when the error number does not.
+/// </summary>
 public sealed class ControlTests
 {
     private static UnitNumber Unit(long unit) => new(unit);

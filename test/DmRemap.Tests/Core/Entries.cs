@@ -7,7 +7,11 @@ namespace DmRemap.Tests.Core;
 internal static class Entries
 {
     public static UnitGeometry Geometry(long units, int blocksPerUnit = 8, int alignmentOffsetBytes = 0) =>
-        new(new BlockSize(512), 512 * blocksPerUnit, new BlockCount(units * blocksPerUnit), alignmentOffsetBytes);
+        new(
+            new BlockSize(512),
+            512 * blocksPerUnit,
+            new BlockCount(units * blocksPerUnit),
+            alignmentOffsetBytes);
 
     public static Extent Blocks(long start, long end) =>
         Extent.FromBounds(new BlockNumber(start), new BlockNumber(end));
@@ -25,10 +29,7 @@ internal static class Entries
         Blocks = All(BlockState.OnSpare, blocksPerUnit),
     };
 
-    public static RemapEntry Lost(long unit, BlockStates blocks, UnitState state = UnitState.LostUnreadable) => new()
-    {
-        Unit = new UnitNumber(unit),
-        State = state,
-        Blocks = blocks,
-    };
+    public static RemapEntry Lost(
+        long unit, BlockStates blocks, UnitState state = UnitState.LostUnreadable) =>
+        new() { Unit = new UnitNumber(unit), State = state, Blocks = blocks };
 }

@@ -149,7 +149,8 @@ public sealed class RemapTableTests
     public void Contradicting_entry_is_a_broken_invariant()
     {
         RemapTable table = new(Geometry(64));
-        Assert.Throws<InvariantException>(() => table.Set(OnSpare(0, 0) with { Location = SpareLocation.None }));
+        RemapEntry nowhere = OnSpare(0, 0) with { Location = SpareLocation.None };
+        Assert.Throws<InvariantException>(() => table.Set(nowhere));
         Assert.Throws<InvariantException>(() => table.Set(OnSpare(0, 0) with { State = UnitState.Suspect }));
         Assert.Throws<InvariantException>(() => table.Set(Lost(0, All(BlockState.OnSpare))));
         RemapEntry[] descending = [OnSpare(2, 0), OnSpare(1, 1)];
@@ -232,7 +233,11 @@ public sealed class RemapTableTests
     }
 
     private static void RandomChange(
-        Random random, UnitGeometry geometry, RemapTable table, SortedDictionary<long, RemapEntry> model, int step)
+        Random random,
+        UnitGeometry geometry,
+        RemapTable table,
+        SortedDictionary<long, RemapEntry> model,
+        int step)
     {
         // Half of the steps in one cluster around the border of two leaves, so that runs form and split.
         long unit = step % 2 == 0 ? random.NextInt64(geometry.Units) : LeafUnits - 150 + random.Next(300);
@@ -363,7 +368,9 @@ public sealed class RemapTableTests
         Assert.True(table.LeafBytes < table.MemoryBytes);
     }
 
-    /// <summary>Each unit's spare unit and errno are made from one number: a torn leaf would show two of them.</summary>
+    /// <summary>
+    /// Each unit's spare unit and errno are made from one number: a torn leaf would show two of them.
+    /// </summary>
     [Fact]
     public void Readers_on_other_threads_never_see_a_torn_leaf()
     {

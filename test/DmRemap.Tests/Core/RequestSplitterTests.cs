@@ -120,7 +120,10 @@ public sealed class RequestSplitterTests
         table.Set(OnSpare(0, 4));
         table.Set(OnSpare(1, 5));
         Assert.Equal(
-            [new Fragment(FragmentTarget.Spare, Blocks(0, 10), At(4), 6), Piece(FragmentTarget.Primary, 10, 12)],
+            [
+                new Fragment(FragmentTarget.Spare, Blocks(0, 10), At(4), 6),
+                Piece(FragmentTarget.Primary, 10, 12),
+            ],
             Split(table, Blocks(0, 12)));
     }
 
@@ -164,7 +167,8 @@ public sealed class RequestSplitterTests
     [InlineData(12, 8, 1536)]
     [InlineData(13, 64, 512)]
     [InlineData(14, 1, 0)]
-    public void Fragments_tile_the_request_and_match_the_byte_by_byte_model(int seed, int blocksPerUnit, int offset)
+    public void Fragments_tile_the_request_and_match_the_byte_by_byte_model(
+        int seed, int blocksPerUnit, int offset)
     {
         Random random = new(seed);
         UnitGeometry geometry = Geometry(40_000, blocksPerUnit, offset);
@@ -173,13 +177,13 @@ public sealed class RequestSplitterTests
         {
             long unit = 32_700 + random.Next(136);
             BlockState state = (BlockState)random.Next(4);
-            ulong some = (ulong)random.NextInt64() & (ulong)random.NextInt64();
+            ulong some = random.Next(2) == 0 ? 0 : (ulong)random.NextInt64() & (ulong)random.NextInt64();
             table.Set(new RemapEntry
             {
                 Unit = new UnitNumber(unit),
                 State = UnitState.Remapped,
                 Location = At(unit + random.Next(2), random.Next(2)),
-                Blocks = All(state, blocksPerUnit).With(random.Next(2) == 0 ? some : 0, (BlockState)random.Next(4)),
+                Blocks = All(state, blocksPerUnit).With(some, (BlockState)random.Next(4)),
             });
             table.Remove(new UnitNumber(32_700 + random.Next(136)));
             long start = ((32_690 + random.Next(150)) * blocksPerUnit) + random.Next(blocksPerUnit);

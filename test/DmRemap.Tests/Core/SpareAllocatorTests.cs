@@ -23,6 +23,9 @@ public sealed class SpareAllocatorTests
         return location;
     }
 
+    private static (long Free, long Used, long Retired) Counts(SpareAllocator allocator) =>
+        (allocator.UnitsFree(0), allocator.UnitsUsed(0), allocator.UnitsRetired(0));
+
     [Fact]
     public void Allocator_without_spares_has_nothing_to_give()
     {
@@ -84,7 +87,7 @@ public sealed class SpareAllocatorTests
             Assert.True(taken.Add(location));
         }
         Assert.False(allocator.TryAllocate(new UnitNumber(0), out _));
-        Assert.Equal((0, units, 0), (allocator.UnitsFree(0), (int)allocator.UnitsUsed(0), allocator.UnitsRetired(0)));
+        Assert.Equal((0L, (long)units, 0L), Counts(allocator));
     }
 
     [Fact]
@@ -149,7 +152,7 @@ public sealed class SpareAllocatorTests
         allocator.MarkRetired(used);
         allocator.MarkRetired(used);
         allocator.MarkRetired(At(50));
-        Assert.Equal((62L, 0L, 2L), (allocator.UnitsFree(0), allocator.UnitsUsed(0), allocator.UnitsRetired(0)));
+        Assert.Equal((62L, 0L, 2L), Counts(allocator));
         HashSet<SpareLocation> taken = [];
         while (allocator.TryAllocate(new UnitNumber(3), out SpareLocation location))
         {
@@ -201,7 +204,8 @@ public sealed class SpareAllocatorTests
         for (int step = 0; step < 30_000; step++)
         {
             int kind = random.Next(step % 4000 < 2000 ? 4 : 12);
-            if (kind < 3 && allocator.TryAllocate(new UnitNumber(random.Next(3000)), out SpareLocation location))
+            UnitNumber near = new(random.Next(3000));
+            if (kind < 3 && allocator.TryAllocate(near, out SpareLocation location))
             {
                 Assert.True(taken.Add(location), $"step {step}: {location} twice");
                 Assert.True(location.Unit.Value < sizes[location.Spare]);

@@ -82,7 +82,8 @@ public sealed class UnitTransitionsTests
         }
         Assert.NotEqual(0, impossible);
         Situation none = default;
-        Assert.Throws<InvariantException>(() => UnitTransitions.Decide(UnitState.Healthy, (UnitEvent)99, none));
+        UnitEvent unknown = (UnitEvent)99;
+        Assert.Throws<InvariantException>(() => UnitTransitions.Decide(UnitState.Healthy, unknown, none));
     }
 
     /// <summary>The promises, asked of every cell in every situation, whatever the rows say.</summary>
@@ -250,7 +251,12 @@ public sealed class UnitTransitionsTests
         where T : struct, Enum
     {
         HashSet<T> values = [];
-        foreach (string word in Words(column))
+        string spelledOut = column
+            .Replace("AnyLost", "LostUnreadable LostDeclared", StringComparison.Ordinal)
+            .Replace("AnyMoved", "Remapped Probation", StringComparison.Ordinal)
+            .Replace("Anywhere", "OnPrimary OnSpare Lost Zero", StringComparison.Ordinal)
+            .Replace("OffSpare", "OnPrimary Lost Zero", StringComparison.Ordinal);
+        foreach (string word in Words(spelledOut))
         {
             values.Add(Enum.Parse<T>(word));
         }
