@@ -20,7 +20,9 @@ public enum ErrorClass : byte
     /// <summary>The device is not there, or no longer as large as it was.</summary>
     Gone = 4,
 
-    /// <summary>The store behind a file or an export is full: the member is degraded, the unit is not bad (F-37).</summary>
+    /// <summary>
+    /// The store behind a file or an export is full: the member is degraded, the unit is not bad (F-37).
+    /// </summary>
     NoSpace = 5,
 }
 
@@ -44,14 +46,17 @@ public readonly record struct DeviceFailure
 
     public required Duration Elapsed { get; init; }
 
-    /// <summary>The kernel's time-out for one command of this device; zero when unknown: then 30 seconds.</summary>
+    /// <summary>
+    /// The kernel's time-out for one command of this device; zero when unknown: then 30 seconds.
+    /// </summary>
     public Duration CommandTimeout { get; init; }
 }
 
 /// <summary>
-/// F-17 by errno, time, operation and kind of member. What the kernel reports (source: block/blk-core.c, blk_errors):
-/// ENODATA and EILSEQ come only from the medium; EIO also from resets and time-outs; EREMOTEIO also from a sector that
-/// cannot be found (IDNF). A disk that was pulled reads 0 bytes and answers writes with ENOSPC.
+/// F-17 by errno, time, operation and kind of member. What the kernel reports (source: block/blk-core.c,
+/// blk_errors): ENODATA and EILSEQ come only from the medium; EIO also from resets and time-outs; EREMOTEIO
+/// also from a sector that cannot be found (IDNF). A disk that was pulled reads 0 bytes and answers writes
+/// with ENOSPC.
 /// </summary>
 public static class ErrorClassifier
 {
@@ -76,7 +81,8 @@ public static class ErrorClassifier
 
     public static ErrorClass Classify(in DeviceFailure failure)
     {
-        Duration timeout = failure.CommandTimeout > Duration.Zero ? failure.CommandTimeout : CommandTimeoutDefault;
+        Duration given = failure.CommandTimeout;
+        Duration timeout = given > Duration.Zero ? given : CommandTimeoutDefault;
         // Whatever the errno: an error that took this long came out of the kernel's error handling.
         if (failure.Elapsed.Nanoseconds >= timeout.Nanoseconds / 5 * 4)
         {

@@ -16,7 +16,9 @@ public enum ReadVerdict : byte
     NotMedium = 2,
 }
 
-/// <summary>The units to read as a control, each different from the failing one and from each other.</summary>
+/// <summary>
+/// The units to read as a control, each different from the failing one and from each other.
+/// </summary>
 public struct ControlPlaces
 {
     private PlaceArray _units;
@@ -60,12 +62,15 @@ public struct ControlPlaces
     }
 }
 
-/// <summary>One set of control reads under way: a place that reads settles it, and so does the last that does not.</summary>
+/// <summary>
+/// One set of control reads under way: a place that reads settles it, and so does the last that does not.
+/// </summary>
 public struct ControlRound(int places)
 {
     private int _outstanding = places;
 
-    public ReadVerdict Verdict { get; private set; } = places == 0 ? ReadVerdict.NotMedium : ReadVerdict.NeedsControl;
+    public ReadVerdict Verdict { get; private set; } =
+        places == 0 ? ReadVerdict.NotMedium : ReadVerdict.NeedsControl;
 
     /// <summary>A control read ended. The round's verdict so far.</summary>
     public ReadVerdict OnControlRead(ControlOutcome outcome)
@@ -94,9 +99,9 @@ public enum ControlOutcome : byte
 }
 
 /// <summary>
-/// The control for ambiguous read errors (F-17): does the disk read elsewhere, after the failure? Ordinary reads that
-/// succeed answer for free; else three places are read, one of them a place that was read successfully within the last
-/// minute, since any other could be bad itself.
+/// The control for ambiguous read errors (F-17): does the disk read elsewhere, after the failure? Ordinary
+/// reads that succeed answer for free; else three places are read, one of them a place that was read
+/// successfully within the last minute, since any other could be bad itself.
 /// </summary>
 public sealed class ReadControl(long units)
 {

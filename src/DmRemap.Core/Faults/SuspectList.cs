@@ -30,7 +30,9 @@ public enum SuspectVerdict : byte
     /// <summary>Remembered: reads fail fast until the retry time.</summary>
     RetryLater = 0,
 
-    /// <summary>Failed often enough: declare the blocks lost(unreadable), and Remove when that is durable.</summary>
+    /// <summary>
+    /// Failed often enough: declare the blocks lost(unreadable), and Remove when that is durable.
+    /// </summary>
     DeclareLost = 1,
 
     /// <summary>No room: nothing is remembered, so the next read asks the primary again.</summary>
@@ -38,9 +40,9 @@ public enum SuspectVerdict : byte
 }
 
 /// <summary>
-/// The suspect units, in memory only: bounded, no allocation after the constructor. After failures 1, 2, 3 … reads of
-/// the bad blocks fail at once for 1 s, 2 s, 4 s … (at most a minute); the third failure asks for lost(unreadable).
-/// Open addressing with linear probing over twice the capacity; removal closes the gap.
+/// The suspect units, in memory only: bounded, no allocation after the constructor. After failures 1, 2, 3 …
+/// reads of the bad blocks fail at once for 1 s, 2 s, 4 s … (at most a minute); the third failure asks for
+/// lost(unreadable). Open addressing with linear probing over twice the capacity; removal closes the gap.
 /// </summary>
 public sealed class SuspectList
 {
@@ -76,7 +78,10 @@ public sealed class SuspectList
         return found;
     }
 
-    /// <summary>May a read of these blocks go to the primary now? On Retry call exactly one of the On… methods or Remove.</summary>
+    /// <summary>
+    /// May a read of these blocks go to the primary now? On Retry call exactly one of the On… methods or
+    /// Remove.
+    /// </summary>
     public SuspectAdmission Admit(UnitNumber unit, ulong blocks, Instant now)
     {
         if (Count == 0 || !TryFind(unit, out int slot) || (_slots[slot].BadBlocks & blocks) == 0)
@@ -93,7 +98,8 @@ public sealed class SuspectList
     }
 
     /// <summary>
-    /// These blocks could not be read: the medium's fault, established. Reads that were under way together count once.
+    /// These blocks could not be read: the medium's fault, established. Reads that were under way together
+    /// count once.
     /// </summary>
     public SuspectVerdict OnFailure(UnitNumber unit, ulong badBlocks, Instant now)
     {
@@ -123,7 +129,9 @@ public sealed class SuspectList
         return suspect.Failures >= FailuresMax ? SuspectVerdict.DeclareLost : SuspectVerdict.RetryLater;
     }
 
-    /// <summary>The retry ended without an answer about the medium (a stalled or vanished disk): it does not count.</summary>
+    /// <summary>
+    /// The retry ended without an answer about the medium (a stalled or vanished disk): it does not count.
+    /// </summary>
     public void OnUndecided(UnitNumber unit, Instant now)
     {
         if (TryFind(unit, out int slot))
@@ -133,7 +141,9 @@ public sealed class SuspectList
         }
     }
 
-    /// <summary>The unit was read, written or declared lost: no longer suspect. False when it was not.</summary>
+    /// <summary>
+    /// The unit was read, written or declared lost: no longer suspect. False when it was not.
+    /// </summary>
     public bool Remove(UnitNumber unit)
     {
         if (!TryFind(unit, out int gap))
@@ -175,7 +185,9 @@ public sealed class SuspectList
         suspect = suspect with { BadBlocks = left, IsBeingRetried = false };
     }
 
-    /// <summary>Any unit whose retry time has come and that nobody retries: for retries in the background.</summary>
+    /// <summary>
+    /// Any unit whose retry time has come and that nobody retries: for retries in the background.
+    /// </summary>
     public bool TryGetDue(Instant now, out Suspect due)
     {
         for (int slot = 0; Count > 0 && slot < _slots.Length; slot++)

@@ -4,8 +4,8 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Faults;
 
 /// <summary>
-/// What can happen to a unit: an operation arrives, or one ends. Where an error is said to be the medium's, F-17 has
-/// already decided so; "unavailable" is every other error (a stalled or vanished disk, a full file).
+/// What can happen to a unit: an operation arrives, or one ends. Where an error is said to be the medium's,
+/// F-17 has already decided so; "unavailable" is every other error (a stalled or vanished disk, a full file).
 /// </summary>
 public enum UnitEvent : byte
 {
@@ -20,7 +20,9 @@ public enum UnitEvent : byte
     /// <summary>Read again by physical block, these blocks fail: the medium's fault.</summary>
     BlocksUnreadable = 5,
 
-    /// <summary>Read again, every block came: the unit is weak. Also a suspect unit's retry that succeeded.</summary>
+    /// <summary>
+    /// Read again, every block came: the unit is weak. Also a suspect unit's retry that succeeded.
+    /// </summary>
     WeakRead = 6,
 
     /// <summary>A lost(unreadable) unit was read in the background, twice and equal.</summary>
@@ -72,8 +74,8 @@ public enum LostPolicy : byte
 public readonly record struct Situation
 {
     /// <summary>
-    /// Where the table has the blocks in question. Units without an entry: OnPrimary. Of a unit with blocks in several
-    /// states each part is decided by itself.
+    /// Where the table has the blocks in question. Units without an entry: OnPrimary. Of a unit with blocks
+    /// in several states each part is decided by itself.
     /// </summary>
     public BlockState Block { get; init; }
 
@@ -83,7 +85,9 @@ public readonly record struct Situation
     /// <summary>Reads and background work may not remap: condition storm.</summary>
     public bool BreakerTripped { get; init; }
 
-    /// <summary>F-17's control for this write passed (<see cref="WriteControl"/>). Asked while the breaker is tripped.</summary>
+    /// <summary>
+    /// F-17's control for this write passed (<see cref="WriteControl"/>). Asked while the breaker is tripped.
+    /// </summary>
     public bool ControlPasses { get; init; }
 
     public bool PrimaryGone { get; init; }
@@ -92,16 +96,22 @@ public readonly record struct Situation
 
     public LostPolicy Lost { get; init; }
 
-    /// <summary>The suspect list admits a retry of these blocks now (<see cref="SuspectAdmission.Retry"/>).</summary>
+    /// <summary>
+    /// The suspect list admits a retry of these blocks now (<see cref="SuspectAdmission.Retry"/>).
+    /// </summary>
     public bool RetryIsDue { get; init; }
 
     /// <summary>The suspect list has given up (<see cref="SuspectVerdict.DeclareLost"/>).</summary>
     public bool RetriesAreSpent { get; init; }
 
-    /// <summary>A write that supplies every block that is lost, zero or known to be bad in this unit.</summary>
+    /// <summary>
+    /// A write that supplies every block that is lost, zero or known to be bad in this unit.
+    /// </summary>
     public bool SuppliesAllMissing { get; init; }
 
-    /// <summary>Apart from the blocks in question, others of the unit are on its spare unit and read well.</summary>
+    /// <summary>
+    /// Apart from the blocks in question, others of the unit are on its spare unit and read well.
+    /// </summary>
     public bool OthersOnSpare { get; init; }
 }
 
@@ -117,8 +127,8 @@ public enum UnitAction : byte
     UseSpare = 2,
 
     /// <summary>
-    /// Write to the spare unit that the unit has; the blocks become OnSpare in a record that follows the spare's flush
-    /// (F-6).
+    /// Write to the spare unit that the unit has; the blocks become OnSpare in a record that follows the
+    /// spare's flush (F-6).
     /// </summary>
     MoveToSpare = 3,
 
@@ -140,31 +150,38 @@ public enum UnitAction : byte
     /// <summary>Read again by physical block, each once, never from the beginning.</summary>
     ReadByBlock = 9,
 
-    /// <summary>Serve what was read and fail what was not; remember the bad blocks in the suspect list.</summary>
+    /// <summary>
+    /// Serve what was read and fail what was not; remember the bad blocks in the suspect list.
+    /// </summary>
     FailAndSuspect = 10,
 
-    /// <summary>Serve what was read and fail what was not; record the bad blocks as lost (journaled, not waited for).</summary>
+    /// <summary>
+    /// Serve what was read and fail what was not; record the bad blocks as lost (journaled, not waited for).
+    /// </summary>
     FailAndLose = 11,
 
     /// <summary>Serve what was read; nothing changes.</summary>
     Serve = 12,
 
     /// <summary>
-    /// Serve what was read, and copy it to a spare unit, read again under the hold (F-5). Blocks that were not read keep
-    /// their state.
+    /// Serve what was read, and copy it to a spare unit, read again under the hold (F-5). Blocks that were
+    /// not read keep their state.
     /// </summary>
     ServeAndCopy = 13,
 
     /// <summary>
-    /// Write to a fresh spare unit: data durable, record durable, table published, answered, in that order. Blocks that
-    /// the write does not supply keep their state: OnPrimary where the unit had no entry.
+    /// Write to a fresh spare unit: data durable, record durable, table published, answered, in that order.
+    /// Blocks that the write does not supply keep their state: OnPrimary where the unit had no entry.
     /// </summary>
     Redirect = 14,
 
     /// <summary>Write to the primary with FUA and read back.</summary>
     WriteInPlace = 15,
 
-    /// <summary>Answer a write that was verified in place, after the record of Decision.Next where the unit has an entry.</summary>
+    /// <summary>
+    /// Answer a write that was verified in place, after the record of Decision.Next where the unit has an
+    /// entry.
+    /// </summary>
     AcceptInPlace = 16,
 
     /// <summary>The blocks become Zero in the journal; no spare unit is taken.</summary>
@@ -174,15 +191,17 @@ public enum UnitAction : byte
     ZeroAsWrites = 18,
 
     /// <summary>
-    /// Retire the failed spare unit and do the write on a fresh one, together with what still reads of the old one's
-    /// other blocks; those that do not become lost.
+    /// Retire the failed spare unit and do the write on a fresh one, together with what still reads of the
+    /// old one's other blocks; those that do not become lost.
     /// </summary>
     ReplaceSpareUnit = 19,
 
     /// <summary>The primary's copy is in step: read that.</summary>
     UsePrimaryCopy = 20,
 
-    /// <summary>The primary's copy has missed a write: it is never looked at again. Success is the spare's to say.</summary>
+    /// <summary>
+    /// The primary's copy has missed a write: it is never looked at again. Success is the spare's to say.
+    /// </summary>
     EndProbation = 21,
 
     /// <summary>Record the unit's blocks as declared lost; durable before the answer.</summary>
@@ -191,6 +210,8 @@ public enum UnitAction : byte
 
 /// <summary>One cell of the table.</summary>
 /// <param name="Action">What to do.</param>
-/// <param name="Next">The unit's state when that has been done and, where an entry changes, is durable.</param>
+/// <param name="Next">
+/// The unit's state when that has been done and, where an entry changes, is durable.
+/// </param>
 /// <param name="Status">The answer, for actions that fail the request; Pending else.</param>
 public readonly record struct Decision(UnitAction Action, UnitState Next, IoStatus Status = IoStatus.Pending);

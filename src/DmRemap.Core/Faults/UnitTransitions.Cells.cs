@@ -79,8 +79,8 @@ public static partial class UnitTransitions
     }
 
     /// <summary>
-    /// A discard must not change what a block reads, except to zeros, nor remove an entry (F-11). In probation it would
-    /// bring the two copies out of step.
+    /// A discard must not change what a block reads, except to zeros, nor remove an entry (F-11). In
+    /// probation it would bring the two copies out of step.
     /// </summary>
     private static Decision OnDiscard(UnitState state, in Situation situation) =>
         state == UnitState.Healthy
@@ -99,7 +99,9 @@ public static partial class UnitTransitions
         return new Decision(UnitAction.FailAndLose, lost, IoStatus.Unreadable);
     }
 
-    /// <summary>Copied at once, while it still can be read. A remap that a read caused: the breaker stops it.</summary>
+    /// <summary>
+    /// Copied at once, while it still can be read. A remap that a read caused: the breaker stops it.
+    /// </summary>
     private static Decision OnWeakRead(UnitState state, in Situation situation)
     {
         if (situation.BreakerTripped)
@@ -141,7 +143,7 @@ public static partial class UnitTransitions
     {
         if (!situation.SpareUnitFree)
         {
-            return new Decision(UnitAction.Fail, state, IoStatus.OutOfSpares);
+            return Exhausted(state);
         }
         return HasSpareUnit(state)
             ? new Decision(UnitAction.ReplaceSpareUnit, state)
@@ -149,8 +151,8 @@ public static partial class UnitTransitions
     }
 
     /// <summary>
-    /// A spare that is stalled, gone or full is degraded, its unit is not bad. A unit that is only on its way there tries
-    /// another spare; one that lives there cannot leave, since its other blocks cannot be copied.
+    /// A spare that is stalled, gone or full is degraded, its unit is not bad. A unit that is only on its way
+    /// there tries another spare; one that lives there cannot leave, since its other blocks cannot be copied.
     /// </summary>
     private static Decision OnSpareWriteUnavailable(UnitState state, in Situation situation)
     {
@@ -160,10 +162,12 @@ public static partial class UnitTransitions
         }
         return situation.SpareUnitFree
             ? new Decision(UnitAction.Redirect, UnitState.Remapped)
-            : new Decision(UnitAction.Fail, state, IoStatus.OutOfSpares);
+            : Exhausted(state);
     }
 
-    /// <summary>What is on a spare, or zero by the journal, is not lost by anything that is said of the primary.</summary>
+    /// <summary>
+    /// What is on a spare, or zero by the journal, is not lost by anything that is said of the primary.
+    /// </summary>
     private static Decision OnDeclared(UnitState state, in Situation situation) =>
         HasSpareUnit(state) || situation.Block == BlockState.Zero
             ? new Decision(UnitAction.AnswerUnchanged, state)

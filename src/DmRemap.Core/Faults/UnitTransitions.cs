@@ -4,27 +4,28 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Faults;
 
 /// <summary>
-/// The one table of what a unit does (F-29): state × event × situation → decision. A pure function: the engine acts, and
-/// asks again when the action has ended.
+/// The one table of what a unit does (F-29): state × event × situation → decision. A pure function: the
+/// engine acts, and asks again when the action has ended.
 /// <code>
 ///   healthy ──read fails──▶ suspect ──3 failures──▶ lost(unreadable)      lost(declared) ◀── person, import
 ///      │                       │ write                  │ write               │ write
 ///      └──────write fails──────┴────────────────────────┴──▶ remapped ◀───────┘      remapped ◀──▶ probation
 /// </code>
-/// Only an established medium error moves a unit; "unavailable" holds or fails and changes nothing (P5). A block that is
-/// on a spare is never read from the primary, except from a probation copy that is in step.
+/// Only an established medium error moves a unit; "unavailable" holds or fails and changes nothing (P5). A
+/// block that is on a spare is never read from the primary, except from a probation copy that is in step.
 /// </summary>
 public static partial class UnitTransitions
 {
     /// <summary>
-    /// Whether this can happen at all. Healthy and suspect units have no entry, so their blocks are OnPrimary; units
-    /// without a spare unit have no block on one; each event belongs to the target that the block's state names.
+    /// Whether this can happen at all. Healthy and suspect units have no entry, so their blocks are
+    /// OnPrimary; units without a spare unit have no block on one; each event belongs to the target that the
+    /// block's state names.
     /// </summary>
     public static bool IsPossible(UnitState state, UnitEvent ev, BlockState block)
     {
-        bool hasEntry = state is not UnitState.Healthy and not UnitState.Suspect;
-        bool hasSpareUnit = state is UnitState.Remapped or UnitState.Probation;
-        if (!hasEntry && block != BlockState.OnPrimary)
+        bool hasSpareUnit = HasSpareUnit(state);
+        bool isLost = state is UnitState.LostUnreadable or UnitState.LostDeclared;
+        if (!hasSpareUnit && !isLost && block != BlockState.OnPrimary)
         {
             return false;
         }
@@ -40,13 +41,14 @@ public static partial class UnitTransitions
             UnitEvent.PrimaryReadFailed or UnitEvent.BlocksUnreadable or UnitEvent.WeakRead
                 => block == BlockState.OnPrimary,
             UnitEvent.PrimaryReadUnavailable
-                => block == BlockState.OnPrimary || (state == UnitState.LostUnreadable && block == BlockState.Lost),
+                => block == BlockState.OnPrimary
+                    || (state == UnitState.LostUnreadable && block == BlockState.Lost),
             UnitEvent.ReadTwiceEqual => state == UnitState.LostUnreadable && block == BlockState.Lost,
             // A suspect's: the write was under way when a read failed.
             UnitEvent.PrimaryWriteMediumError => !hasSpareUnit && block == BlockState.OnPrimary,
             UnitEvent.PrimaryWriteUnavailable => !hasSpareUnit,
             UnitEvent.InPlaceEqual or UnitEvent.InPlaceDiffers
-                => !hasSpareUnit && state != UnitState.Healthy && (!hasEntry || block != BlockState.OnPrimary),
+                => state == UnitState.Suspect || (isLost && block != BlockState.OnPrimary),
             UnitEvent.ZeroesFailed or UnitEvent.DiscardFailed => state == UnitState.Healthy,
             UnitEvent.SpareReadMediumError or UnitEvent.SpareReadUnavailable => block == BlockState.OnSpare,
             // Without an own spare unit: the fresh one of a Redirect failed.
@@ -81,11 +83,11 @@ public static partial class UnitTransitions
             case UnitEvent.PrimaryWriteUnavailable:
                 return WaitOrFail(state, situation);
             case UnitEvent.PrimaryWriteMediumError:
-                return RedirectOr(new Decision(UnitAction.Fail, state, IoStatus.OutOfSpares), state, situation);
+                return RedirectOr(Exhausted(state), state, situation);
             case UnitEvent.InPlaceEqual:
                 return new Decision(UnitAction.AcceptInPlace, StateAfterInPlace(state, situation));
             case UnitEvent.InPlaceDiffers:
-                return new Decision(UnitAction.Fail, state, IoStatus.OutOfSpares);
+                return Exhausted(state);
             case UnitEvent.ZeroesFailed:
                 return new Decision(UnitAction.ZeroAsWrites, state);
             case UnitEvent.DiscardFailed:
@@ -110,6 +112,8 @@ public static partial class UnitTransitions
 
     private static bool HasSpareUnit(UnitState state) => state is UnitState.Remapped or UnitState.Probation;
 
+    private static Decision Exhausted(UnitState state) => new(UnitAction.Fail, state, IoStatus.OutOfSpares);
+
     /// <summary>The primary does not answer: never a remap (P5), and the unit stays what it was.</summary>
     private static Decision WaitOrFail(UnitState state, in Situation situation) =>
         situation.OnGone == GonePolicy.Hold
@@ -119,7 +123,9 @@ public static partial class UnitTransitions
     private static Decision OnPrimary(UnitState state, in Situation situation) =>
         situation.PrimaryGone ? WaitOrFail(state, situation) : new Decision(UnitAction.UsePrimary, state);
 
-    /// <summary>A write leaves the primary for a fresh spare unit, unless the breaker stops it or none is left.</summary>
+    /// <summary>
+    /// A write leaves the primary for a fresh spare unit, unless the breaker stops it or none is left.
+    /// </summary>
     private static Decision RedirectOr(in Decision withoutSpare, UnitState state, in Situation situation)
     {
         if (!situation.SpareUnitFree)

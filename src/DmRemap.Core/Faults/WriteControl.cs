@@ -13,12 +13,14 @@ public enum WriteVerdict : byte
 }
 
 /// <summary>
-/// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects writes lets
-/// none. Counts the distinct units that failed since the primary last took a write.
+/// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects
+/// writes lets none. Counts the distinct units that failed since the primary last took a write.
 /// </summary>
 public sealed class WriteControl
 {
-    /// <summary>With so many distinct units failed and no write taken between them, writes are rejected.</summary>
+    /// <summary>
+    /// With so many distinct units failed and no write taken between them, writes are rejected.
+    /// </summary>
     public const int DistinctUnitsMax = 8;
 
     private readonly UnitNumber[] _failed = new UnitNumber[DistinctUnitsMax];

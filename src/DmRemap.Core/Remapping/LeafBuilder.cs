@@ -3,8 +3,8 @@ using System;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Puts a new leaf together in scratch memory, run by run in ascending order, joining what belongs together. The scratch
-/// grows to the largest leaf ever built (at most about 1 MiB) and stays.
+/// Puts a new leaf together in scratch memory, run by run in ascending order, joining what belongs together.
+/// The scratch grows to the largest leaf ever built (at most about 1 MiB) and stays.
 /// </summary>
 internal sealed class LeafBuilder(LeafLayout layout)
 {
@@ -38,7 +38,9 @@ internal sealed class LeafBuilder(LeafLayout layout)
         _hasLast = true;
     }
 
-    /// <summary>Append runs [first, first + count) of another leaf; only the outer two can join anything.</summary>
+    /// <summary>
+    /// Append runs [first, first + count) of another leaf; only the outer two can join anything.
+    /// </summary>
     public void AppendRuns(ReadOnlySpan<ulong> leaf, int first, int count)
     {
         if (count == 0)

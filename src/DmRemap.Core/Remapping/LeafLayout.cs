@@ -9,11 +9,12 @@ namespace DmRemap.Core.Remapping;
 /// <code>
 ///   word 0        number of runs
 ///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
-///   then a run    word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4 | 12 unused | errno: 16
+///   then a run    word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4 | 12 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
-///                 word 2: block states, low and high; a second word of them when a unit has more than 32 blocks
+///                 word 2: block states, low and high; in words 2 and 3 when a unit has more than 32 blocks
 /// </code>
-/// What this type reads while a leaf may be torn (see RemapTable) cannot leave the span, whatever the words say.
+/// What this type reads while a leaf may be torn (see RemapTable) cannot leave the span, whatever the words
+/// say.
 /// </summary>
 internal readonly struct LeafLayout
 {
@@ -60,7 +61,9 @@ internal readonly struct LeafLayout
         return false;
     }
 
-    /// <summary>The index of the first run that ends after this unit; the number of runs when there is none.</summary>
+    /// <summary>
+    /// The index of the first run that ends after this unit; the number of runs when there is none.
+    /// </summary>
     public int IndexOfFirstEndingAfter(ReadOnlySpan<ulong> leaf, int unit)
     {
         int low = 0;
@@ -130,8 +133,9 @@ internal readonly struct LeafLayout
         (blocks.Low == 0 || blocks.Low == _allBlocks) && (blocks.High == 0 || blocks.High == _allBlocks);
 
     /// <summary>
-    /// The form in which a unit's states are stored. Places that the unit lacks are dropped; where the others agree the
-    /// unit is written as one of full length, so that the short first unit of a misaligned disk joins its neighbours.
+    /// The form in which a unit's states are stored. Places that the unit lacks are dropped; where the others
+    /// agree the unit is written as one of full length, so that the short first unit of a misaligned disk
+    /// joins its neighbours.
     /// </summary>
     public BlockStates ToStored(BlockStates blocks, ulong places)
     {
@@ -141,7 +145,8 @@ internal readonly struct LeafLayout
             : FromStored(blocks, places);
     }
 
-    public static BlockStates FromStored(BlockStates blocks, ulong places) => new(blocks.Low & places, blocks.High & places);
+    public static BlockStates FromStored(BlockStates blocks, ulong places) =>
+        new(blocks.Low & places, blocks.High & places);
 
     public void WriteHeader(Span<ulong> leaf, int runs)
     {

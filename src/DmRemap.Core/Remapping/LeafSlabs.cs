@@ -5,9 +5,10 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Memory for the table's leaves: blocks of 2^order granules (128 bytes each) inside slabs of 2 MiB, split and merged as
-/// buddies, so that a leaf that grows through all sizes leaves no holes behind. Slabs are never given back; once they
-/// exist, allocating makes no garbage. One writer; readers on other threads only call <see cref="At"/>.
+/// Memory for the table's leaves: blocks of 2^order granules (128 bytes each) inside slabs of 2 MiB, split
+/// and merged as buddies, so that a leaf that grows through all sizes leaves no holes behind. Slabs are never
+/// given back; once they exist, allocating makes no garbage. One writer; readers on other threads only call
+/// <see cref="At"/>.
 /// </summary>
 internal sealed class LeafSlabs
 {
@@ -34,8 +35,8 @@ internal sealed class LeafSlabs
     public long UsedGranules { get; private set; }
 
     /// <summary>
-    /// The words from this granule to its slab's end: the caller knows how many are its own. A granule that was once
-    /// handed out stays readable for ever.
+    /// The words from this granule to its slab's end: the caller knows how many are its own. A granule that
+    /// was once handed out stays readable for ever.
     /// </summary>
     public ReadOnlySpan<ulong> At(int granule) =>
         System.Threading.Volatile.Read(ref _slabs)[granule / SlabGranules]
@@ -96,9 +97,11 @@ internal sealed class LeafSlabs
 
     private byte MarkOf(int granule) => _marks[granule / SlabGranules][granule % SlabGranules];
 
-    private void SetMark(int granule, byte mark) => _marks[granule / SlabGranules][granule % SlabGranules] = mark;
+    private void SetMark(int granule, byte mark) =>
+        _marks[granule / SlabGranules][granule % SlabGranules] = mark;
 
-    // Free blocks are linked through their own first two words: next and previous granule, plus one, 0 for none.
+    // Free blocks are linked through their own first two words: next and previous granule, plus one, 0 for
+    // none.
     private void Link(int granule, int order)
     {
         int next = _firstFree[order];

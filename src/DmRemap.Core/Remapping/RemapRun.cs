@@ -3,11 +3,18 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Adjacent units of one leaf that moved together: same state, error and spare, adjacent spare units, and every block in
-/// one same state. A unit with mixed block states is a run of its own. Units count from the leaf's first.
+/// Adjacent units of one leaf that moved together: same state, error and spare, adjacent spare units, and
+/// every block in one same state. A unit with mixed block states is a run of its own. Units count from the
+/// leaf's first.
 /// </summary>
 internal readonly record struct RemapRun(
-    int First, int Count, UnitState State, SpareLocation Location, ushort Errno, ushort Day, BlockStates Blocks)
+    int First,
+    int Count,
+    UnitState State,
+    SpareLocation Location,
+    ushort Errno,
+    ushort Day,
+    BlockStates Blocks)
 {
     public int End => First + Count;
 
@@ -24,7 +31,9 @@ internal readonly record struct RemapRun(
         ? Location
         : new SpareLocation(Location.Spare, new UnitNumber(Location.Unit.Value + (unit - First)));
 
-    /// <summary>Whether the two are one run. <paramref name="uniform"/>: this run's blocks share one state.</summary>
+    /// <summary>
+    /// Whether the two are one run. <paramref name="uniform"/>: this run's blocks share one state.
+    /// </summary>
     public bool Joins(in RemapRun next, bool uniform) =>
         uniform
         && End == next.First

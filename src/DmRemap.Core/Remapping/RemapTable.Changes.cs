@@ -7,14 +7,14 @@ namespace DmRemap.Core.Remapping;
 public sealed partial class RemapTable
 {
     /// <summary>
-    /// Publish an entry, in place of the unit's old one if it has one. States of places that the unit lacks (a short
-    /// first or last unit) are not kept: they come back as OnPrimary.
+    /// Publish an entry, in place of the unit's old one if it has one. States of places that the unit lacks
+    /// (a short first or last unit) are not kept: they come back as OnPrimary.
     /// </summary>
     public void Set(in RemapEntry entry) => SetAscending(new ReadOnlySpan<RemapEntry>(in entry));
 
     /// <summary>
-    /// Publish many entries, strictly ascending by unit, each touched leaf once: for loading and for large changes, where
-    /// <see cref="Set"/> would copy a leaf for each.
+    /// Publish many entries, strictly ascending by unit, each touched leaf once: for loading and for large
+    /// changes, where <see cref="Set"/> would copy a leaf for each.
     /// </summary>
     public void SetAscending(ReadOnlySpan<RemapEntry> entries)
     {
@@ -93,9 +93,9 @@ public sealed partial class RemapTable
     }
 
     /// <summary>
-    /// Append what lies before the unit: the rest of the run that was cut last, then old runs from <paramref name="next"/>
-    /// on. Afterwards <paramref name="cut"/> is the part of the old leaf that begins with the unit, or empty. Returns the
-    /// first old run not yet dealt with.
+    /// Append what lies before the unit: the rest of the run that was cut last, then old runs from <paramref
+    /// name="next"/> on. Afterwards <paramref name="cut"/> is the part of the old leaf that begins with the
+    /// unit, or empty. Returns the first old run not yet dealt with.
     /// </summary>
     private int AppendBefore(ReadOnlySpan<ulong> old, int next, int local, ref RemapRun cut)
     {
@@ -148,8 +148,8 @@ public sealed partial class RemapTable
             pointer = unchecked((long)(((ulong)_publications << 32) | (uint)(granule + 1)));
         }
         Volatile.Write(ref _leaves[leaf], pointer);
-        // Whatever is written to the old leaf's memory from here on is seen by a reader only together with the new
-        // pointer; that reader then starts again.
+        // Whatever is written to the old leaf's memory from here on is seen by a reader only together with
+        // the new pointer; that reader then starts again.
         Volatile.WriteBarrier();
         if (old != 0)
         {

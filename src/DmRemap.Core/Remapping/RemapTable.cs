@@ -7,14 +7,14 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Which units are not simply on the primary. One pointer per 32,768 units, 0 where none has an entry; behind it an
-/// immutable leaf of sorted runs (<see cref="LeafLayout"/>). A change builds a new leaf and publishes it with one
-/// volatile write.
+/// Which units are not simply on the primary. One pointer per 32,768 units, 0 where none has an entry; behind
+/// it an immutable leaf of sorted runs (<see cref="LeafLayout"/>). A change builds a new leaf and publishes
+/// it with one volatile write.
 /// <para>
-/// One thread changes the table. Others may look things up at any time: a leaf's memory may be used again while they
-/// read it, so every lookup reads the pointer a second time, and starts again when it has changed. A pointer carries a
-/// count of publications in its upper half, so the same pointer means the same leaf, unchanged in between. Each lookup
-/// is consistent for one leaf; two lookups may see different tables.
+/// One thread changes the table. Others may look things up at any time: a leaf's memory may be used again
+/// while they read it, so every lookup reads the pointer a second time, and starts again when it has changed.
+/// A pointer carries a count of publications in its upper half, so the same pointer means the same leaf,
+/// unchanged in between. Each lookup is consistent for one leaf; two lookups may see different tables.
 /// </para>
 /// </summary>
 public sealed partial class RemapTable
@@ -49,7 +49,9 @@ public sealed partial class RemapTable
     /// <summary>The part of that memory which leaves occupy now, in bytes.</summary>
     public long LeafBytes => _slabs.UsedGranules * LeafSlabs.GranuleWords * sizeof(ulong);
 
-    /// <summary>True when no unit that the extent touches has an entry. An empty extent touches none.</summary>
+    /// <summary>
+    /// True when no unit that the extent touches has an entry. An empty extent touches none.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool IsEntirelyPrimary(Extent blocks)
     {
@@ -149,7 +151,8 @@ public sealed partial class RemapTable
             }
             ReadOnlySpan<ulong> words = _slabs.At(GranuleOf(pointer));
             bool found = LeafLayout.MayHave(words, first, last) && TryCopy(words, first, last, copy);
-            // The reads above come before this one: an unchanged pointer then means that they saw one whole leaf.
+            // The reads above come before this one: an unchanged pointer then means that they saw one whole
+            // leaf.
             Volatile.ReadBarrier();
             if (Volatile.Read(ref _leaves[leaf]) == pointer)
             {

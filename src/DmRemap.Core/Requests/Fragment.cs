@@ -23,8 +23,9 @@ public enum FragmentTarget : byte
 /// <param name="Target">Where.</param>
 /// <param name="Extent">Which blocks of the exported device.</param>
 /// <param name="Location">
-/// When Spare: the spare unit that holds the first block. The piece may go on through the following spare units: it is
-/// contiguous on the spare from block Location.Unit * BlocksPerUnit + FirstIndexInUnit of its data area on.
+/// When Spare: the spare unit that holds the first block. The piece may go on through the following spare
+/// units: it is contiguous on the spare from block Location.Unit * BlocksPerUnit + FirstIndexInUnit of its
+/// data area on.
 /// </param>
 /// <param name="FirstIndexInUnit">When Spare: the place of the first block in its unit.</param>
 public readonly record struct Fragment(

@@ -5,8 +5,8 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Requests;
 
 /// <summary>
-/// Cuts a request where the table says so. The fragments tile the extent in ascending order; neighbours that lie one
-/// behind the other in the same place are one fragment:
+/// Cuts a request where the table says so. The fragments tile the extent in ascending order; neighbours that
+/// lie one behind the other in the same place are one fragment:
 /// <code>
 ///   request        . . . . . . . . . . . . . . . . . . . . . .
 ///   units          |   no entry   | mixed states | whole spare | whole spare, next unit |
@@ -76,7 +76,9 @@ public struct RequestSplitter
     private readonly long SpareBlock(in Fragment fragment) =>
         (fragment.Location.Unit.Value * _table.Geometry.BlocksPerUnit) + fragment.FirstIndexInUnit;
 
-    /// <summary>Up to the next entry, or blocks of one state inside the entry that the position lies in.</summary>
+    /// <summary>
+    /// Up to the next entry, or blocks of one state inside the entry that the position lies in.
+    /// </summary>
     private bool TryPiece(out Fragment piece)
     {
         if (_end <= _position)

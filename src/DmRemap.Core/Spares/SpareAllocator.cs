@@ -5,22 +5,26 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Spares;
 
 /// <summary>
-/// Hands out units of the spares' data areas, each at most once. Bad sectors cluster, so a neighbourhood (16 adjacent
-/// units of the primary) gets a window (16 adjacent units of one spare) in which each unit has its own place: in
-/// whatever order a cluster goes bad, it lies on the spare in the order of the primary, and is one run of the table.
+/// Hands out units of the spares' data areas, each at most once. Bad sectors cluster, so a neighbourhood (16
+/// adjacent units of the primary) gets a window (16 adjacent units of one spare) in which each unit has its
+/// own place: in whatever order a cluster goes bad, it lies on the spare in the order of the primary, and is
+/// one run of the table.
 /// <code>
 ///   primary  units  32 ..... 47   37, 38, 36 go bad
 ///   window   units 160 .... 175   165 166 164 are handed out
 /// </code>
-/// Nothing is set aside: a window serves others as soon as no wholly free window is left, so every unit is usable. Which
-/// window a neighbourhood has is only remembered (bounded, by a direct-mapped table): forgetting costs order, not units.
+/// Nothing is set aside: a window serves others as soon as no wholly free window is left, so every unit is
+/// usable. Which window a neighbourhood has is only remembered (bounded, by a direct-mapped table):
+/// forgetting costs order, not units.
 /// </summary>
 public sealed class SpareAllocator
 {
     private const int Rememberable = 4096;
     private const int WindowUnits = SpareUnits.WindowUnits;
 
-    /// <summary>New windows keep this distance where there is room, for the neighbourhoods on both sides.</summary>
+    /// <summary>
+    /// New windows keep this distance where there is room, for the neighbourhoods on both sides.
+    /// </summary>
     private const int WindowStride = 4;
 
     private readonly SpareUnits?[] _spares = new SpareUnits?[Limits.SparesMax];
@@ -56,7 +60,9 @@ public sealed class SpareAllocator
     /// <summary>On load: an entry of the table owns this unit. Two owners are a broken invariant.</summary>
     public void MarkUsed(SpareLocation location) => Of(location).Take(location.Unit.Value);
 
-    /// <summary>As MarkUsed; also learns the neighbourhood's window again, so that order survives a restart.</summary>
+    /// <summary>
+    /// As MarkUsed; also learns the neighbourhood's window again, so that order survives a restart.
+    /// </summary>
     public void MarkUsed(SpareLocation location, UnitNumber primary)
     {
         MarkUsed(location);
@@ -67,12 +73,14 @@ public sealed class SpareAllocator
         }
     }
 
-    /// <summary>This unit failed: it is never handed out again. Used or free before; a second time changes nothing.</summary>
+    /// <summary>
+    /// This unit failed: it is never handed out again. Used or free before; a second time changes nothing.
+    /// </summary>
     public void MarkRetired(SpareLocation location) => Of(location).Retire(location.Unit.Value);
 
     /// <summary>
-    /// Give a used unit back. Only when no table that could win a recovery still names it (F-4, F-38): it may be handed
-    /// out at once.
+    /// Give a used unit back. Only when no table that could win a recovery still names it (F-4, F-38): it may
+    /// be handed out at once.
     /// </summary>
     public void Free(SpareLocation location) => Of(location).Return(location.Unit.Value);
 
@@ -87,7 +95,9 @@ public sealed class SpareAllocator
 
     public long UnitsRetired(int spare) => Of(spare).Retired;
 
-    /// <summary>A free unit, preferably in order with the neighbours of this primary unit. False when none is left.</summary>
+    /// <summary>
+    /// A free unit, preferably in order with the neighbours of this primary unit. False when none is left.
+    /// </summary>
     public bool TryAllocate(UnitNumber near, out SpareLocation location)
     {
         Invariant.Check(near.Value >= 0);
@@ -128,7 +138,9 @@ public sealed class SpareAllocator
         return found;
     }
 
-    /// <summary>The window next to that of a neighbour, so that a cluster that crosses the border stays one run.</summary>
+    /// <summary>
+    /// The window next to that of a neighbour, so that a cluster that crosses the border stays one run.
+    /// </summary>
     private bool TryBeside(long neighbour, int step, out int spare, out long window)
     {
         if (!TryRecall(neighbour, out spare, out window))

@@ -2,10 +2,14 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Core.Spares;
 
-/// <summary>Which units of one spare's data area are free, used or retired, and which windows are wholly free.</summary>
+/// <summary>
+/// Which units of one spare's data area are free, used or retired, and which windows are wholly free.
+/// </summary>
 internal sealed class SpareUnits
 {
-    /// <summary>Units in a window. A wholly free one can lend a neighbourhood of the primary its order.</summary>
+    /// <summary>
+    /// Units in a window. A wholly free one can lend a neighbourhood of the primary its order.
+    /// </summary>
     public const int WindowUnits = 16;
 
     private readonly UnitBitmap _taken;
@@ -18,7 +22,8 @@ internal sealed class SpareUnits
         Units = units;
         _taken = new UnitBitmap(units);
         _retired = new ulong[((units - 1) / 64) + 1];
-        // A last window that the spare ends in is never wholly free: its units serve when windows have run out.
+        // A last window that the spare ends in is never wholly free: its units serve when windows have run
+        // out.
         long windows = ((units - 1) / WindowUnits) + 1;
         _touchedWindows = new UnitBitmap(windows);
         if (units % WindowUnits != 0)
@@ -84,7 +89,9 @@ internal sealed class SpareUnits
 
     public bool IsWindowUntouched(long window) => window < _touchedWindows.Length && !_touchedWindows[window];
 
-    /// <summary>The first wholly free window at or after this one, wrapping round; -1 when there is none.</summary>
+    /// <summary>
+    /// The first wholly free window at or after this one, wrapping round; -1 when there is none.
+    /// </summary>
     public long FindUntouchedWindow(long from) => _touchedWindows.FindClear(from % _touchedWindows.Length);
 
     /// <summary>The first free unit at or after this one, wrapping round; -1 when there is none.</summary>

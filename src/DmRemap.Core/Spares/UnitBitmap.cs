@@ -4,14 +4,16 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Spares;
 
 /// <summary>
-/// A bit per item with "the first clear bit at or after i" in a few steps however full it is: above the bits, a summary
-/// bit for each full word, and so on up to one word.
+/// A bit per item with "the first clear bit at or after i" in a few steps however full it is: above the bits,
+/// a summary bit for each full word, and so on up to one word.
 /// </summary>
 internal sealed class UnitBitmap
 {
     private const int WordBits = 64;
 
-    /// <summary>Level 0 holds the items; a bit of level n + 1 is set when that word of level n is full.</summary>
+    /// <summary>
+    /// Level 0 holds the items; a bit of level n + 1 is set when that word of level n is full.
+    /// </summary>
     private readonly ulong[][] _levels;
 
     public UnitBitmap(long items)
@@ -71,7 +73,9 @@ internal sealed class UnitBitmap
         }
     }
 
-    /// <summary>The first clear item at or after this one, else the first clear one of all; -1 when all are set.</summary>
+    /// <summary>
+    /// The first clear item at or after this one, else the first clear one of all; -1 when all are set.
+    /// </summary>
     public long FindClear(long from)
     {
         long found = FindClearAtOrAfter(from);
