@@ -124,8 +124,8 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
 
     public void DeliverLater(IoRequest request)
     {
-        Invariant.Check(request.Next is null);
         Invariant.Check(request.Status != IoStatus.Pending);
+        request.Next = null;
         if (_lastDelivery is null)
         {
             _firstDelivery = request;
