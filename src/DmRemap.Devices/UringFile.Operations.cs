@@ -7,16 +7,11 @@ namespace DmRemap.Devices;
 /// <summary>One kernel operation each; a request may need several in a row.</summary>
 public sealed partial class UringFile
 {
-    // EINTR and EAGAIN say nothing about the medium. Bounded, or a kernel that always says so would keep us spinning.
-    private const int AttemptsMax = 64;
-
-    private static bool IsTransient(int result) => result is -Errno.EINTR or -Errno.EAGAIN;
-
     private sealed class TransferOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private IoRequest? _request;
         private int _done;
-        private int _attempts;
+        private TransientRetry _retry;
 
         public TransferOperation? NextFree { get; set; }
 
@@ -24,7 +19,7 @@ public sealed partial class UringFile
         {
             _request = request;
             _done = 0;
-            _attempts = 0;
+            _retry.Reset();
             request.SubmittedAt = file._loop.Now;
             Continue(request);
         }
@@ -61,9 +56,8 @@ public sealed partial class UringFile
         /// <summary>An error, or fewer bytes than asked for.</summary>
         private void OnPart(IoRequest request, int result)
         {
-            if (IsTransient(result) && _attempts < AttemptsMax)
+            if (_retry.TryAgain(result))
             {
-                _attempts++;
                 Continue(request);
                 return;
             }
@@ -81,7 +75,7 @@ public sealed partial class UringFile
             }
             else if (_done > before)
             {
-                _attempts = 0;
+                _retry.Reset();
                 Continue(request);
             }
             else
@@ -112,7 +106,7 @@ public sealed partial class UringFile
     private sealed class FlushOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private RequestQueue _served;
-        private int _attempts;
+        private TransientRetry _retry;
 
         public void StartIfIdle()
         {
@@ -124,9 +118,8 @@ public sealed partial class UringFile
 
         protected override void OnCompleted(int result, uint flags)
         {
-            if (IsTransient(result) && _attempts < AttemptsMax)
+            if (_retry.TryAgain(result))
             {
-                _attempts++;
                 file._loop.SubmitSyncData(this, file._fd);
                 return;
             }
@@ -148,7 +141,7 @@ public sealed partial class UringFile
         /// <summary>One fdatasync for every flush that waits.</summary>
         private void Start()
         {
-            _attempts = 0;
+            _retry.Reset();
             while (!file._waitingFlushes.IsEmpty)
             {
                 IoRequest request = file._waitingFlushes.Take();
@@ -167,7 +160,7 @@ public sealed partial class UringFile
         private long _offset;
         private long _end;
         private long _sliceBytes;
-        private int _attempts;
+        private TransientRetry _retry;
 
         public ZeroOperation? NextFree { get; set; }
 
@@ -176,7 +169,7 @@ public sealed partial class UringFile
             _request = request;
             _offset = request.Extent.Start.Value * file._blockBytes;
             _end = request.Extent.End.Value * file._blockBytes;
-            _attempts = 0;
+            _retry.Reset();
             request.SubmittedAt = file._loop.Now;
             Continue(request);
         }
@@ -184,9 +177,8 @@ public sealed partial class UringFile
         protected override void OnCompleted(int result, uint flags)
         {
             IoRequest request = _request!;
-            if (IsTransient(result) && _attempts < AttemptsMax)
+            if (_retry.TryAgain(result))
             {
-                _attempts++;
                 Continue(request);
             }
             else if (result == -Errno.EOPNOTSUPP)
@@ -200,7 +192,7 @@ public sealed partial class UringFile
             else if (_offset < _end)
             {
                 _offset += _sliceBytes;
-                _attempts = 0;
+                _retry.Reset();
                 bool isMore = _offset < _end || file.DurabilityOf(request) == WriteDurability.Durable;
                 if (isMore)
                 {

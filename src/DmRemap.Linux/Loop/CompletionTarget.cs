@@ -51,6 +51,7 @@ public abstract class CompletionTarget
         Invariant.Check(IsOutstanding);
         IsOutstanding = false;
         Owner.Outstanding--;
+        Owner.Completed++;
         OnCompleted(result, flags);
     }
 

@@ -12,4 +12,7 @@ public sealed class OperationOwner
 
     /// <summary>Operations handed over and not completed. Written by the loop; other threads may read an old value.</summary>
     public int Outstanding { get; internal set; }
+
+    /// <summary>Operations that have come back since the start.</summary>
+    public long Completed { get; internal set; }
 }

@@ -21,7 +21,7 @@ public sealed partial class UringLoop
         public WakeTarget(UringLoop loop, OperationOwner owner)
             : base(loop, owner)
         {
-            // Without EFD_NONBLOCK: the ring would answer EAGAIN instead of waiting.
+            // Without EFD_NONBLOCK: older kernels would answer EAGAIN instead of waiting.
             _fd = UringNative.CreateEventFd(0, UringNative.EFD_CLOEXEC);
             if (_fd < 0)
             {

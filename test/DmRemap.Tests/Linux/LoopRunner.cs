@@ -100,7 +100,7 @@ internal sealed class LoopRunner : IDisposable
             request.Prepare(new SignallingOwner(done), operation, extent, buffer, flags);
             device.Submit(request);
         });
-        Wait(done, $"the completion of {operation} {extent}");
+        Wait(done, $"the completion of {operation} at block {extent.Start.Value}");
         return request;
     }
 
