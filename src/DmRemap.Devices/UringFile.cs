@@ -54,6 +54,8 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
         _isAlwaysDurable = options.CacheMode == CacheMode.PageCache;
         _memoryAlignment = options.MemoryAlignment;
         Invariant.Check((_memoryAlignment & (_memoryAlignment - 1)) == 0);
+        // Page-cache mode on a block device would hide the errors that this program is about (F-23).
+        Invariant.Check(!_isBlockDevice || !_isAlwaysDurable);
         // Discarding on a block device is an ioctl, which would block this thread.
         Invariant.Check(!_isBlockDevice || !geometry.CanDiscard);
         Operations = loop.CreateOwner(options.Name);

@@ -49,7 +49,7 @@ public sealed partial class UringLoop
             // Before looking into the queue: a message that comes later then signals again.
             Interlocked.Exchange(ref _isSignalled, 0);
             Loop.RunMessages();
-            if (!Volatile.Read(ref Loop._isStopping))
+            if (!Loop._isStopping)
             {
                 Arm();
             }

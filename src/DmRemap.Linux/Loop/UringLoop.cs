@@ -36,7 +36,7 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
     private Thread? _thread;
     private int _threadId;
     private State _state;
-    private bool _isStopping;
+    private volatile bool _isStopping;
     private UringLoop? _nextAbandoned;
 
     /// <summary>Makes the ring; on any thread.</summary>
@@ -115,7 +115,7 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
     /// <summary>From any thread: leave after the current turn. Does not wait.</summary>
     public void Stop()
     {
-        Volatile.Write(ref _isStopping, true);
+        _isStopping = true;
         _wake.Signal();
     }
 

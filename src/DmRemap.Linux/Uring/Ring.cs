@@ -87,7 +87,7 @@ internal sealed unsafe class Ring : IDisposable
             throw new IoUringUnavailableException(Marshal.GetLastPInvokeError());
         }
         // F-19: the default is min(entries, 4 x CPUs) for the thread's rings together; eight stuck operations on one
-        // disk would keep the flush of another from starting. [bounded, unbounded]; a kernel before 5.15 refuses.
+        // disk would keep the flush of another from starting. [bounded, unbounded]
         uint* workers = stackalloc uint[2] { (uint)blockingWorkers, (uint)blockingWorkers };
         long limited = UringNative.UringRegister(
             UringNative.SYS_io_uring_register, _fd, UringNative.IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
@@ -214,7 +214,7 @@ internal sealed unsafe class Ring : IDisposable
             if (fd >= 0)
             {
                 parameters = asked;
-                return RequireFeatures((int)fd, asked.features);
+                return Require((int)fd, asked.features);
             }
             errno = Marshal.GetLastPInvokeError();
             if (errno != Errno.EINVAL)
@@ -225,7 +225,7 @@ internal sealed unsafe class Ring : IDisposable
         throw new IoUringUnavailableException(errno);
     }
 
-    private static int RequireFeatures(int fd, uint features)
+    private static int Require(int fd, uint features)
     {
         const uint Needed = UringNative.IORING_FEAT_SINGLE_MMAP
             | UringNative.IORING_FEAT_NODROP | UringNative.IORING_FEAT_EXT_ARG;
@@ -233,6 +233,15 @@ internal sealed unsafe class Ring : IDisposable
         {
             Release(UringNative.Close(fd), "close");
             throw new IoUringUnavailableException(Errno.EINVAL);
+        }
+        // Zeros only ask (Linux 5.15): whoever makes the ring is told, and not the loop's thread.
+        uint* workers = stackalloc uint[2] { 0, 0 };
+        if (UringNative.UringRegister(
+            UringNative.SYS_io_uring_register, fd, UringNative.IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2) < 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            Release(UringNative.Close(fd), "close");
+            throw new IoUringUnavailableException(errno);
         }
         return fd;
     }

@@ -149,6 +149,7 @@ public sealed class UringFileTests : IDisposable
         writer.Write(content.AsSpan(BlockBytes));
         LoopRunner.Wait(done, "the whole");
         Assert.Equal(IoStatus.Ok, request.Status);
+        Assert.True(request.Elapsed > Duration.Zero);
         Assert.True(buffer.Span.SequenceEqual(content));
     }
 
@@ -405,7 +406,9 @@ public sealed class UringFileTests : IDisposable
         {
             place.Clear();
         }
-        request.Prepare(new Counting(0, null!), operation, At(block, count), buffer, (IoFlags)random.Next(4));
+        // Few are forced: each of those waits for the disk.
+        IoFlags flags = random.Next(16) == 0 ? IoFlags.ForceUnitAccess : (IoFlags)(2 * random.Next(2));
+        request.Prepare(new Counting(0, null!), operation, At(block, count), buffer, flags);
         return (request, expected);
     }
 
