@@ -95,7 +95,7 @@ public static class MemberInspection
         }
         if (status.Kind == FileKind.Block)
         {
-            FindDeviceUsers(status.Device, topology, users);
+            users.AddRange(FindDeviceUsers(status.Device, topology));
         }
         else
         {
@@ -111,6 +111,11 @@ public static class MemberInspection
         {
             return MemberRelation.Unknown;
         }
+        return Relate(one, two);
+    }
+
+    internal static MemberRelation Relate(StorageStack one, StorageStack two)
+    {
         if (one.Top == two.Top)
         {
             return one.Top.IsDevice ? MemberRelation.SameDevice : MemberRelation.SameFile;
@@ -139,8 +144,9 @@ public static class MemberInspection
     internal static bool IsFileImage(string path, BlockTopology topology) =>
         StorageStack.Below(path, topology) is { IsFileImage: true };
 
-    private static void FindDeviceUsers(DeviceNumber device, BlockTopology topology, List<MemberUser> users)
+    internal static List<MemberUser> FindDeviceUsers(DeviceNumber device, BlockTopology topology)
     {
+        List<MemberUser> users = [];
         List<Mount> mounts = MountTable.Mounts(topology.ProcRoot);
         List<string> swaps = MountTable.SwapPaths(topology.ProcRoot);
         HashSet<DeviceNumber> parts = [device];
@@ -157,6 +163,7 @@ public static class MemberInspection
             AddHolders(part, via, topology, users);
             AddLoops(new StorageNode(part, 0), via, string.Empty, topology, users);
         }
+        return users;
     }
 
     private static void FindFileUsers(string path, FileStatus status, BlockTopology topology, List<MemberUser> users)

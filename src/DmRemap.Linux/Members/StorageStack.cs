@@ -34,7 +34,7 @@ internal sealed class StorageStack
     }
 
     /// <summary>The path itself.</summary>
-    public StorageNode Top { get; private set; }
+    public StorageNode Top { get; private init; }
 
     /// <summary>The path itself and all that it stands on.</summary>
     public IReadOnlySet<StorageNode> Nodes => _nodes;
@@ -68,16 +68,29 @@ internal sealed class StorageStack
         {
             return null;
         }
-        StorageStack stack = new(topology, MountTable.Mounts(topology.ProcRoot));
-        stack.Top = NodeOf(status);
-        stack._images.Add(stack.Top);
+        StorageStack stack = StartingAt(NodeOf(status), topology);
         stack.Visit(path, status, isImage: true);
+        return stack;
+    }
+
+    /// <summary>Walk down from a device that need not have a node in /dev.</summary>
+    public static StorageStack Below(DeviceNumber device, BlockTopology topology)
+    {
+        StorageStack stack = StartingAt(new StorageNode(device, 0), topology);
+        stack.VisitDevice(device, isImage: true);
         return stack;
     }
 
     public static StorageNode NodeOf(FileStatus status) => status.Kind == FileKind.Block
         ? new StorageNode(status.Device, 0)
         : new StorageNode(status.HostDevice, status.Inode);
+
+    private static StorageStack StartingAt(StorageNode top, BlockTopology topology)
+    {
+        StorageStack stack = new(topology, MountTable.Mounts(topology.ProcRoot)) { Top = top };
+        stack._images.Add(top);
+        return stack;
+    }
 
     private void Visit(string path, FileStatus status, bool isImage)
     {
