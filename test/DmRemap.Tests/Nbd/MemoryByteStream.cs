@@ -97,6 +97,20 @@ internal sealed class MemoryByteStream : IByteStream, IIoOwner
         TrySend();
     }
 
+    /// <summary>The next client, over the same memory.</summary>
+    public void Reopen()
+    {
+        Invariant.Check(IsClosed || Owner is null);
+        IsClosed = false;
+        IsCloseCalled = false;
+        _isReceivePending = false;
+        _isSendPending = false;
+        _hasEnded = false;
+        _toServerStart = 0;
+        _toServerEnd = 0;
+        Said = 0;
+    }
+
     public void ClearOutput() => Said = 0;
 
     public void Receive(BufferSlice into)
