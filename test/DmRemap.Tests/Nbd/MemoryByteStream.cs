@@ -37,6 +37,9 @@ internal sealed class MemoryByteStream : IByteStream, IIoOwner
     /// <summary>The client takes nothing: what the server sends stays outstanding.</summary>
     public bool IsStalled { get; set; }
 
+    /// <summary>The kernel takes its time to give the buffers back.</summary>
+    public bool HoldsClose { get; set; }
+
     /// <summary>Errors for the operations to come, as negative errno.</summary>
     public int ReceiveError { get; set; }
 
@@ -139,8 +142,13 @@ internal sealed class MemoryByteStream : IByteStream, IIoOwner
     {
         Invariant.Check(!IsCloseCalled);
         IsCloseCalled = true;
-        Later(_closing);
+        if (!HoldsClose)
+        {
+            Later(_closing);
+        }
     }
+
+    public void ReleaseClose() => Later(_closing);
 
     public void OnCompleted(IoRequest request)
     {

@@ -23,9 +23,7 @@ public sealed class NbdServerAllocationTests
             .Request(NbdCommand.WriteZeroes, 7, 0, 4096).ToArray();
         int expected = (7 * 16) + 8192 + 65_536;
         Exchange(world.Loop, client, conversation, expected, 200);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Exchange(world.Loop, client, conversation, expected, 2000);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, AllocatedBy(() => Exchange(world.Loop, client, conversation, expected, 1000)));
     }
 
     [Fact]
@@ -35,9 +33,7 @@ public sealed class NbdServerAllocationTests
         MemoryByteStream client = world.ConnectAndGo();
         byte[] conversation = new ConversationBuilder().Write(1, 0, new byte[512]).Read(2, 4096, 512).ToArray();
         Exchange(world.Loop, client, conversation, 32 + 512, 200);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Exchange(world.Loop, client, conversation, 32 + 512, 10_000);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, AllocatedBy(() => Exchange(world.Loop, client, conversation, 32 + 512, 10_000)));
     }
 
     [Fact]
@@ -50,15 +46,33 @@ public sealed class NbdServerAllocationTests
         {
             Serve(world, stream, session);
         }
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1000; i++)
+        long allocated = AllocatedBy(() =>
         {
-            Serve(world, stream, session);
-        }
+            for (int i = 0; i < 1000; i++)
+            {
+                Serve(world, stream, session);
+            }
+        });
         // The server allocates nothing for a connection; the stream is the test's, and used again.
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
-        Assert.Equal(1020, world.Server.Counters.ConnectionsAccepted);
+        Assert.Equal(0, allocated);
+        Assert.True(world.Server.Counters.ConnectionsAccepted >= 1020);
         world.CheckNothingIsLeft();
+    }
+
+    /// <summary>
+    /// The least of a few rounds: a collection that another thread's test causes ends this thread's allocation buffer,
+    /// and the unused rest of it is counted. What allocates per request shows in every round.
+    /// </summary>
+    private static long AllocatedBy(Action round)
+    {
+        long least = long.MaxValue;
+        for (int i = 0; i < 5 && least > 0; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            round();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        return least;
     }
 
     private static void Exchange(SimulatedLoop loop, MemoryByteStream client, byte[] conversation, int bytes, int times)
