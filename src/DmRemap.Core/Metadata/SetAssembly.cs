@@ -176,7 +176,7 @@ public static class SetAssembly
                 string.Create(CultureInfo.InvariantCulture, $"{bytes} bytes, and it was made with {newest.Layout.SpareBytes}"));
         }
         bool isFit = device.LogicalBlockSize == newest.Layout.BlockSize
-            && device.PhysicalBlockBytes <= SpareLayout.PhysicalBlockBytesMax
+            && device.PhysicalBlockBytes <= newest.Layout.SuperblockSlotBytes
             && device.AlignmentOffsetBytes == 0;
         return isFit
             ? null
