@@ -36,7 +36,12 @@ internal sealed class CheckpointLoad : IRoundOwner
         _members = members;
         _owner = owner;
         _round = new IoRound(this, 1);
-        _slice = AlignedMemory.Allocate(Limits.SliceBytes);
+        int sliceBytes = 0;
+        foreach (MetadataMember member in members)
+        {
+            sliceBytes = Math.Max(sliceBytes, Math.Min(member.Device.Geometry.TransferBytesMax, Limits.SliceBytes));
+        }
+        _slice = AlignedMemory.Allocate(sliceBytes);
     }
 
     public TableImage Image { get; } = new();
