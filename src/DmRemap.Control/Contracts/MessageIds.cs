@@ -35,7 +35,6 @@ public static class MessageIds
     public const string NotTheProtocol = "DMR-CONTROL-NOT-THE-PROTOCOL";
     public const string NoAnswer = "DMR-CONTROL-NO-ANSWER";
     public const string Denied = "DMR-CONTROL-DENIED";
-    public const string PathTooLong = "DMR-CONTROL-PATH-TOO-LONG";
     public const string SocketInUse = "DMR-CONTROL-SOCKET-IN-USE";
     public const string SocketFailed = "DMR-CONTROL-SOCKET-FAILED";
 
