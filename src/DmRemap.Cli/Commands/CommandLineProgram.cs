@@ -125,22 +125,34 @@ internal sealed class CommandLineProgram(CliServices services)
 
     private static Refusal BadUsage(ParseResult result)
     {
-        List<string> messages = [];
-        foreach (ParseError error in result.Errors)
-        {
-            if (!messages.Contains(error.Message))
-            {
-                messages.Add(error.Message);
-            }
-        }
         Command command = result.CommandResult.Command;
         string path = command is RootCommand ? "dmremap" : $"dmremap {command.Name}";
+        List<string> messages = [];
+        if (command is RootCommand && result.UnmatchedTokens.Count > 0)
+        {
+            messages.Add($"There is no command or option \"{result.UnmatchedTokens[0]}\".");
+        }
+        else
+        {
+            AddDistinct(messages, result.Errors);
+        }
         return new Refusal(
             MessageIds.Usage,
             ExitCode.Usage,
             "-",
             string.Join(' ', messages),
             $"`{path} --help` shows how it is used.");
+    }
+
+    private static void AddDistinct(List<string> messages, IReadOnlyList<ParseError> errors)
+    {
+        foreach (ParseError error in errors)
+        {
+            if (!messages.Contains(error.Message))
+            {
+                messages.Add(error.Message);
+            }
+        }
     }
 
     private static Refusal Interrupted() => new(

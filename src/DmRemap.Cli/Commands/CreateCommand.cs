@@ -169,7 +169,7 @@ internal sealed class CreateCommand
     {
         if (output.IsJson)
         {
-            output.Answer(JsonSerializer.Serialize(report, CliJson.Default.CreateReport));
+            output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.CreateReport));
             return;
         }
         output.Answer($"{report.Name}: created, {Amounts.Bytes(report.SizeBytes)} in blocks of {report.BlockSize} "

@@ -50,7 +50,7 @@ internal sealed class DeleteCommand
         output.RequireYes($"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
         bool isDeleted = registry.Remove(name);
         output.Answer(output.IsJson
-            ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), CliJson.Default.DeleteDocument)
+            ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
             : $"{name}: forgotten; main device and spares are as they were");
         return (int)ExitCode.Done;
     }

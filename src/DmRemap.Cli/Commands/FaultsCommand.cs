@@ -32,7 +32,6 @@ internal sealed class FaultsCommand
         {
             parts._name, parts._action, parts._rule,
         };
-        parts._action.AcceptOnlyFromAmong("add", "clear", "list");
         command.Validators.Add(parts.CheckRule);
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -43,6 +42,10 @@ internal sealed class FaultsCommand
         if (result.GetResult(_action) is not ArgumentResult { Tokens: [Token token] })
         {
             return;
+        }
+        if (token.Value is not ("add" or "clear" or "list"))
+        {
+            result.AddError($"faults NAME {token.Value}: expected add, clear or list.");
         }
         int words = result.GetResult(_rule)?.Tokens.Count ?? 0;
         if (token.Value == "add" && words == 0)
@@ -68,17 +71,17 @@ internal sealed class FaultsCommand
             case "add":
                 await client.AddFaultAsync(rule, cancellation);
                 Write(output, $"{name}: rule added: {rule}", JsonSerializer.Serialize(
-                    new EmptyReport(), CliJson.Default.EmptyReport));
+                    new EmptyReport(), PlainJson.Types.EmptyReport));
                 break;
             case "clear":
                 FaultsCleared cleared = await client.ClearFaultsAsync(rule.Length == 0 ? null : rule, cancellation);
                 Write(output, $"{name}: {Amounts.Plural(cleared.Cleared, "rule")} cleared", JsonSerializer.Serialize(
-                    cleared, CliJson.Default.FaultsCleared));
+                    cleared, PlainJson.Types.FaultsCleared));
                 break;
             default:
                 FaultList list = await client.ListFaultsAsync(cancellation);
                 string text = list.Rules.Count == 0 ? $"{name}: no fault rules" : string.Join('\n', list.Rules);
-                Write(output, text, JsonSerializer.Serialize(list, CliJson.Default.FaultList));
+                Write(output, text, JsonSerializer.Serialize(list, PlainJson.Types.FaultList));
                 break;
         }
         return (int)ExitCode.Done;

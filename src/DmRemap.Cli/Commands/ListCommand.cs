@@ -31,7 +31,7 @@ internal static class ListCommand
         }
         if (output.IsJson)
         {
-            output.Answer(JsonSerializer.Serialize(new ListDocument(devices), CliJson.Default.ListDocument));
+            output.Answer(JsonSerializer.Serialize(new ListDocument(devices), PlainJson.Types.ListDocument));
         }
         else
         {

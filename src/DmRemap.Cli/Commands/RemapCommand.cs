@@ -90,7 +90,7 @@ internal sealed class RemapCommand
     {
         if (output.IsJson)
         {
-            output.Answer(JsonSerializer.Serialize(report, CliJson.Default.RemapReport));
+            output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.RemapReport));
             return;
         }
         string already = report.UnitsAlreadyRemapped > 0 ? $", {report.UnitsAlreadyRemapped} were there already" : "";

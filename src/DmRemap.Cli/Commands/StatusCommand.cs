@@ -42,7 +42,7 @@ internal sealed class StatusCommand
         DeviceStatus status = await lookup.GetStatusAsync(name, cancellation);
         if (output.IsJson)
         {
-            output.Answer(JsonSerializer.Serialize(status, CliJson.Default.DeviceStatus));
+            output.Answer(JsonSerializer.Serialize(status, PlainJson.Types.DeviceStatus));
         }
         else
         {
@@ -70,7 +70,7 @@ internal sealed class StatusCommand
         if (output.IsJson)
         {
             StatusDocument document = new(devices, problems.ConvertAll(ControlError.Of));
-            output.Answer(JsonSerializer.Serialize(document, CliJson.Default.StatusDocument));
+            output.Answer(JsonSerializer.Serialize(document, PlainJson.Types.StatusDocument));
         }
         else
         {

@@ -74,7 +74,7 @@ internal sealed class StopCommand
     {
         if (output.IsJson)
         {
-            output.Answer(JsonSerializer.Serialize(document, CliJson.Default.StopDocument));
+            output.Answer(JsonSerializer.Serialize(document, PlainJson.Types.StopDocument));
         }
         else
         {

@@ -1,4 +1,6 @@
 using System.Collections.Generic;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Contracts;
@@ -54,3 +56,10 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]
 internal sealed partial class CliJson : JsonSerializerContext;
+
+/// <summary>With quotes and backquotes as they are: the output goes to a terminal or a program, not into HTML.</summary>
+internal static class PlainJson
+{
+    public static CliJson Types { get; } = new(
+        new JsonSerializerOptions(CliJson.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}

@@ -25,7 +25,7 @@ internal static class ErrorText
     public static void WriteJson(TextWriter writer, Refusal refusal)
     {
         ErrorDocument document = new(ControlError.Of(refusal));
-        writer.WriteLine(JsonSerializer.Serialize(document, CliJson.Default.ErrorDocument));
+        writer.WriteLine(JsonSerializer.Serialize(document, PlainJson.Types.ErrorDocument));
         writer.Flush();
     }
 
