@@ -117,6 +117,7 @@ run_assembly DmRemap.Tests
 run_assembly DmRemap.Interop.Tests
 run_script gates
 run_script root-commands
+run_script demo
 if [ "$long" = 1 ]; then
     run_script bare
 fi
