@@ -1,16 +1,10 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Members;
-
-public enum MemberKind
-{
-    None = 0,
-    RegularFile = 1,
-    BlockDevice = 2,
-}
 
 public enum MemberAccess
 {

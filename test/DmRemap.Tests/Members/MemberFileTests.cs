@@ -1,5 +1,6 @@
 using System.IO;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Members;
 using Xunit;
 
@@ -15,7 +16,7 @@ public sealed class MemberFileTests
         using TemporaryDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using MemberFile member = Claim(path);
-        Assert.Equal(MemberKind.RegularFile, member.Kind);
+        Assert.Equal(MemberKind.File, member.Kind);
         Assert.False(member.IsBlockDevice);
         Assert.Equal(path, member.Path);
         Assert.Equal(MebiByte, member.SizeBytes);

@@ -55,8 +55,8 @@ public static class FaultErrno
         return false;
     }
 
-    /// <summary>The errno must be one of ours.</summary>
-    internal static string NameOf(int errno)
+    /// <summary>Its name; the number for one that is not listed.</summary>
+    public static string NameOf(int errno)
     {
         foreach ((string name, int value) in s_names)
         {
