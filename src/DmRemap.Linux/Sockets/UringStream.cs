@@ -149,20 +149,8 @@ internal sealed class UringStream : IByteStream
             _owner!.OnSent(0);
             return;
         }
-        SkipSent((ulong)result);
+        _firstVector += SentBytes.Skip(_vectors.AsSpan(_firstVector, _endVector - _firstVector), result);
         SubmitSend();
-    }
-
-    /// <summary>A short send: leave out what the kernel has taken.</summary>
-    private void SkipSent(ulong bytes)
-    {
-        while (bytes >= _vectors[_firstVector].iov_len)
-        {
-            bytes -= _vectors[_firstVector].iov_len;
-            _firstVector++;
-        }
-        _vectors[_firstVector].iov_base += bytes;
-        _vectors[_firstVector].iov_len -= bytes;
     }
 
     private void GoOnClosing()
