@@ -117,8 +117,8 @@ public sealed class UringStreamTests : IDisposable
                 parts.Add(part);
             }
             _runner.Call(() => owner.SendOwn(in parts));
-            Assert.True(
-                expected.ToArray().AsSpan().SequenceEqual(ReceiveAll(client, (int)expected.Length)), $"seed={seed}");
+            byte[] received = ReceiveAll(client, (int)expected.Length);
+            Assert.True(expected.ToArray().AsSpan().SequenceEqual(received), $"seed={seed}");
             _runner.WaitUntil(() => owner.OwnSends == round + 1, "the end of the send");
         }
     }
