@@ -3,7 +3,9 @@ using System.Collections.Generic;
 
 namespace DmRemap.Core.Faults.Injection;
 
-/// <summary>The error numbers a fault rule can name: those that disks and file systems give, and OK for none.</summary>
+/// <summary>
+/// The error numbers a fault rule can name: those that disks and file systems give, and OK for none.
+/// </summary>
 public static class FaultErrno
 {
     /// <summary>EIO: what Linux says when it knows nothing better.</summary>
