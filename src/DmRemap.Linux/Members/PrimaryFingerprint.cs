@@ -27,9 +27,9 @@ public enum FingerprintMatch
 /// <param name="FileInode">Of an image file; 0 for a disk. A hint: a copied file has another one.</param>
 public readonly record struct PrimaryFingerprint(long Bytes, string Serial, string WorldWideName, ulong FileInode)
 {
-    public const int TextLengthMax = 240;
+    public const int TextLengthMax = 128;
 
-    private const int NameLengthMax = 96;
+    private const int NameLengthMax = 56;
 
     public static PrimaryFingerprint Of(MemberFile member) => new(
         member.SizeBytes,

@@ -47,6 +47,7 @@ public sealed class MemberFileTests
     {
         using TemporaryDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
+        byte[] content = File.ReadAllBytes(path);
         using MemberFile member = Claim(path);
         if (member.FileSystem != "ext4" || !member.IsDirect)
         {
@@ -54,7 +55,7 @@ public sealed class MemberFileTests
         }
         BufferSlice buffer = AlignedMemory.Allocate(4096);
         Assert.Equal(512, RandomAccess.Read(member.Handle, buffer.Span[..512], 512));
-        Assert.Equal(File.ReadAllBytes(path)[512..1024], buffer.Span[..512].ToArray());
+        Assert.Equal(content[512..1024], buffer.Span[..512].ToArray());
     }
 
     [Fact]

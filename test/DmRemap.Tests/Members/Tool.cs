@@ -111,7 +111,7 @@ internal sealed class MountedExt4 : IDisposable
     {
         Tool.Need("mkfs.ext4");
         Tool.Need("mount");
-        Tool.Run("mkfs.ext4", "-q", "-F", device);
+        Tool.Run("mkfs.ext4", "-q", "-F", "-m", "0", device);
         Directory.CreateDirectory(point);
         using Process process = Tool.Start("mount", device, point);
         string error = process.StandardError.ReadToEnd().Trim();
