@@ -132,9 +132,9 @@ public sealed class DeviceRegistry
                 }
             }
         }
-        catch (DirectoryNotFoundException)
+        catch (DirectoryNotFoundException) when (!File.Exists(_directory))
         {
-            return names;
+            return names; // Nothing has been registered yet.
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

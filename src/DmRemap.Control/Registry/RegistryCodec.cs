@@ -224,7 +224,7 @@ public static class RegistryCodec
         {
             if (spare is null || !IsPath(spare.Path))
             {
-                return "one of its spares has no absolute path";
+                return "it has a spare without an absolute path";
             }
             if (!TryUuid(spare.Uuid, out Guid uuid) || !seen.Add(uuid))
             {

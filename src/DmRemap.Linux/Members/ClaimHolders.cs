@@ -21,20 +21,12 @@ internal static class ClaimHolders
     {
         // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11659045 0 EOF"; the device part differs from stat's on btrfs and overlay.
         string end = $":{file.Inode}";
-        return Find((process, descriptor, information) =>
-        {
-            foreach (string line in information)
-            {
-                if (line.StartsWith("lock:", StringComparison.Ordinal)
-                    && line.Contains(" FLOCK ", StringComparison.Ordinal)
-                    && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]
-                    && node.EndsWith(end, StringComparison.Ordinal))
-                {
-                    return true;
-                }
-            }
-            return false;
-        });
+        bool IsClaim(int process, string descriptor, string[] information) =>
+            Array.Exists(information, line => line.StartsWith("lock:", StringComparison.Ordinal) && IsLock(line, end));
+
+        // The kernel remembers who took the lock. Often he still has it, and nobody else need be looked at.
+        List<ClaimHolder> takers = Find(TakersOf(end), IsClaim);
+        return takers.Count > 0 ? takers : Find(Processes(), IsClaim);
     }
 
     /// <summary>
@@ -42,7 +34,7 @@ internal static class ClaimHolders
     /// only reads through the cache (udev, blkid) is no claim.
     /// </summary>
     public static IReadOnlyList<ClaimHolder> OfDevice(DeviceNumber device) =>
-        Find((process, descriptor, information) =>
+        Find(Processes(), (process, descriptor, information) =>
         {
             string link = $"/proc/{process}/fd/{descriptor}";
             string? target = FileCalls.TryReadLink(link);
@@ -53,13 +45,46 @@ internal static class ClaimHolders
                 && status.Device == device;
         });
 
-    private static List<ClaimHolder> Find(Func<int, string, string[], bool> isClaim)
+    private static bool IsLock(string line, string inodeEnd) =>
+        line.Contains(" FLOCK ", StringComparison.Ordinal)
+            && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]
+            && node.EndsWith(inodeEnd, StringComparison.Ordinal);
+
+    /// <summary>From /proc/locks: processes that took a lock of this inode. They may have ended or passed it on.</summary>
+    private static List<int> TakersOf(string inodeEnd)
     {
-        List<ClaimHolder> holders = [];
+        List<int> processes = [];
+        foreach (string line in TryRead("/proc/locks").Split('\n'))
+        {
+            if (IsLock(line, inodeEnd)
+                && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string process, _, "0", "EOF"]
+                && int.TryParse(process, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+            {
+                processes.Add(number);
+            }
+        }
+        return processes;
+    }
+
+    private static List<int> Processes()
+    {
+        List<int> processes = [];
         foreach (string directory in Directory.EnumerateDirectories("/proc"))
         {
-            if (int.TryParse(Path.GetFileName(directory), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
-                && HasClaim(process, isClaim))
+            if (int.TryParse(Path.GetFileName(directory), NumberStyles.None, CultureInfo.InvariantCulture, out int process))
+            {
+                processes.Add(process);
+            }
+        }
+        return processes;
+    }
+
+    private static List<ClaimHolder> Find(List<int> processes, Func<int, string, string[], bool> isClaim)
+    {
+        List<ClaimHolder> holders = [];
+        foreach (int process in processes)
+        {
+            if (HasClaim(process, isClaim))
             {
                 holders.Add(new ClaimHolder(process, CommandOf(process), IsEnding(process)));
             }
@@ -69,22 +94,29 @@ internal static class ClaimHolders
 
     private static bool HasClaim(int process, Func<int, string, string[], bool> isClaim)
     {
+        // fdinfo, not fd: its entries are plain files, and listing it looks nothing up behind them.
+        foreach (string entry in Descriptors(process))
+        {
+            // Descriptors come and go while they are listed; one that has gone reads as nothing.
+            string[] information = TryRead(entry).Split('\n');
+            if (isClaim(process, Path.GetFileName(entry), information))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static string[] Descriptors(int process)
+    {
         try
         {
-            // fdinfo, not fd: its entries are plain files, and listing it looks nothing up behind them.
-            foreach (string entry in Directory.EnumerateFiles($"/proc/{process}/fdinfo"))
-            {
-                if (isClaim(process, Path.GetFileName(entry), File.ReadAllLines(entry)))
-                {
-                    return true;
-                }
-            }
+            return Directory.GetFiles($"/proc/{process}/fdinfo");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return false; // It has just ended, or it is another user's: then the claim is reported without a name.
+            return []; // It has just ended, or it is another user's: then the claim is reported without a name.
         }
-        return false;
     }
 
     /// <summary>fdinfo's "flags:" are open's, in octal.</summary>

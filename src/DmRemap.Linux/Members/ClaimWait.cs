@@ -11,7 +11,7 @@ namespace DmRemap.Linux.Members;
 /// </summary>
 internal static class ClaimWait
 {
-    private const int PatienceMs = 1000;
+    private const int PatienceMs = 2000;
     private const int FirstPauseMs = 20;
     private const int PauseMsMax = 500;
 

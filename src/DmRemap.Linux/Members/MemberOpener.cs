@@ -61,7 +61,7 @@ internal static class MemberOpener
             if (errno == FileNative.EBUSY)
             {
                 RequireNoKernelUser(path);
-                return new ClaimResult(path, null, ClaimHolders.OfDevice(status.Device));
+                return ClaimResult.Held(path, () => ClaimHolders.OfDevice(status.Device));
             }
             throw new RefusalException(errno == FileNative.EINVAL ? MemberRefusals.NoDirectIo(path) : Explain(path, errno));
         }
@@ -83,7 +83,7 @@ internal static class MemberOpener
         {
             handle.Dispose();
             return errno == FileNative.EAGAIN
-                ? new ClaimResult(path, null, ClaimHolders.OfFile(status))
+                ? ClaimResult.Held(path, () => ClaimHolders.OfFile(status))
                 : throw new RefusalException(MemberRefusals.CannotOpen(path, errno));
         }
         return Measure(path, handle, status, opened => FileFacts.Measure(path, handle, opened, options, transfer));
@@ -114,7 +114,7 @@ internal static class MemberOpener
             bool isSame = opened.Kind == before.Kind
                 && (opened.Kind == FileKind.Block ? opened.Device == before.Device : opened.IsSameFile(before));
             return isSame
-                ? new ClaimResult(path, measure(opened), [])
+                ? ClaimResult.Claimed(measure(opened))
                 : throw new RefusalException(MemberRefusals.Replaced(path));
         }
         catch

@@ -1,5 +1,4 @@
 using System;
-using System.Buffers.Binary;
 using System.IO;
 using System.Threading;
 using DmRemap.Core.Abstractions;
@@ -106,8 +105,10 @@ public sealed class LoopDeviceTests
     {
         using TemporaryDirectory directory = new();
         string image = directory.MakeSparseFile("image", 8 * MebiByte);
-        WritePartitionTable(image, (63, 2048), (4096, 2048));
         using LoopDevice loop = LoopDevice.Attach(image, "-P");
+        Tool.Need("addpart");
+        Tool.Run("addpart", loop.Path, "1", "63", "2048");
+        Tool.Run("addpart", loop.Path, "2", "4096", "2048");
         string first = $"{loop.Path}p1";
         string second = $"{loop.Path}p2";
         if (!File.Exists(first) || !File.Exists(second))
@@ -125,6 +126,24 @@ public sealed class LoopDeviceTests
 
         // The whole disk cannot be claimed while a part of it is.
         Assert.Null(MemberFile.TryClaim(loop.Path, new MemberOptions()).Member);
+    }
+
+    [Theory]
+    [InlineData(63, 512, 4096, 512)]
+    [InlineData(63, 512, 512, 0)]
+    [InlineData(64, 512, 4096, 0)]
+    [InlineData(1, 512, 65_536, 3584)]
+    public void Unit_grid_follows_the_physical_sectors_of_the_disk(
+        int startSector, int logical, int granularity, int expected)
+    {
+        // As the kernel computes alignment_offset: from the partition's start to the next boundary of its granularity.
+        int alignmentOffset = (granularity - (startSector * 512 % granularity)) % granularity;
+        int physical = int.Min(granularity, 4096);
+        DeviceGeometry geometry = DeviceFacts.GeometryOf(
+            MebiByte, logical, physical, alignmentOffset, new MemberOptions(), isRotational: false);
+        Assert.Equal(expected, geometry.AlignmentOffsetBytes);
+        Assert.Equal(0, ((startSector * 512) + geometry.AlignmentOffsetBytes) % physical);
+        Assert.Equal(physical, geometry.PhysicalBlockBytes);
     }
 
     [Fact]
@@ -169,22 +188,5 @@ public sealed class LoopDeviceTests
         {
             Assert.Contains(refusal.Id, (string[])["DMR-MEMBER-EMPTY", "DMR-MEMBER-MISSING"]);
         }
-    }
-
-    /// <summary>A master boot record: four entries from byte 446, then 55 AA.</summary>
-    private static void WritePartitionTable(string image, params (int Start, int Sectors)[] partitions)
-    {
-        byte[] record = new byte[512];
-        for (int i = 0; i < partitions.Length; i++)
-        {
-            Span<byte> entry = record.AsSpan(446 + (i * 16), 16);
-            entry[4] = 0x83;
-            BinaryPrimitives.WriteInt32LittleEndian(entry[8..], partitions[i].Start);
-            BinaryPrimitives.WriteInt32LittleEndian(entry[12..], partitions[i].Sectors);
-        }
-        record[510] = 0x55;
-        record[511] = 0xaa;
-        using FileStream stream = new(image, FileMode.Open);
-        stream.Write(record);
     }
 }
