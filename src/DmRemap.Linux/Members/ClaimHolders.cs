@@ -7,11 +7,12 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Finds the processes behind a claim in /proc. Reads links and fdinfo only: following a link could wait for the very
-/// file system that does not answer. Sees what this user may see.
+/// Finds the processes behind a claim in /proc. Reads links and fdinfo only: following a link could wait for
+/// the very file system that does not answer. Sees what this user may see.
 /// </summary>
 internal static class ClaimHolders
 {
+    private const string OwnProgram = "dmremap";
     private const int CommandLengthMax = 100;
     private const int ExitingFlag = 0x4; // PF_EXITING
     private const ulong KillBit = 1UL << 8; // SIGKILL is signal 9.
@@ -19,10 +20,11 @@ internal static class ClaimHolders
     /// <summary>Processes with the exclusive flock of this file.</summary>
     public static IReadOnlyList<ClaimHolder> OfFile(FileStatus file)
     {
-        // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11659045 0 EOF"; the device part differs from stat's on btrfs and overlay.
+        // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11659045 0 EOF"; on btrfs the device is not the one of stat.
         string end = $":{file.Inode}";
         bool IsClaim(int process, string descriptor, string[] information) =>
-            Array.Exists(information, line => line.StartsWith("lock:", StringComparison.Ordinal) && IsLock(line, end));
+            Array.Exists(
+                information, line => line.StartsWith("lock:", StringComparison.Ordinal) && IsLock(line, end));
 
         // The kernel remembers who took the lock. Often he still has it, and nobody else need be looked at.
         List<ClaimHolder> takers = Find(TakersOf(end), IsClaim);
@@ -30,8 +32,8 @@ internal static class ClaimHolders
     }
 
     /// <summary>
-    /// Processes that have this device open for writing or for direct I/O. The kernel does not show O_EXCL; somebody who
-    /// only reads through the cache (udev, blkid) is no claim.
+    /// Processes that have this device open for writing or for direct I/O. The kernel does not show O_EXCL;
+    /// somebody who only reads through the cache (udev, blkid) is no claim.
     /// </summary>
     public static IReadOnlyList<ClaimHolder> OfDevice(DeviceNumber device) =>
         Find(Processes(), (process, descriptor, information) =>
@@ -50,14 +52,17 @@ internal static class ClaimHolders
             && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]
             && node.EndsWith(inodeEnd, StringComparison.Ordinal);
 
-    /// <summary>From /proc/locks: processes that took a lock of this inode. They may have ended or passed it on.</summary>
+    /// <summary>
+    /// From /proc/locks: processes that took a lock of this inode. They may have ended or passed it on.
+    /// </summary>
     private static List<int> TakersOf(string inodeEnd)
     {
         List<int> processes = [];
         foreach (string line in TryRead("/proc/locks").Split('\n'))
         {
             if (IsLock(line, inodeEnd)
-                && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string process, _, "0", "EOF"]
+                && line.Split(
+                    ' ', StringSplitOptions.RemoveEmptyEntries) is [.., string process, _, "0", "EOF"]
                 && int.TryParse(process, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
             {
                 processes.Add(number);
@@ -71,7 +76,8 @@ internal static class ClaimHolders
         List<int> processes = [];
         foreach (string directory in Directory.EnumerateDirectories("/proc"))
         {
-            if (int.TryParse(Path.GetFileName(directory), NumberStyles.None, CultureInfo.InvariantCulture, out int process))
+            string name = Path.GetFileName(directory);
+            if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int process))
             {
                 processes.Add(process);
             }
@@ -115,7 +121,7 @@ internal static class ClaimHolders
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return []; // It has just ended, or it is another user's: then the claim is reported without a name.
+            return []; // It has just ended, or is another user's: the claim is then reported without a name.
         }
     }
 
@@ -127,7 +133,8 @@ internal static class ClaimHolders
             if (line.StartsWith("flags:", StringComparison.Ordinal))
             {
                 int flags = Convert.ToInt32(line["flags:".Length..].Trim(), 8);
-                return (flags & FileNative.O_ACCMODE) != FileNative.O_RDONLY || (flags & FileNative.O_DIRECT) != 0;
+                return (flags & FileNative.O_ACCMODE) != FileNative.O_RDONLY
+                    || (flags & FileNative.O_DIRECT) != 0;
             }
         }
         return false;
@@ -135,29 +142,28 @@ internal static class ClaimHolders
 
     private static string CommandOf(int process)
     {
-        string command = TryRead($"/proc/{process}/cmdline").Replace('\0', ' ').Trim();
-        if (command.Length == 0)
+        string[] arguments = TryRead($"/proc/{process}/cmdline").TrimEnd('\0').Split('\0');
+        if (Path.GetFileName(arguments[0]) == OwnProgram)
         {
-            command = TryRead($"/proc/{process}/comm").Trim();
+            string command = $"{OwnProgram} {string.Join(' ', arguments[1..])}".TrimEnd();
+            return command.Length > CommandLengthMax ? command[..CommandLengthMax] + "..." : command;
         }
-        return command.Length switch
-        {
-            0 => "name unknown",
-            > CommandLengthMax => command[..CommandLengthMax] + "...",
-            _ => command,
-        };
+        string name = TryRead($"/proc/{process}/comm").Trim();
+        return name.Length == 0 ? "name unknown" : name;
     }
 
     private static bool IsEnding(int process)
     {
-        // "4711 (name) S ppid pgrp session tty tpgid flags ...": the name may hold anything, so count from its end.
+        // "4711 (name) S ppid pgrp session tty tpgid flags ...": a name may hold anything, count from its end.
         string stat = TryRead($"/proc/{process}/stat");
-        string[] fields = stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] fields =
+            stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
         if (fields.Length < 7)
         {
             return true; // Gone meanwhile.
         }
-        bool isExiting = long.TryParse(fields[6], NumberStyles.None, CultureInfo.InvariantCulture, out long flags)
+        bool isExiting =
+            long.TryParse(fields[6], NumberStyles.None, CultureInfo.InvariantCulture, out long flags)
             && (flags & ExitingFlag) != 0;
         return fields[0] is "Z" or "X" || isExiting || HasPendingKill(process);
     }
@@ -169,7 +175,8 @@ internal static class ClaimHolders
             bool isPending = line.StartsWith("SigPnd:", StringComparison.Ordinal)
                 || line.StartsWith("ShdPnd:", StringComparison.Ordinal);
             if (isPending
-                && ulong.TryParse(line[7..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals)
+                && ulong.TryParse(
+                    line[7..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals)
                 && (signals & KillBit) != 0)
             {
                 return true;

@@ -7,7 +7,10 @@ namespace DmRemap.Linux.Members;
 
 /// <summary>A process that has the member open in a way that can be a claim.</summary>
 /// <param name="ProcessId">In this process's PID namespace.</param>
-/// <param name="Command">Its command line, shortened.</param>
+/// <param name="Command">
+/// Its name; for one of our own the whole command line. Others' arguments may hold secrets, and this is
+/// printed.
+/// </param>
 /// <param name="IsEnding">Killed or exiting: it only waits for the kernel.</param>
 public sealed record ClaimHolder(int ProcessId, string Command, bool IsEnding);
 
@@ -31,8 +34,8 @@ public sealed class ClaimResult
     public MemberFile? Member { get; }
 
     /// <summary>
-    /// Processes that can be seen; empty when there is none (then it is the kernel, or hidden). Looked for on first use,
-    /// in all of /proc.
+    /// Processes that can be seen; empty when there is none (then it is the kernel, or hidden). Looked for on
+    /// first use, in all of /proc.
     /// </summary>
     public IReadOnlyList<ClaimHolder> Holders => _holders ??= _findHolders();
 
@@ -66,7 +69,10 @@ public sealed class ClaimResult
             ClaimHolder holder = Holders[i];
             text.Append(i == 0 ? string.Empty : ", ");
             text.Append($"process {holder.ProcessId} ({holder.Command})");
-            text.Append(holder.IsEnding ? ", which has ended but for a write that the kernel still holds" : string.Empty);
+            if (holder.IsEnding)
+            {
+                text.Append(", which has ended but for a write that the kernel still holds");
+            }
         }
         return text.ToString();
     }

@@ -12,7 +12,9 @@ internal readonly record struct FileHole(long Start, long End)
     public long Bytes => End - Start;
 }
 
-/// <summary>Which parts of a file have no written blocks, and whether any are shared with another file.</summary>
+/// <summary>
+/// Which parts of a file have no written blocks, and whether any are shared with another file.
+/// </summary>
 internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared, bool HasEncoded)
 {
     private const int ExtentsPerCall = 128;
@@ -31,12 +33,16 @@ internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared
     }
 
     /// <summary>
-    /// By FIEMAP, which knows of allocated but unwritten blocks and of sharing; by SEEK_HOLE where there is none (tmpfs).
+    /// By FIEMAP, which knows of allocated but unwritten blocks and of sharing; by SEEK_HOLE where there is
+    /// none (tmpfs).
     /// </summary>
     public static FileExtents Read(SafeFileHandle handle, string path, long bytes) =>
-        TryReadMap(handle, path, bytes, out FileExtents? extents) ? extents! : new FileExtents(Seek(handle, path, bytes), false, false);
+        TryReadMap(handle, path, bytes, out FileExtents? extents)
+            ? extents!
+            : new FileExtents(Seek(handle, path, bytes), false, false);
 
-    private static unsafe bool TryReadMap(SafeFileHandle handle, string path, long bytes, out FileExtents? extents)
+    private static unsafe bool TryReadMap(
+        SafeFileHandle handle, string path, long bytes, out FileExtents? extents)
     {
         extents = null;
         int headerBytes = sizeof(FileNative.FiemapHeader);
@@ -58,7 +64,8 @@ internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared
                 if (FileNative.ioctl(FileCalls.Descriptor(handle), FileNative.FS_IOC_FIEMAP, header) < 0)
                 {
                     int errno = Marshal.GetLastPInvokeError();
-                    return errno is FileNative.EOPNOTSUPP or FileNative.ENOTTY or FileNative.EINVAL or FileNative.ENOSYS
+                    return errno is FileNative.EOPNOTSUPP
+                        or FileNative.ENOTTY or FileNative.EINVAL or FileNative.ENOSYS
                         ? false
                         : throw FileCalls.Failed("listing the extents of", path, errno);
                 }

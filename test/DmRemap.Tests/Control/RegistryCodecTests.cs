@@ -42,7 +42,8 @@ public sealed class RegistryCodecTests
         foreach (LostPolicy policy in (LostPolicy[])[LostPolicy.Salvage, LostPolicy.Strict])
         {
             byte[] text = RegistryCodec.Encode(record with { Lost = policy });
-            Assert.Equal(RegistryParse.Ok, RegistryCodec.Decode(text, "disk1", out DeviceRecord? found, out _));
+            Assert.Equal(
+                RegistryParse.Ok, RegistryCodec.Decode(text, "disk1", out DeviceRecord? found, out _));
             RegistrySamples.AssertEqual(record with { Lost = policy }, found);
         }
     }
@@ -208,7 +209,8 @@ public sealed class RegistryCodecTests
     [Fact]
     public void Newer_format_is_recognised_whatever_else_it_holds()
     {
-        Assert.Equal(RegistryParse.Newer, Decode("{\"format\":2,\"name\":7,\"main\":[[[]]]}", out string problem));
+        Assert.Equal(
+            RegistryParse.Newer, Decode("{\"format\":2,\"name\":7,\"main\":[[[]]]}", out string problem));
         Assert.Contains('2', problem);
     }
 
@@ -224,7 +226,8 @@ public sealed class RegistryCodecTests
             {
                 text[random.Next(text.Length)] = (byte)random.Next(256);
             }
-            RegistryParse parse = RegistryCodec.Decode(text, "disk1", out DeviceRecord? record, out string problem);
+            RegistryParse parse =
+                RegistryCodec.Decode(text, "disk1", out DeviceRecord? record, out string problem);
             Assert.True(parse != RegistryParse.None, $"seed={seed}");
             Assert.True((parse == RegistryParse.Ok) == (record is not null), $"seed={seed}");
             Assert.True((parse == RegistryParse.Ok) == (problem.Length == 0), $"seed={seed}");

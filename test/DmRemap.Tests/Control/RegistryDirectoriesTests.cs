@@ -18,11 +18,14 @@ public sealed class RegistryDirectoriesTests
     [InlineData(1000U, "HOME=/home/u", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
     [InlineData(1000U, "HOME=/home/u,XDG_CONFIG_HOME=/c", "/c/dmremap", "/tmp/dmremap-1000")]
     [InlineData(1000U, "HOME=/home/u,XDG_CONFIG_HOME=c", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
-    [InlineData(1000U, "HOME=/home/u,XDG_RUNTIME_DIR=/run/user/1000", "/home/u/.config/dmremap", "/run/user/1000/dmremap")]
+    [InlineData(
+        1000U, "HOME=/h,XDG_RUNTIME_DIR=/run/user/1000", "/h/.config/dmremap", "/run/user/1000/dmremap")]
     [InlineData(1000U, "HOME=/home/u,XDG_RUNTIME_DIR=", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
     [InlineData(1000U, "DMREMAP_CONFIG_DIR=/a,DMREMAP_RUN_DIR=/b", "/a", "/b")]
-    [InlineData(1000U, "DMREMAP_CONFIG_DIR=,HOME=/h,DMREMAP_RUN_DIR=", "/h/.config/dmremap", "/tmp/dmremap-1000")]
-    public void Directories_follow_environment_then_user(uint user, string environment, string configuration, string run)
+    [InlineData(
+        1000U, "DMREMAP_CONFIG_DIR=,HOME=/h,DMREMAP_RUN_DIR=", "/h/.config/dmremap", "/tmp/dmremap-1000")]
+    public void Directories_follow_environment_then_user(
+        uint user, string environment, string configuration, string run)
     {
         HostDirectories directories = Find(user, environment);
         Assert.Equal(configuration, directories.ConfigurationPath);
@@ -145,9 +148,11 @@ public sealed class RegistryDirectoriesTests
             return Trust;
         }
 
-        public bool TryCreate(string path, ReadOnlySpan<byte> content) => throw new InvalidOperationException(path);
+        public bool TryCreate(string path, ReadOnlySpan<byte> content) =>
+            throw new InvalidOperationException(path);
 
-        public void Replace(string path, ReadOnlySpan<byte> content) => throw new InvalidOperationException(path);
+        public void Replace(string path, ReadOnlySpan<byte> content) =>
+            throw new InvalidOperationException(path);
 
         public bool Remove(string path) => throw new InvalidOperationException(path);
     }

@@ -30,7 +30,8 @@ public sealed class RegistryTests
         DeviceRecord first = RegistrySamples.Record("disk1");
         registry.RequireFree("disk1");
         registry.Add(first);
-        AssertRefused("DMR-REGISTRY-NAME-TAKEN", ExitCode.RefusedForSafety, () => registry.RequireFree("disk1"));
+        AssertRefused(
+            "DMR-REGISTRY-NAME-TAKEN", ExitCode.RefusedForSafety, () => registry.RequireFree("disk1"));
         AssertRefused(
             "DMR-REGISTRY-NAME-TAKEN",
             ExitCode.RefusedForSafety,
@@ -45,7 +46,9 @@ public sealed class RegistryTests
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         File.WriteAllText(directory["disk1.json"], "{");
         AssertRefused(
-            "DMR-REGISTRY-NAME-TAKEN", ExitCode.RefusedForSafety, () => registry.Add(RegistrySamples.Record("disk1")));
+            "DMR-REGISTRY-NAME-TAKEN",
+            ExitCode.RefusedForSafety,
+            () => registry.Add(RegistrySamples.Record("disk1")));
         Assert.Equal("{", File.ReadAllText(directory["disk1.json"]));
     }
 
@@ -101,7 +104,8 @@ public sealed class RegistryTests
         RegistryEntry[] entries = [.. registry.List()];
         Assert.Equal(["Beta", "alpha", "broken", "later", "zeta"], entries.Select(entry => entry.Name));
         Assert.Equal(
-            [null, null, "DMR-REGISTRY-DAMAGED", "DMR-REGISTRY-NEWER", null], entries.Select(entry => entry.Problem?.Id));
+            [null, null, "DMR-REGISTRY-DAMAGED", "DMR-REGISTRY-NEWER", null],
+            entries.Select(entry => entry.Problem?.Id));
         Assert.All(entries, entry => Assert.NotEqual(entry.Record is null, entry.Problem is null));
     }
 

@@ -66,7 +66,8 @@ public sealed class ClaimTests
         string path = directory.MakeFile("main", MebiByte);
         using LockingChild child = LockingChild.Start(path);
         child.Kill();
-        using MemberFile member = MemberFile.WaitForClaim(path, new MemberOptions(), _ => { }, CancellationToken.None);
+        using MemberFile member =
+            MemberFile.WaitForClaim(path, new MemberOptions(), _ => { }, CancellationToken.None);
         Assert.Equal(MebiByte, member.SizeBytes);
     }
 
@@ -131,7 +132,8 @@ public sealed class ClaimTests
         using KernelHeldClaim held = KernelHeldClaim.Take(path);
         using CancellationTokenSource cancellation = new();
         Task<MemberFile> claiming = Task.Run(
-            () => MemberFile.WaitForClaim(path, new MemberOptions(), _ => cancellation.Cancel(), cancellation.Token),
+            () => MemberFile.WaitForClaim(
+                path, new MemberOptions(), _ => cancellation.Cancel(), cancellation.Token),
             TestContext.Current.CancellationToken);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => claiming.WaitAsync(s_patience, TestContext.Current.CancellationToken));
@@ -148,7 +150,9 @@ public sealed class ClaimTests
         Assert.Equal("DMR-MEMBER-MISSING", refusal.Id);
     }
 
-    /// <summary>On a busy machine an open may take its time, and that is said; no other reason may be.</summary>
+    /// <summary>
+    /// On a busy machine an open may take its time, and that is said; no other reason may be.
+    /// </summary>
     private static void AssertOnlySlow(string reason) =>
         Assert.Contains("does not answer", reason, StringComparison.Ordinal);
 
@@ -196,7 +200,8 @@ public sealed class ClaimTests
             FuseFile file = new(server, directory);
 
             // nbdfuse writes it when the file is there.
-            if (!SpinWait.SpinUntil(() => File.Exists(pidFile) || server.HasExited, s_patience) || server.HasExited)
+            bool isDecided = SpinWait.SpinUntil(() => File.Exists(pidFile) || server.HasExited, s_patience);
+            if (!isDecided || server.HasExited)
             {
                 string error = server.HasExited ? server.StandardError.ReadToEnd().Trim() : "no answer";
                 file.Dispose();
@@ -259,8 +264,8 @@ public sealed class ClaimTests
     }
 
     /// <summary>
-    /// A claim without a descriptor: a mapping keeps the open file description alive after its last descriptor is
-    /// closed, as a request in flight does.
+    /// A claim without a descriptor: a mapping keeps the open file description alive after its last
+    /// descriptor is closed, as a request in flight does.
     /// </summary>
     private sealed class KernelHeldClaim : IDisposable
     {
@@ -272,7 +277,8 @@ public sealed class ClaimTests
         {
             using MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!;
             using MemoryMappedFile map = MemoryMappedFile.CreateFromFile(
-                member.Handle, null, 0, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, leaveOpen: true);
+                member.Handle, null, 0, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None,
+                leaveOpen: true);
             return new KernelHeldClaim(map.CreateViewAccessor());
         }
 

@@ -24,7 +24,8 @@ internal sealed class FakeMachine : IDisposable
 
     public string PathOf(string name) => _root[name];
 
-    public DeviceNumber AddDisk(string name, uint major, uint minor) => Add($"sys/devices/{name}", name, major, minor);
+    public DeviceNumber AddDisk(string name, uint major, uint minor) =>
+        Add($"sys/devices/{name}", name, major, minor);
 
     public DeviceNumber AddPartition(string disk, string name, uint major, uint minor)
     {
@@ -33,7 +34,9 @@ internal sealed class FakeMachine : IDisposable
         return number;
     }
 
-    /// <summary>A dm or md device that stands on others, given by their directory below sys/devices.</summary>
+    /// <summary>
+    /// A dm or md device that stands on others, given by their directory below sys/devices.
+    /// </summary>
     public DeviceNumber AddStacked(string name, string kind, uint major, uint minor, params string[] slaves)
     {
         DeviceNumber number = Add($"sys/devices/{name}", name, major, minor);
@@ -41,8 +44,10 @@ internal sealed class FakeMachine : IDisposable
         foreach (string slave in slaves)
         {
             string slaveName = Path.GetFileName(slave);
-            File.CreateSymbolicLink(_root[$"sys/devices/{name}/slaves/{slaveName}"], _root[$"sys/devices/{slave}"]);
-            File.CreateSymbolicLink(_root[$"sys/devices/{slave}/holders/{name}"], _root[$"sys/devices/{name}"]);
+            File.CreateSymbolicLink(
+                _root[$"sys/devices/{name}/slaves/{slaveName}"], _root[$"sys/devices/{slave}"]);
+            File.CreateSymbolicLink(
+                _root[$"sys/devices/{slave}/holders/{name}"], _root[$"sys/devices/{name}"]);
         }
         return number;
     }
@@ -54,7 +59,8 @@ internal sealed class FakeMachine : IDisposable
         File.WriteAllText(path, text + "\n");
     }
 
-    public void WriteUdev(DeviceNumber device, string record) => File.WriteAllText(_root[$"udev/data/b{device}"], record);
+    public void WriteUdev(DeviceNumber device, string record) =>
+        File.WriteAllText(_root[$"udev/data/b{device}"], record);
 
     public void Mount(string line)
     {

@@ -136,7 +136,8 @@ public sealed class LoopDeviceTests
     public void Unit_grid_follows_the_physical_sectors_of_the_disk(
         int startSector, int logical, int granularity, int expected)
     {
-        // As the kernel computes alignment_offset: from the partition's start to the next boundary of its granularity.
+        // As the kernel computes alignment_offset: from the partition's start to the next boundary of its
+        // granularity.
         int alignmentOffset = (granularity - (startSector * 512 % granularity)) % granularity;
         int physical = int.Min(granularity, 4096);
         DeviceGeometry geometry = DeviceFacts.GeometryOf(

@@ -92,7 +92,8 @@ public sealed class MemberFileTests
     public void Size_that_is_no_multiple_of_the_block_is_rounded_down(int block, int bytes, int blocks)
     {
         using TemporaryDirectory directory = new();
-        using MemberFile member = Claim(directory.MakeFile("main", bytes), new MemberOptions { BlockBytes = block });
+        using MemberFile member =
+            Claim(directory.MakeFile("main", bytes), new MemberOptions { BlockBytes = block });
         Assert.Equal(bytes, member.SizeBytes);
         Assert.Equal(blocks, member.Geometry.Blocks.Value);
         Assert.Equal(block, member.Geometry.LogicalBlockSize.Bytes);

@@ -69,15 +69,18 @@ public sealed class MemberRulesTests
     [InlineData(2, "", SignatureFinding.Nothing, "")]
     [InlineData(8, "", SignatureFinding.Found, "signatures of several kinds")]
     [InlineData(4, "", SignatureFinding.Unknown, "blkid ended with 4")]
-    [InlineData(0, "TYPE=ext4,USAGE=filesystem,LABEL=a\\ b", SignatureFinding.Found, "ext4 file system \"a b\"")]
+    [InlineData(
+        0, "TYPE=ext4,USAGE=filesystem,LABEL=a\\ b", SignatureFinding.Found, "ext4 file system \"a b\"")]
     [InlineData(0, "TYPE=crypto_LUKS,USAGE=crypto", SignatureFinding.Found, "LUKS encrypted volume")]
     [InlineData(0, "TYPE=LVM2_member,USAGE=raid", SignatureFinding.Found, "LVM physical volume")]
-    [InlineData(0, "TYPE=linux_raid_member,USAGE=raid", SignatureFinding.Found, "member of a Linux RAID array")]
+    [InlineData(
+        0, "TYPE=linux_raid_member,USAGE=raid", SignatureFinding.Found, "member of a Linux RAID array")]
     [InlineData(0, "TYPE=swap,USAGE=other", SignatureFinding.Found, "swap area")]
     [InlineData(0, "PTTYPE=gpt", SignatureFinding.Found, "gpt partition table")]
     [InlineData(0, "PART_ENTRY_SCHEME=gpt,PART_ENTRY_TYPE=83", SignatureFinding.Nothing, "")]
     [InlineData(0, "TYPE=zfs_member,USAGE=raid", SignatureFinding.Found, "signature of zfs_member")]
-    public void Answer_of_blkid_is_understood(int exitCode, string output, SignatureFinding finding, string description)
+    public void Answer_of_blkid_is_understood(
+        int exitCode, string output, SignatureFinding finding, string description)
     {
         SignatureReport report = ForeignSignature.Interpret(exitCode, output.Split(','));
         Assert.Equal(finding, report.Finding);
@@ -107,7 +110,8 @@ public sealed class MemberRulesTests
     [InlineData(TransferMode.Direct, TransferMode.PageCache, true)]
     [InlineData(TransferMode.PageCache, TransferMode.Direct, false)]
     [InlineData(TransferMode.PageCache, TransferMode.PageCache, false)]
-    public void Spare_through_the_page_cache_serves_rehearsals_only(TransferMode main, TransferMode spare, bool isRefused)
+    public void Spare_through_the_page_cache_serves_rehearsals_only(
+        TransferMode main, TransferMode spare, bool isRefused)
     {
         using MemberFile one = Pretend("/main", main);
         using MemberFile two = Pretend("/spare", spare);

@@ -27,7 +27,8 @@ public sealed class SpareFileTests
         Assert.Equal(new byte[bytes], File.ReadAllBytes(directory["spare"]));
         Assert.Empty(ExtentsOf(directory["spare"]).Holes);
         Assert.True(FileStatus.OfPath(directory["spare"])!.AllocatedBytes >= bytes);
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(directory["spare"]));
+        Assert.Equal(
+            UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(directory["spare"]));
         Assert.False(SpareFile.EnsureFullyWritten(directory["spare"], null, CancellationToken.None));
     }
 
@@ -114,7 +115,8 @@ public sealed class SpareFileTests
     {
         using TemporaryDirectory directory = new();
         Assert.ThrowsAny<OperationCanceledException>(
-            () => SpareFile.Create(directory["spare"], MebiByte, null, new CancellationToken(canceled: true)));
+            () => SpareFile.Create(
+                directory["spare"], MebiByte, null, new CancellationToken(canceled: true)));
         Assert.False(File.Exists(directory["spare"]));
     }
 
@@ -145,7 +147,8 @@ public sealed class SpareFileTests
         Tool.Run("fallocate", "-l", "1048576", path);
         if (ExtentsOf(path).Holes.Count == 0)
         {
-            Assert.Skip($"the file system of {directory.Path} does not tell unwritten blocks from written ones");
+            Assert.Skip($"the file system of {directory.Path} does not tell unwritten blocks from written"
+                + " ones");
         }
         Assert.True(SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
         Assert.Empty(ExtentsOf(path).Holes);
@@ -244,7 +247,8 @@ public sealed class SpareFileTests
 
     private static void WriteParts(string path, byte[] content)
     {
-        using FileStream stream = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        using FileStream stream =
+            new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
         for (int i = 0; i < content.Length; i++)
         {
             if (content[i] != 0)
@@ -257,7 +261,8 @@ public sealed class SpareFileTests
 
     private static FileExtents ExtentsOf(string path)
     {
-        Assert.Equal(0, FileCalls.TryOpen(path, FileNative.O_RDONLY, 0, out Microsoft.Win32.SafeHandles.SafeFileHandle handle));
+        Assert.Equal(0, FileCalls.TryOpen(
+            path, FileNative.O_RDONLY, 0, out Microsoft.Win32.SafeHandles.SafeFileHandle handle));
         using (handle)
         {
             return FileExtents.Read(handle, path, RandomAccess.GetLength(handle));

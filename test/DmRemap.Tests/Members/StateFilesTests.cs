@@ -47,7 +47,8 @@ public sealed class StateFilesTests
         File.SetUnixFileMode(directory["seen"], PrivateDirectory | UnixFileMode.OtherWrite);
         Assert.Equal(DirectoryTrust.OpenToOthers, Prepare("seen", DirectoryRule.Chosen));
 
-        DirectoryTrust Prepare(string name, DirectoryRule rule) => s_files.PrepareDirectory(directory[name], rule);
+        DirectoryTrust Prepare(string name, DirectoryRule rule) =>
+            s_files.PrepareDirectory(directory[name], rule);
     }
 
     [Fact]
@@ -58,9 +59,10 @@ public sealed class StateFilesTests
         using TemporaryDirectory directory = new();
         Directory.CreateDirectory(directory["theirs"], PrivateDirectory);
         Tool.Run("chown", "65534", directory["theirs"]);
-        Assert.Equal(
-            DirectoryTrust.OwnedByAnother, s_files.PrepareDirectory(directory["theirs"], DirectoryRule.InSharedPlace));
-        Assert.Equal(DirectoryTrust.OwnedByAnother, s_files.PrepareDirectory(directory["theirs"], DirectoryRule.Chosen));
+        foreach (DirectoryRule rule in (DirectoryRule[])[DirectoryRule.InSharedPlace, DirectoryRule.Chosen])
+        {
+            Assert.Equal(DirectoryTrust.OwnedByAnother, s_files.PrepareDirectory(directory["theirs"], rule));
+        }
     }
 
     [Fact]
@@ -81,7 +83,8 @@ public sealed class StateFilesTests
         using TemporaryDirectory directory = new();
         string path = directory["a.json"];
         s_files.TryCreate(path, "one"u8);
-        using FileStream reader = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using FileStream reader =
+            new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         s_files.Replace(path, "another"u8);
         Assert.Equal('o', reader.ReadByte());
         Assert.Equal(3, reader.Length);

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Members;
 
-/// <summary>Runs programs of the machine for a test; where one is missing the test is skipped and says which.</summary>
+/// <summary>
+/// Runs programs of the machine for a test; where one is missing the test is skipped and says which.
+/// </summary>
 internal static class Tool
 {
     private static readonly string[] s_places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];

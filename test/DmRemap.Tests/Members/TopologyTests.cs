@@ -183,7 +183,8 @@ public sealed class TopologyTests
     [InlineData("30 1 8:1 / /mnt rw - ext4 /dev/sda1")]
     [InlineData("30 1 81 / /mnt rw - ext4 /dev/sda1 rw")]
     [InlineData("30 1 8:99999999999 / /mnt rw - ext4 /dev/sda1 rw")]
-    public void Mount_line_that_is_none_is_passed_over(string line) => Assert.False(MountTable.TryParseMount(line, out _));
+    public void Mount_line_that_is_none_is_passed_over(string line) =>
+        Assert.False(MountTable.TryParseMount(line, out _));
 
     [Theory]
     [InlineData(@"a\040b", "a b")]
