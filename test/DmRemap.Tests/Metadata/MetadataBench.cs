@@ -22,9 +22,9 @@ internal sealed class MetadataBench : IMetadataFormatOwner, IMetadataRecoveryOwn
     {
     }
 
-    public MetadataBench(SparseImage[] images, int seed, long spareBytes = SpareBytes)
+    public MetadataBench(SparseImage[] images, int seed, long spareBytes = SpareBytes, int physicalBytes = 4096)
     {
-        Disks = [.. images.Select((image, i) => new SparseDisk(Loop, spareBytes, image, seed + (i * 7919)))];
+        Disks = [.. images.Select((image, i) => new SparseDisk(Loop, spareBytes, image, seed + (i * 7919), physicalBytes))];
     }
 
     public static UnitGeometry Geometry { get; } =
@@ -56,6 +56,8 @@ internal sealed class MetadataBench : IMetadataFormatOwner, IMetadataRecoveryOwn
         Primary = new PrimaryIdentity { Bytes = Geometry.Blocks.Value * 512, Text = "ATA-Seagate-Ärger-12345" },
         Epoch = epoch,
     };
+
+    public static MetadataBench WithPhysicalBlock(int bytes) => new([new SparseImage()], seed: 1, SpareBytes, bytes);
 
     public static Guid MemberUuid(int index) => new($"3e3be400-0000-4000-8000-00000000000{index}");
 
