@@ -12,9 +12,9 @@ using Xunit;
 namespace DmRemap.Tests.Metadata;
 
 /// <summary>
-/// Images of format 1 as it was first written, kept for ever: "offset: bytes" in hexadecimal, 32 bytes a line, lines of
-/// zeros left out. Whoever changes what is written makes a new file and keeps the old one readable.
-/// DMREMAP_WRITE_GOLDEN=1 writes files that are missing.
+/// Images of format 1 as it was first written, kept for ever: "offset: bytes" in hexadecimal, 32 bytes a
+/// line, lines of zeros left out. Whoever changes what is written makes a new file and keeps the old one
+/// readable. DMREMAP_WRITE_GOLDEN=1 writes files that are missing.
 /// </summary>
 public sealed class GoldenImageTests
 {
@@ -47,8 +47,10 @@ public sealed class GoldenImageTests
         {
             Assert.Equal(CommitOutcome.Done, bench.Commit(new TableChange(TableChangeKind.Set, entry)));
         }
-        RemapEntry retired = ExpectedEntries()[0] with { Location = new SpareLocation(1, new UnitNumber(77)) };
-        Assert.Equal(CommitOutcome.Done, bench.Commit(new TableChange(TableChangeKind.RetireSpareUnit, retired)));
+        RemapEntry retired =
+            ExpectedEntries()[0] with { Location = new SpareLocation(1, new UnitNumber(77)) };
+        Assert.Equal(
+            CommitOutcome.Done, bench.Commit(new TableChange(TableChangeKind.RetireSpareUnit, retired)));
         bench.BeginStop();
         bench.Loop.RunUntilIdle();
         for (int spare = 0; spare < 2; spare++)
@@ -66,14 +68,22 @@ public sealed class GoldenImageTests
     /// <summary>One of everything that an entry can say.</summary>
     private static RemapEntry[] ExpectedEntries() =>
     [
-        Entry(3, UnitState.Remapped, new SpareLocation(0, new UnitNumber(10)), new BlockStates(0x0F, 0xC0), 61),
-        Entry(4, UnitState.Remapped, new SpareLocation(0, new UnitNumber(11)), new BlockStates(0x0F, 0xC0), 61),
+        Entry(
+            3, UnitState.Remapped, new SpareLocation(0, new UnitNumber(10)), new BlockStates(0x0F, 0xC0), 61),
+        Entry(
+            4, UnitState.Remapped, new SpareLocation(0, new UnitNumber(11)), new BlockStates(0x0F, 0xC0), 61),
         Entry(9, UnitState.LostUnreadable, SpareLocation.None, new BlockStates(0, 0x18), 5),
         Entry(10, UnitState.LostDeclared, SpareLocation.None, new BlockStates(0, 0xFF), 0),
-        Entry(131071, UnitState.Probation, new SpareLocation(1, new UnitNumber(0)), new BlockStates(0xFF, 0), 121),
+        Entry(
+            131071,
+            UnitState.Probation,
+            new SpareLocation(1, new UnitNumber(0)),
+            new BlockStates(0xFF, 0),
+            121),
     ];
 
-    private static RemapEntry Entry(long unit, UnitState state, SpareLocation location, BlockStates blocks, ushort errno) => new()
+    private static RemapEntry Entry(
+        long unit, UnitState state, SpareLocation location, BlockStates blocks, ushort errno) => new()
     {
         Unit = new UnitNumber(unit),
         State = state,
@@ -91,7 +101,8 @@ public sealed class GoldenImageTests
             folder = folder.Parent;
         }
         Assert.NotNull(folder);
-        return Path.Combine(folder.FullName, "test/DmRemap.Tests/Metadata/golden", $"format-1-development-spare-{spare}.txt");
+        return Path.Combine(
+            folder.FullName, "test/DmRemap.Tests/Metadata/golden", $"format-1-development-spare-{spare}.txt");
     }
 
     private static string List(SparseImage image)
@@ -104,7 +115,9 @@ public sealed class GoldenImageTests
                 ReadOnlySpan<byte> line = bytes.AsSpan(at, LineBytes);
                 if (line.ContainsAnyExcept((byte)0))
                 {
-                    text.Append(CultureInfo.InvariantCulture, $"{(block * 512) + at:x8}: {Convert.ToHexStringLower(line)}\n");
+                    text.Append(
+                        CultureInfo.InvariantCulture,
+                        $"{(block * 512) + at:x8}: {Convert.ToHexStringLower(line)}\n");
                 }
             }
         }

@@ -10,8 +10,9 @@ using Xunit;
 namespace DmRemap.Tests.Metadata;
 
 /// <summary>
-/// Power cuts at every event of a run, with any subset of the blocks in flight on the medium: what recovery finds is
-/// the table of the last Done commit, or one that was being written since; also when recovery itself is cut, anywhere.
+/// Power cuts at every event of a run, with any subset of the blocks in flight on the medium: what recovery
+/// finds is the table of the last Done commit, or one that was being written since; also when recovery itself
+/// is cut, anywhere.
 /// </summary>
 public sealed class MetadataCrashTests
 {
@@ -99,8 +100,8 @@ public sealed class MetadataCrashTests
     }
 
     /// <summary>
-    /// One commit at a time; any write may fail, having reached the disk in part. Failed means that no cut brings it
-    /// back; Unknown that a cut may, until a later Done.
+    /// One commit at a time; any write may fail, having reached the disk in part. Failed means that no cut
+    /// brings it back; Unknown that a cut may, until a later Done.
     /// </summary>
     private static void RunWithFaultsAndCuts(int seed)
     {
@@ -175,7 +176,8 @@ public sealed class MetadataCrashTests
         crashed.Recover();
         Assert.True(crashed.Refusal is null, $"refused: {crashed.Refusal}, seed={seed}");
         RecoveredSet found = crashed.Recovered!;
-        Assert.True(allowed.Any(table => table.Equals(found.Entries, found.Retired)), $"another table, seed={seed}");
+        Assert.True(
+            allowed.Any(table => table.Equals(found.Entries, found.Retired)), $"another table, seed={seed}");
 
         // Recovery is idempotent: what it has shown once, every later start shows.
         RecoveredSet again = crashed.Reopened();

@@ -107,7 +107,8 @@ public sealed class MetadataRecoveryTests
     {
         MetadataBench bench = Made(1).Copy();
         SparseDisk disk = bench.Disks[0];
-        disk.Fault = (_, request) => request.Operation == IoOperation.Read && !IsSuperblockRead(request) ? 5 : 0;
+        disk.Fault =
+            (_, request) => request.Operation == IoOperation.Read && !IsSuperblockRead(request) ? 5 : 0;
         AssertRefused(bench, MetadataRefusalKind.CheckpointUnreadable, spare: -1);
     }
 
@@ -131,14 +132,16 @@ public sealed class MetadataRecoveryTests
         MetadataBench made = Made(2);
         MetadataBench bench = new([made.Disks[0].Image.Clone()], seed: 4);
         AssertRefused(bench, MetadataRefusalKind.MissingMember, spare: -1);
-        Assert.Contains(MetadataBench.MemberUuid(1).ToString(), bench.Refusal!.Detail, StringComparison.Ordinal);
+        Assert.Contains(
+            MetadataBench.MemberUuid(1).ToString(), bench.Refusal!.Detail, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_clone_is_refused()
     {
         MetadataBench made = Made(2);
-        MetadataBench bench = new([made.Disks[0].Image.Clone(), made.Disks[0].Image.Clone(), made.Disks[1].Image.Clone()], seed: 4);
+        MetadataBench bench = new(
+            [made.Disks[0].Image.Clone(), made.Disks[0].Image.Clone(), made.Disks[1].Image.Clone()], seed: 4);
         AssertRefused(bench, MetadataRefusalKind.Clone, spare: 1);
     }
 
@@ -146,13 +149,15 @@ public sealed class MetadataRecoveryTests
     public void A_spare_of_another_set_is_refused()
     {
         MetadataBench other = new(spares: 1, seed: 5);
-        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid = new Guid("deadbeef-0000-4000-8000-000000000001") });
+        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid =
+            new Guid("deadbeef-0000-4000-8000-000000000001") });
         MetadataBench made = Made(1);
         MetadataBench bench = new([made.Disks[0].Image.Clone(), other.Disks[0].Image.Clone()], seed: 4);
         AssertRefused(bench, MetadataRefusalKind.WrongSet, spare: 1);
 
         MetadataBench expecting = made.Copy();
-        expecting.Recover(0xE9, new SetExpectation { SetUuid = new Guid("deadbeef-0000-4000-8000-000000000001") });
+        expecting.Recover(
+            0xE9, new SetExpectation { SetUuid = new Guid("deadbeef-0000-4000-8000-000000000001") });
         Assert.Equal(MetadataRefusalKind.WrongSet, expecting.Refusal!.Kind);
     }
 
@@ -160,7 +165,8 @@ public sealed class MetadataRecoveryTests
     public void A_spare_that_shrank_or_grew_is_refused()
     {
         MetadataBench made = Made(1, spareBytes: 32 << 20);
-        foreach (long bytes in (long[])[(32 << 20) - 512, (32 << 20) - 65536, (32 << 20) + 512, 48 << 20, 16 << 20])
+        long[] others = [(32 << 20) - 512, (32 << 20) - 65536, (32 << 20) + 512, 48 << 20, 16 << 20];
+        foreach (long bytes in others)
         {
             MetadataBench bench = new([made.Disks[0].Image.Clone()], seed: 4, bytes);
             AssertRefused(bench, MetadataRefusalKind.WrongSize, spare: 0);
@@ -183,7 +189,8 @@ public sealed class MetadataRecoveryTests
     {
         MetadataBench made = Made(1);
         MetadataBench other = new(spares: 1, seed: 5);
-        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid = new Guid("deadbeef-0000-4000-8000-000000000001") });
+        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid =
+            new Guid("deadbeef-0000-4000-8000-000000000001") });
         MetadataBench bench = made.Copy();
         CopySuperblock(other.Disks[0], bench.Disks[0], copy: 2);
         AssertRefused(bench, MetadataRefusalKind.CopiesConflict, spare: 0);
@@ -210,7 +217,8 @@ public sealed class MetadataRecoveryTests
         Assert.Equal(MetadataRefusalKind.WrongPrimary, bench.Refusal!.Kind);
         bench.Recover(0xE9, new SetExpectation { PrimaryText = "ATA-Other" });
         Assert.Equal(MetadataRefusalKind.WrongPrimary, bench.Refusal!.Kind);
-        bench.Recover(0xE9, new SetExpectation { PrimaryText = "ATA-Seagate-Ärger-12345", PrimaryBytes = MetadataBench.Geometry.Blocks.Value * 512 });
+        bench.Recover(0xE9, new SetExpectation { PrimaryText =
+            "ATA-Seagate-Ärger-12345", PrimaryBytes = MetadataBench.Geometry.Blocks.Value * 512 });
         Assert.Null(bench.Refusal);
     }
 
@@ -353,12 +361,16 @@ public sealed class MetadataRecoveryTests
         {
             if ((copies & (1 << copy)) != 0)
             {
-                disk.Image.Corrupt(SpareLayout.SuperblockOffset(copy, disk.Geometry.Bytes.Value) + 100, 1, value => (byte)(value ^ 0xFF));
+                disk.Image.Corrupt(
+                    SpareLayout.SuperblockOffset(copy, disk.Geometry.Bytes.Value) + 100,
+                    1,
+                    value => (byte)(value ^ 0xFF));
             }
         }
     }
 
-    private static CheckpointArea CurrentArea(MetadataBench bench) => NewestOf(bench.Disks[0]).State.Checkpoint.Area;
+    private static CheckpointArea CurrentArea(MetadataBench bench) =>
+        NewestOf(bench.Disks[0]).State.Checkpoint.Area;
 
     private static Superblock NewestOf(SparseDisk disk) => ReadCopy(disk, 0)!;
 

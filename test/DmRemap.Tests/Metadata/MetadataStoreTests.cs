@@ -147,7 +147,8 @@ public sealed class MetadataStoreTests
         bench.Loop.RunUntilIdle();
         Assert.Equal([first, second, late], bench.Finished);
         Assert.Equal(
-            [CommitOutcome.Done, CommitOutcome.Done, CommitOutcome.Failed], bench.Finished.Select(request => request.Outcome));
+            [CommitOutcome.Done, CommitOutcome.Done, CommitOutcome.Failed],
+            bench.Finished.Select(request => request.Outcome));
         Assert.True(bench.StoppedClean);
         Assert.Equal(2, bench.Reopened().Entries.Length);
         Assert.True(bench.Reopened().WasCleanStop);
@@ -237,7 +238,9 @@ public sealed class MetadataStoreTests
                 Assert.Equal(0, request.Extent.Count.Value * 512 % physical);
                 Assert.True(request.Buffer.Length <= disk.Geometry.TransferBytesMax);
             };
-            Assert.Equal(CommitOutcome.Done, bench.Commit([.. Enumerable.Range(0, 2000).Select(unit => SetLost(2 * unit))]));
+            Assert.Equal(
+                CommitOutcome.Done,
+                bench.Commit([.. Enumerable.Range(0, 2000).Select(unit => SetLost(2 * unit))]));
             Assert.True(writes > 8);
         }
     }
@@ -305,7 +308,8 @@ public sealed class MetadataStoreTests
             {
                 disk.Image.Read(first + i, bytes.AsSpan(i * 512, 512));
             }
-            Superblock? superblock = new UnverifiedSuperblock(bytes).Verify(copy, FeatureFlags.Supported, out _);
+            Superblock? superblock = new UnverifiedSuperblock(bytes).Verify(
+                copy, FeatureFlags.Supported, out _);
             if (superblock is not null)
             {
                 areas.Add(superblock.State.Checkpoint.Area);
@@ -314,7 +318,8 @@ public sealed class MetadataStoreTests
         return areas;
     }
 
-    private static TableChange SetRemapped(long unit, long spareUnit) => new(TableChangeKind.Set, new RemapEntry
+    private static TableChange SetRemapped(long unit, long spareUnit) =>
+        new(TableChangeKind.Set, new RemapEntry
     {
         Unit = new UnitNumber(unit),
         State = UnitState.Remapped,
