@@ -152,11 +152,12 @@ public sealed class RequestSplitterTests
                     });
                 }
             }
+            string context = $"combination {combination}";
             for (int start = 0; start <= 6; start++)
             {
                 for (int end = start; end <= 6; end++)
                 {
-                    CheckAgainstModel(table, Blocks(start, end), $"combination {combination}");
+                    CheckAgainstModel(table, Blocks(start, end), context);
                 }
             }
         }
