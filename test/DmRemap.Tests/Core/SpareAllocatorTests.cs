@@ -91,6 +91,19 @@ public sealed class SpareAllocatorTests
     }
 
     [Fact]
+    public void Window_that_is_wholly_free_again_lends_its_order_again()
+    {
+        SpareAllocator allocator = WithSpare(32);
+        SpareLocation first = Allocate(allocator, 0);
+        SpareLocation second = Allocate(allocator, 1000);
+        allocator.Free(first);
+        allocator.Free(second);
+        long upper = Allocate(allocator, 5003).Unit.Value;
+        Assert.Equal(upper - 1, Allocate(allocator, 5002).Unit.Value);
+        Assert.Equal(upper - 2, Allocate(allocator, 5001).Unit.Value);
+    }
+
+    [Fact]
     public void Units_that_are_live_on_load_are_never_handed_out()
     {
         SpareAllocator before = WithSpare(300);
