@@ -1,6 +1,10 @@
+using System.Threading.Tasks;
+using DmRemap.Cli.Commands;
+
 namespace DmRemap.Cli;
 
 internal static class Program
 {
-    private static int Main() => 2;
+    private static async Task<int> Main(string[] arguments) =>
+        await new CommandLineProgram(Services.OfProcess()).RunAsync(arguments);
 }

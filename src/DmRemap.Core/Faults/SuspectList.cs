@@ -166,6 +166,26 @@ public sealed class SuspectList
     }
 
     /// <summary>
+    /// These blocks have read, or have new content in a good place: they are suspect no longer. A retry that was under
+    /// way is over.
+    /// </summary>
+    public void Clear(UnitNumber unit, ulong blocks)
+    {
+        if (Count == 0 || !TryFind(unit, out int slot))
+        {
+            return;
+        }
+        ref Suspect suspect = ref _slots[slot];
+        ulong left = suspect.BadBlocks & ~blocks;
+        if (left == 0)
+        {
+            Remove(unit);
+            return;
+        }
+        suspect = suspect with { BadBlocks = left, IsBeingRetried = false };
+    }
+
+    /// <summary>
     /// Any unit whose retry time has come and that nobody retries: for retries in the background.
     /// </summary>
     public bool TryGetDue(Instant now, out Suspect due)

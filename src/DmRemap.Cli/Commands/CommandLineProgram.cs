@@ -1,0 +1,177 @@
+using System;
+using System.Collections.Generic;
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Cli.Output;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Commands;
+
+/// <summary>
+/// The command line: parses, runs one command, and turns every failure into words on standard error, a document on
+/// standard output if `--json` was asked for, and an exit code. Nothing here is static: tests run it in process.
+/// </summary>
+internal sealed class CommandLineProgram(CliServices services)
+{
+    private static readonly ParserConfiguration s_parser = new()
+    {
+        // A path that begins with '@' is a path.
+        ResponseFileTokenReplacer = null,
+        EnablePosixBundling = false,
+    };
+
+    public async Task<int> RunAsync(IReadOnlyList<string> arguments)
+    {
+        CommonOptions common = new();
+        RootCommand root = Build(common);
+        if (arguments.Count == 0)
+        {
+            _ = await InvokeAsync(root.Parse(["--help"], s_parser), services.Terminal.Error);
+            return (int)ExitCode.Usage;
+        }
+        ParseResult result = root.Parse(arguments, s_parser);
+        bool isJson = result.GetValue(common.Json) || IsJsonAsked(arguments);
+        try
+        {
+            bool isHelp = result.Action is CommandLineAction { ClearsParseErrors: true };
+            if (result.Errors.Count > 0 && !isHelp)
+            {
+                throw new RefusalException(BadUsage(result));
+            }
+            return await InvokeAsync(result, services.Terminal.Output);
+        }
+        catch (RefusalException refused)
+        {
+            return Fail(refused.Refusal, isJson);
+        }
+        catch (OperationCanceledException)
+        {
+            return Fail(Interrupted(), isJson);
+        }
+        catch (Exception error) when (error is not InvariantException)
+        {
+            await services.Terminal.Error.WriteLineAsync(error.ToString());
+            return Fail(Internal(error), isJson);
+        }
+    }
+
+    private RootCommand Build(CommonOptions common)
+    {
+        RootCommand root = new(
+            "dm-remap keeps a failing disk in service: it moves bad sectors to spare devices as they appear.");
+        root.Add(common.Json);
+        root.Add(CreateCommand.Build(services, common));
+        root.Add(ServeCommand.Build(services, common));
+        root.Add(StatusCommand.Build(services, common));
+        root.Add(ListCommand.Build(services, common));
+        root.Add(RemapCommand.Build(services, common));
+        root.Add(FaultsCommand.Build(services, common));
+        root.Add(StopCommand.Build(services, common));
+        root.Add(DeleteCommand.Build(services, common));
+        root.Add(DemoCommand.Build(services, common));
+        foreach (Option option in root.Options)
+        {
+            if (option is HelpOption { Action: HelpAction help })
+            {
+                option.Action = new HelpWithExamples(help);
+            }
+            if (option is VersionOption)
+            {
+                option.Action = new VersionAction();
+            }
+        }
+        return root;
+    }
+
+    private async Task<int> InvokeAsync(ParseResult result, System.IO.TextWriter output) => await result.InvokeAsync(
+        new InvocationConfiguration
+        {
+            Output = output,
+            Error = services.Terminal.Error,
+            EnableDefaultExceptionHandler = false,
+            // Signals are `serve`'s own business; elsewhere they simply end the process.
+            ProcessTerminationTimeout = null,
+        });
+
+    /// <summary>Where parsing failed, the option may not have been reached.</summary>
+    private static bool IsJsonAsked(IReadOnlyList<string> arguments)
+    {
+        foreach (string argument in arguments)
+        {
+            if (argument == "--json")
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private int Fail(Refusal refusal, bool isJson)
+    {
+        services.Terminal.Output.Flush();
+        ErrorText.Write(services.Terminal.Error, refusal);
+        if (isJson)
+        {
+            ErrorText.WriteJson(services.Terminal.Output, refusal);
+        }
+        return (int)refusal.ExitCode;
+    }
+
+    private static Refusal BadUsage(ParseResult result)
+    {
+        Command command = result.CommandResult.Command;
+        string path = command is RootCommand ? "dmremap" : $"dmremap {command.Name}";
+        List<string> messages = [];
+        if (command is RootCommand && result.UnmatchedTokens.Count > 0)
+        {
+            messages.Add($"There is no command or option \"{result.UnmatchedTokens[0]}\".");
+        }
+        else
+        {
+            AddDistinct(messages, result.Errors);
+        }
+        return new Refusal(
+            MessageIds.Usage,
+            ExitCode.Usage,
+            "-",
+            string.Join(' ', messages),
+            $"`{path} --help` shows how it is used.");
+    }
+
+    private static void AddDistinct(List<string> messages, IReadOnlyList<ParseError> errors)
+    {
+        foreach (ParseError error in errors)
+        {
+            if (!messages.Contains(error.Message))
+            {
+                messages.Add(error.Message);
+            }
+        }
+    }
+
+    private static Refusal Interrupted() => new(
+        MessageIds.Interrupted, ExitCode.Failed, "-", "Interrupted.", "Run the command again if you still need it.");
+
+    private static Refusal Internal(Exception error) => new(
+        MessageIds.Internal,
+        ExitCode.Failed,
+        "-",
+        $"Unexpected error: {error.Message}",
+        "This is a bug; please report it with the lines above.");
+
+    /// <summary>What the program says of itself; tests run it in another process's assembly.</summary>
+    private sealed class VersionAction : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            parseResult.InvocationConfiguration.Output.WriteLine($"dmremap {ControlProtocol.ProgramVersion}");
+            return (int)ExitCode.Done;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Cli.Output;
+using DmRemap.Control.Client;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Commands;
+
+internal sealed class DeleteCommand
+{
+    private readonly Argument<string> _name = CommonOptions.Name();
+    private readonly Option<bool> _yes = CommonOptions.Yes();
+
+    public static Command Build(CliServices services, CommonOptions common)
+    {
+        DeleteCommand parts = new();
+        Command command = new("delete", "Forget a stopped device. Its main device and spares are not touched.")
+        {
+            parts._name, parts._yes,
+        };
+        command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
+        return command;
+    }
+
+    private async Task<int> RunAsync(
+        CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
+    {
+        string name = parsed.GetRequiredValue(_name);
+        DeviceName.Require(name);
+        CommandOutput output = common.OutputFor(services, parsed, name, _yes);
+        using (ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation))
+        {
+            if (client is not null)
+            {
+                throw new RefusalException(new Refusal(
+                    MessageIds.Running,
+                    ExitCode.InUse,
+                    name,
+                    $"\"{name}\" is running.",
+                    $"Stop it first: dmremap stop {name}"));
+            }
+        }
+        DeviceRegistry registry = services.OpenRegistry();
+        _ = registry.Load(name);
+        output.RequireYes($"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
+        bool isDeleted = registry.Remove(name);
+        output.Answer(output.IsJson
+            ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
+            : $"{name}: forgotten; main device and spares are as they were");
+        return (int)ExitCode.Done;
+    }
+}

@@ -1,0 +1,60 @@
+namespace DmRemap.Cli.Commands;
+
+/// <summary>The examples of each command's help.</summary>
+internal static class Examples
+{
+    public static string[] Root { get; } =
+    [
+        "dmremap create disk1 --main /dev/sdb --spare /dev/sdc1",
+        "dmremap serve disk1",
+        "dmremap status disk1",
+        "dmremap demo",
+    ];
+
+    public static string[] ExitCodes { get; } =
+    [
+        "Exit codes:",
+        "  0 done    1 failed    2 usage    3 no such device    4 in use",
+        "  5 refused for safety    6 metadata unreadable    7 done, but degraded or by",
+        "  deadline    8 not permitted    9 missing on this machine",
+        "",
+        "Places:",
+        "  Devices are registered in $DMREMAP_CONFIG_DIR, else /etc/dmremap (root) or",
+        "  ${XDG_CONFIG_HOME:-~/.config}/dmremap. Sockets are in $DMREMAP_RUN_DIR, else",
+        "  /run/dmremap (root), $XDG_RUNTIME_DIR/dmremap or /tmp/dmremap-UID.",
+    ];
+
+    public static string[] Of(string command) => command switch
+    {
+        "create" =>
+        [
+            "dmremap create disk1 --main /dev/sdb --spare /dev/sdc1",
+            "dmremap create disk1 --main old.img --spare spare.img --spare-size 64M",
+        ],
+        "serve" =>
+        [
+            "dmremap serve disk1",
+            "dmremap serve disk1 --listen 127.0.0.1:10809",
+            "dmremap serve disk1 --read-only --faults bad-sectors.txt",
+        ],
+        "status" => ["dmremap status", "dmremap status disk1 --json"],
+        "list" => ["dmremap list"],
+        "remap" =>
+        [
+            "dmremap remap disk1 800-815             blocks 800 to 815, both included",
+            "dmremap remap disk1 409600-417791 --bytes",
+        ],
+        "faults" =>
+        [
+            "dmremap faults disk1 add 2000-2007 read",
+            "dmremap faults disk1 add 4096-4103 both after=100 errno=EIO",
+            "dmremap faults disk1 add 9000 read tries=2 delay=500",
+            "dmremap faults disk1 list",
+            "dmremap faults disk1 clear",
+        ],
+        "stop" => ["dmremap stop disk1", "dmremap stop disk1 --deadline 5"],
+        "delete" => ["dmremap delete disk1 --yes"],
+        "demo" => ["dmremap demo"],
+        _ => [],
+    };
+}

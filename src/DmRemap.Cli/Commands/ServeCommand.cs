@@ -1,0 +1,91 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Net;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Cli.Parsing;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Commands;
+
+internal sealed class ServeCommand
+{
+    private readonly Argument<string> _name = CommonOptions.Name();
+
+    private readonly Option<string?> _socket = new("--socket")
+    {
+        Description = "The NBD socket; otherwise NAME.nbd in the run directory.",
+        HelpName = "PATH",
+    };
+
+    private readonly Option<IPEndPoint?> _listen = new("--listen")
+    {
+        Description = "Serve NBD on this loopback address too; port 0 takes a free one.",
+        HelpName = "HOST:PORT",
+        CustomParser = ParseListen,
+    };
+
+    private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse every write." };
+
+    private readonly Option<string?> _faults = new("--faults")
+    {
+        Description = "Make sectors of the main device fail as this file of rules says, to rehearse.",
+        HelpName = "FILE",
+    };
+
+    public static Command Build(CliServices services, CommonOptions common)
+    {
+        ServeCommand parts = new();
+        Command command = new(
+            "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
+        {
+            parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults,
+        };
+        command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
+        return command;
+    }
+
+    private static IPEndPoint? ParseListen(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!ListenText.TryParse(text, out IPEndPoint? address))
+        {
+            result.AddError($"--listen {text}: expected {ListenText.Form}.");
+        }
+        return address;
+    }
+
+    private async Task<int> RunAsync(
+        CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
+    {
+        ServeOptions options = new()
+        {
+            Name = parsed.GetRequiredValue(_name),
+            SocketPath = parsed.GetValue(_socket),
+            Listen = parsed.GetValue(_listen),
+            ReadOnly = parsed.GetValue(_readOnly),
+            FaultsPath = parsed.GetValue(_faults),
+        };
+        DeviceName.Require(options.Name);
+        RequireLoopback(options);
+        CommandOutput output = common.OutputFor(services, parsed, options.Name);
+        return (int)await services.Server.ServeAsync(options, output, cancellation);
+    }
+
+    /// <summary>NBD here has neither encryption nor a password.</summary>
+    private static void RequireLoopback(ServeOptions options)
+    {
+        if (options.Listen is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.ListenNotLoopback,
+                ExitCode.RefusedForSafety,
+                options.Name,
+                $"{address} can be reached from other machines, and the connection has no encryption or password.",
+                "Listen on 127.0.0.1 or [::1], and tunnel it (ssh -L) where another machine needs it."));
+        }
+    }
+}

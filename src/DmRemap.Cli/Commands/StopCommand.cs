@@ -1,0 +1,104 @@
+using System;
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Text.Json;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Cli.Output;
+using DmRemap.Control.Client;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Commands;
+
+internal sealed class StopCommand
+{
+    private readonly Argument<string> _name = CommonOptions.Name();
+
+    private readonly Option<double> _deadline = new("--deadline")
+    {
+        Description = "Answer after this many seconds even if a disk never does (0 to 86400, default 30).",
+        HelpName = "S",
+        CustomParser = ParseDeadline,
+        DefaultValueFactory = _ => ControlProtocol.StopDeadlineSecondsDefault,
+    };
+
+    public static Command Build(CliServices services, CommonOptions common)
+    {
+        StopCommand parts = new();
+        Command command = new("stop", "Stop a running device: finish what is in flight, or fail it at the deadline.")
+        {
+            parts._name, parts._deadline,
+        };
+        command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
+        return command;
+    }
+
+    private static double ParseDeadline(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        bool isNumber = double.TryParse(
+            text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
+        if (!isNumber || !(seconds <= ControlProtocol.StopDeadlineSecondsMax))
+        {
+            result.AddError($"--deadline {text}: expected seconds, 0 to {ControlProtocol.StopDeadlineSecondsMax}.");
+        }
+        return seconds;
+    }
+
+    private async Task<int> RunAsync(
+        CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
+    {
+        string name = parsed.GetRequiredValue(_name);
+        DeviceName.Require(name);
+        CommandOutput output = common.OutputFor(services, parsed, name);
+        using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
+        if (client is null)
+        {
+            // What was asked for is so: not an error, unless there is no such device.
+            _ = services.OpenRegistry().Load(name);
+            Write(output, new StopDocument(name, WasRunning: false, Report: null));
+            return (int)ExitCode.Done;
+        }
+        TimeSpan deadline = TimeSpan.FromSeconds(parsed.GetValue(_deadline));
+        StopReport report = await client.StopAsync(deadline, cancellation);
+        Write(output, new StopDocument(name, WasRunning: true, report));
+        return (int)(report.Clean ? ExitCode.Done : ExitCode.DoneDegraded);
+    }
+
+    private static void Write(CommandOutput output, StopDocument document)
+    {
+        if (output.IsJson)
+        {
+            output.Answer(JsonSerializer.Serialize(document, PlainJson.Types.StopDocument));
+        }
+        else
+        {
+            output.Answer($"{document.Name}: {Words(document)}");
+        }
+    }
+
+    private static string Words(StopDocument document)
+    {
+        if (document.Report is not StopReport report)
+        {
+            return "is not running";
+        }
+        if (report.Clean)
+        {
+            return "stopped";
+        }
+        string kernel = report.OperationsOutstanding == 0
+            ? ""
+            : $"; {Amounts.Plural(report.OperationsOutstanding, "operation")} still owned by the kernel on "
+                + string.Join(", ", report.OutstandingOn);
+        string failed = report.RequestsFailed == 0
+            ? ""
+            : $"; {Amounts.Plural(report.RequestsFailed, "request")} answered with an error";
+        return $"stopped by the deadline: {report.Left ?? "its next start recovers"}{kernel}{failed}";
+    }
+}

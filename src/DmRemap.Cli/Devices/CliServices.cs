@@ -1,0 +1,29 @@
+using System;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Devices;
+
+/// <summary>Everything outside the commands: set up once by Program, or by a test.</summary>
+public sealed record CliServices
+{
+    public required Terminal Terminal { get; init; }
+
+    public required IStateFiles Files { get; init; }
+
+    /// <summary>Looks up an environment variable; null when unset.</summary>
+    public required Func<string, string?> Environment { get; init; }
+
+    public required IDeviceCreator Creator { get; init; }
+
+    public required IDeviceServer Server { get; init; }
+
+    public required IDemonstration Demonstration { get; init; }
+
+    /// <summary>How long a daemon may take to answer a quick command.</summary>
+    public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    public HostDirectories FindDirectories() => HostDirectories.Find(Files, Environment);
+
+    public DeviceRegistry OpenRegistry() => new(FindDirectories().ConfigurationPath, Files);
+}

@@ -1,0 +1,102 @@
+using System.Collections.Generic;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Client;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Devices;
+
+/// <summary>Finds devices by name: the running one behind its control socket first, then the registry.</summary>
+internal sealed class DeviceLookup(CliServices services)
+{
+    /// <summary>Null when it is not running. A damaged registry does not keep a running device from its commands.</summary>
+    public async Task<ControlClient?> TryConnectAsync(string name, CancellationToken cancellation)
+    {
+        string path = services.FindDirectories().ControlSocketPath(name);
+        return await ControlClient.TryConnectAsync(path, name, services.AnswerTimeout, cancellation);
+    }
+
+    /// <exception cref="RefusalException">No such device (exit 3), or not running (exit 1).</exception>
+    public async Task<ControlClient> ConnectAsync(string name, CancellationToken cancellation)
+    {
+        ControlClient? client = await TryConnectAsync(name, cancellation);
+        if (client is not null)
+        {
+            return client;
+        }
+        _ = services.OpenRegistry().Load(name);
+        throw new RefusalException(ControlRefusals.NotRunning(name));
+    }
+
+    /// <summary>Of the running device, or what the registry knows of the stopped one.</summary>
+    public async Task<DeviceStatus> GetStatusAsync(string name, CancellationToken cancellation)
+    {
+        using ControlClient? client = await TryConnectAsync(name, cancellation);
+        return client is null
+            ? Stopped(services.OpenRegistry().Load(name))
+            : await client.GetStatusAsync(cancellation);
+    }
+
+    /// <summary>Every registered device, asked at the same time, in the order of names.</summary>
+    public async Task<IReadOnlyList<DeviceAnswer>> GetAllAsync(CancellationToken cancellation)
+    {
+        List<Task<DeviceAnswer>> asked = [];
+        foreach (RegistryEntry entry in services.OpenRegistry().List())
+        {
+            asked.Add(AskAsync(entry, cancellation));
+        }
+        return await Task.WhenAll(asked);
+    }
+
+    private async Task<DeviceAnswer> AskAsync(RegistryEntry entry, CancellationToken cancellation)
+    {
+        try
+        {
+            using ControlClient? client = await TryConnectAsync(entry.Name, cancellation);
+            if (client is not null)
+            {
+                return new DeviceAnswer(entry.Name, await client.GetStatusAsync(cancellation), null);
+            }
+            return entry.Record is null
+                ? new DeviceAnswer(entry.Name, null, entry.Problem)
+                : new DeviceAnswer(entry.Name, Stopped(entry.Record), null);
+        }
+        catch (RefusalException refused)
+        {
+            return new DeviceAnswer(entry.Name, null, refused.Refusal);
+        }
+    }
+
+    private static DeviceStatus Stopped(DeviceRecord record)
+    {
+        List<SpareStatus> spares = [];
+        foreach (SpareRecord spare in record.Spares)
+        {
+            spares.Add(new SpareStatus { Path = spare.Path, Uuid = spare.Uuid.ToString(), State = "unknown" });
+        }
+        return new DeviceStatus
+        {
+            Name = record.Name,
+            Uuid = record.SetUuid.ToString(),
+            State = DeviceStates.Stopped,
+            Conditions = [],
+            Backend = "none",
+            Primary = new PrimaryStatus
+            {
+                Path = record.MainPath,
+                SizeBytes = record.MainBytes,
+                BlockSize = record.BlockBytes,
+                PhysicalBlockSize = record.PhysicalBlockBytes,
+                UnitBytes = record.UnitBytes,
+            },
+            Spares = spares,
+            Version = ControlProtocol.ProgramVersion,
+        };
+    }
+}
+
+/// <summary>A status, or why there is none.</summary>
+internal sealed record DeviceAnswer(string Name, DeviceStatus? Status, Refusal? Problem);

@@ -1,0 +1,27 @@
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Devices;
+
+/// <summary>Makes a device out of a main device and its spares.</summary>
+public interface IDeviceCreator
+{
+    /// <exception cref="RefusalException">Nothing was changed, or what was is said.</exception>
+    Task<CreateReport> CreateAsync(CreateOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
+/// <summary>Serves a device in the foreground.</summary>
+public interface IDeviceServer
+{
+    /// <summary>Returns when the device is stopped: Done, or DoneDegraded when the deadline ended it.</summary>
+    /// <exception cref="RefusalException">It could not be started.</exception>
+    Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
+/// <summary>The demonstration.</summary>
+public interface IDemonstration
+{
+    /// <summary>Done when every byte was right.</summary>
+    Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output, CancellationToken cancellation);
+}

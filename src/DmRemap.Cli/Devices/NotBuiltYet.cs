@@ -1,0 +1,27 @@
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Cli.Devices;
+
+/// <summary>The one place that refuses what this build does not contain.</summary>
+internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IDemonstration
+{
+    public Task<CreateReport> CreateAsync(
+        CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("create", options.Name));
+
+    public Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("serve", options.Name));
+
+    public Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("demo", "-"));
+
+    private static Refusal Missing(string command, string device) => new(
+        MessageIds.NotBuilt,
+        ExitCode.MissingHere,
+        device,
+        $"This build of dmremap does not contain \"{command}\".",
+        "Use a complete build.");
+}

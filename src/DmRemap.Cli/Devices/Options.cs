@@ -1,0 +1,75 @@
+using System.Collections.Generic;
+using System.Net;
+
+namespace DmRemap.Cli.Devices;
+
+/// <summary>`create`, checked for form only: names, powers of two, counts. Sizes in bytes.</summary>
+public sealed record CreateOptions
+{
+    public required string Name { get; init; }
+
+    public required string MainPath { get; init; }
+
+    /// <summary>1 to Limits.SparesMax, in the order given.</summary>
+    public required IReadOnlyList<string> SparePaths { get; init; }
+
+    /// <summary>Make each spare as a new file of this size; null: the spares exist.</summary>
+    public long? SpareBytes { get; init; }
+
+    /// <summary>Null: the larger of the physical block and Limits.UnitBytesMin.</summary>
+    public int? UnitBytes { get; init; }
+
+    /// <summary>512 or 4096; null: what the device says, 512 for a file.</summary>
+    public int? BlockBytes { get; init; }
+
+    /// <summary>Carry out what Refusal.CanBeForced marks.</summary>
+    public bool Force { get; init; }
+}
+
+/// <summary>`serve`.</summary>
+public sealed record ServeOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>Null: NAME.nbd in the run directory.</summary>
+    public string? SocketPath { get; init; }
+
+    /// <summary>A loopback address; null: no TCP. Port 0: any free one.</summary>
+    public IPEndPoint? Listen { get; init; }
+
+    public bool ReadOnly { get; init; }
+
+    /// <summary>A file of fault rules; null: no faults but those added later.</summary>
+    public string? FaultsPath { get; init; }
+}
+
+/// <summary>`demo`.</summary>
+public sealed record DemoOptions
+{
+    /// <summary>Leave the images behind, to look at.</summary>
+    public bool Keep { get; init; }
+}
+
+/// <summary>What `create` made.</summary>
+public sealed record CreateReport
+{
+    public required string Name { get; init; }
+
+    public required string Uuid { get; init; }
+
+    public required string MainPath { get; init; }
+
+    public required long SizeBytes { get; init; }
+
+    public required int BlockSize { get; init; }
+
+    public required int UnitBytes { get; init; }
+
+    public required IReadOnlyList<CreatedSpare> Spares { get; init; }
+
+    /// <summary>In words, each complete; empty when there is nothing to say.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}
+
+/// <summary>Units that this spare can lend.</summary>
+public sealed record CreatedSpare(string Path, string Uuid, long Units);

@@ -1,0 +1,72 @@
+using System;
+using System.Globalization;
+
+namespace DmRemap.Cli.Output;
+
+/// <summary>Numbers as people read them, without a culture.</summary>
+internal static class Amounts
+{
+    private static readonly string[] s_binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    private static readonly string[] s_decimalUnits = ["", "K", "M", "G", "T", "P", "E"];
+
+    /// <summary>"512 B", "1.5 MiB", "2 TiB": rounded down, so that no disk looks larger than it is.</summary>
+    public static string Bytes(long bytes)
+    {
+        int unit = 0;
+        long scale = 1;
+        while (unit < s_binaryUnits.Length - 1 && bytes / scale >= 1024)
+        {
+            scale *= 1024;
+            unit++;
+        }
+        return $"{Scaled(bytes, scale)} {s_binaryUnits[unit]}";
+    }
+
+    /// <summary>At most six characters: "0", "99999", "123.4K".</summary>
+    public static string Count(long count)
+    {
+        if (count < 100_000)
+        {
+            return count.ToString(CultureInfo.InvariantCulture);
+        }
+        int unit = 0;
+        long scale = 1;
+        while (count / scale >= 1000)
+        {
+            scale *= 1000;
+            unit++;
+        }
+        return Scaled(count, scale) + s_decimalUnits[unit];
+    }
+
+    /// <summary>"1 block", "2 blocks".</summary>
+    public static string Plural(long count, string singular) =>
+        count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {singular}s";
+
+    /// <summary>"12 %"; "0 %" only for nothing and "100 %" only for all.</summary>
+    public static string Percent(long part, long whole)
+    {
+        if (part <= 0 || whole <= 0)
+        {
+            return "0 %";
+        }
+        long percent = part >= whole ? 100 : Math.Clamp((long)((double)part / whole * 100), 1, 99);
+        return $"{percent} %";
+    }
+
+    /// <summary>"42 s", "3 min 12 s", "5 h 7 min", "12 d 3 h".</summary>
+    public static string Time(long seconds) => seconds switch
+    {
+        < 60 => $"{seconds} s",
+        < 3600 => $"{seconds / 60} min {seconds % 60} s",
+        < 86_400 => $"{seconds / 3600} h {seconds / 60 % 60} min",
+        _ => $"{seconds / 86_400} d {seconds / 3600 % 24} h",
+    };
+
+    private static string Scaled(long value, long scale)
+    {
+        long whole = value / scale;
+        long tenth = (long)((Int128)(value % scale) * 10 / scale);
+        return tenth == 0 || whole >= 1000 ? $"{whole}" : $"{whole}.{tenth}";
+    }
+}

@@ -1,0 +1,65 @@
+using System.Collections.Generic;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+
+namespace DmRemap.Cli.Output;
+
+/// <summary>`status --json` without a name. A device that cannot be asked is among the problems, never left out.</summary>
+internal sealed record StatusDocument(IReadOnlyList<DeviceStatus> Devices, IReadOnlyList<ControlError> Problems);
+
+/// <summary>`list --json`.</summary>
+internal sealed record ListDocument(IReadOnlyList<ListedDevice> Devices);
+
+/// <summary>State is that of the status, or "unreadable" with the problem. Null: not known.</summary>
+internal sealed record ListedDevice
+{
+    public required string Name { get; init; }
+
+    public required string State { get; init; }
+
+    public IReadOnlyList<string> Conditions { get; init; } = [];
+
+    public string? Main { get; init; }
+
+    public long? SizeBytes { get; init; }
+
+    public long? Remaps { get; init; }
+
+    public long? LostBlocks { get; init; }
+
+    public SpareUnits? SpareUnits { get; init; }
+
+    public ControlError? Problem { get; init; }
+}
+
+/// <summary>`stop --json`. Report is null when the device was not running.</summary>
+internal sealed record StopDocument(string Name, bool WasRunning, StopReport? Report);
+
+/// <summary>`delete --json`.</summary>
+internal sealed record DeleteDocument(string Name, bool Deleted);
+
+/// <summary>What `--json` prints: indented, since people read it too, and every field present.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSerializable(typeof(DeviceStatus))]
+[JsonSerializable(typeof(StatusDocument))]
+[JsonSerializable(typeof(ListDocument))]
+[JsonSerializable(typeof(RemapReport))]
+[JsonSerializable(typeof(FaultList))]
+[JsonSerializable(typeof(FaultsCleared))]
+[JsonSerializable(typeof(StopDocument))]
+[JsonSerializable(typeof(DeleteDocument))]
+[JsonSerializable(typeof(CreateReport))]
+[JsonSerializable(typeof(EmptyReport))]
+[JsonSerializable(typeof(ErrorDocument))]
+internal sealed partial class CliJson : JsonSerializerContext;
+
+/// <summary>With quotes and backquotes as they are: the output goes to a terminal or a program, not into HTML.</summary>
+internal static class PlainJson
+{
+    public static CliJson Types { get; } = new(
+        new JsonSerializerOptions(CliJson.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}

@@ -1,0 +1,173 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using DmRemap.Control.Contracts;
+
+namespace DmRemap.Cli.Output;
+
+/// <summary>
+/// `status` for people, in the shape of `zpool status`: state, what it means, what to do, where to read on, a line per
+/// member, and at the end whether data is lost.
+/// </summary>
+internal sealed class StatusText(TextWriter writer, int width, Paint paint)
+{
+    private const int LostLinesMax = 10;
+    private const int LabelWidth = 8;
+
+    public void Write(DeviceStatus status)
+    {
+        IReadOnlyList<Finding> findings = Findings.Of(status);
+        Line("device", status.Name);
+        Line("uuid", status.Uuid);
+        WriteState(status, findings);
+        WriteFindings(status, findings);
+        WriteExports(status);
+        writer.WriteLine();
+        WriteMembers(status);
+        writer.WriteLine();
+        if (status.State != DeviceStates.Stopped)
+        {
+            WriteRemaps(status);
+            WriteTraffic(status);
+            WriteMetadata(status);
+        }
+        WriteErrors(status);
+    }
+
+    private void Line(string label, string text) =>
+        TextWrap.Paragraph(writer, $"{label.PadLeft(LabelWidth)}: ", text, width);
+
+    private void WriteState(DeviceStatus status, IReadOnlyList<Finding> findings)
+    {
+        string words = status.Conditions.Count == 0
+            ? status.State
+            : $"{status.State} ({string.Join(", ", status.Conditions)})";
+        bool isWell = status.State == DeviceStates.Running && findings.Count == 0;
+        string painted = isWell ? paint.Good(words) : paint.Of(Findings.WorstOf(findings), words);
+        writer.WriteLine($"{"state".PadLeft(LabelWidth)}: {painted}");
+    }
+
+    private void WriteFindings(DeviceStatus status, IReadOnlyList<Finding> findings)
+    {
+        if (status.State == DeviceStates.Stopped)
+        {
+            Line("status", "The device is not served. What it knows of remaps and errors is shown while it is.");
+            Line("action", $"Start it with: dmremap serve {status.Name}");
+        }
+        foreach (Finding finding in findings)
+        {
+            Line("status", finding.Meaning);
+            Line("action", finding.Action);
+            Line("see", $"{finding.MessageId} in docs/messages.md");
+        }
+    }
+
+    private void WriteExports(DeviceStatus status)
+    {
+        foreach (string export in status.Exports)
+        {
+            Line("export", export);
+        }
+        PrimaryStatus primary = status.Primary;
+        Line("size", $"{Amounts.Bytes(primary.SizeBytes)}, blocks of {primary.BlockSize} bytes (physical "
+            + $"{primary.PhysicalBlockSize}), units of {primary.UnitBytes}");
+        if (status.Pid is int pid)
+        {
+            Line("served", $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, {status.Backend}, "
+                + $"{Amounts.Plural(status.Clients ?? 0, "client")}, dmremap {status.Version}");
+        }
+    }
+
+    private void WriteMembers(DeviceStatus status)
+    {
+        MemberTable table = new(writer, width);
+        PrimaryStatus primary = status.Primary;
+        table.WriteHead();
+        table.WriteRow(primary.Path, "main", PrimaryState(status), primary.Errors, "-");
+        for (int i = 0; i < status.Spares.Count; i++)
+        {
+            SpareStatus spare = status.Spares[i];
+            string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
+            table.WriteRow(spare.Path, $"spare {i}", spare.State, spare.Errors, used);
+        }
+    }
+
+    private static string PrimaryState(DeviceStatus status)
+    {
+        if (status.State == DeviceStates.Stopped)
+        {
+            return "unknown";
+        }
+        return Findings.Contains(status.Conditions, ConditionCatalog.Gone) ? "gone" : "active";
+    }
+
+    private static string UsedUnits(SpareUnits units) =>
+        $"{Amounts.Count(units.Used)}/{Amounts.Count(units.Total)}"
+        + (units.Retired > 0 ? $", {Amounts.Count(units.Retired)} bad" : "");
+
+    private void WriteRemaps(DeviceStatus status)
+    {
+        SpareUnits units = Findings.SpareTotals(status);
+        string text = $"{Amounts.Plural(status.Remaps ?? 0, "unit")} on spares "
+            + $"({Amounts.Percent(units.Used, units.Total)} of the spare units)";
+        text += status.SuspectUnits > 0 ? $", {status.SuspectUnits} suspect" : "";
+        text += status.ZeroBlocks > 0 ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros" : "";
+        Line("remaps", text);
+    }
+
+    private void WriteTraffic(DeviceStatus status)
+    {
+        if (status.Counters is not IoCounters counters)
+        {
+            return;
+        }
+        string text = $"{Amounts.Count(counters.Reads)} reads, {Amounts.Count(counters.Writes)} writes, "
+            + $"{Amounts.Count(counters.Flushes)} flushes; "
+            + $"{Amounts.Plural(counters.ClientErrors, "request")} answered with an error";
+        Line("traffic", text);
+    }
+
+    private void WriteMetadata(DeviceStatus status)
+    {
+        if (status.Metadata is not MetadataStatus metadata)
+        {
+            return;
+        }
+        string start = metadata.CleanStart ? "started clean" : "recovered at start";
+        string failures = status.Counters?.CommitFailures > 0
+            ? $", {Amounts.Plural(status.Counters.CommitFailures, "commit")} failed"
+            : "";
+        Line("table", $"generation {metadata.Generation}, "
+            + $"{(metadata.ActiveCopies == 1 ? "1 copy" : $"{metadata.ActiveCopies} copies")}, {start}{failures}");
+    }
+
+    private void WriteErrors(DeviceStatus status)
+    {
+        if (status.LostBlocks is not long lost)
+        {
+            Line("errors", "not known while stopped");
+            return;
+        }
+        if (lost == 0)
+        {
+            Line("errors", "no known lost data");
+            return;
+        }
+        Line("errors", $"{Amounts.Plural(lost, "block")} lost "
+            + $"({Amounts.Bytes(lost * status.Primary.BlockSize)}); reading them fails until they are written:");
+        int shown = Math.Min(status.LostExtents.Count, LostLinesMax);
+        for (int i = 0; i < shown; i++)
+        {
+            LostExtent extent = status.LostExtents[i];
+            long last = extent.FirstBlock + extent.Blocks - 1;
+            string run = extent.Blocks == 1 ? $"block {last}" : $"blocks {extent.FirstBlock}-{last}";
+            writer.WriteLine($"{new string(' ', LabelWidth + 2)}{run}");
+        }
+        if (shown < status.LostExtents.Count || !status.LostExtentsComplete)
+        {
+            string least = status.LostExtentsComplete ? "" : "at least ";
+            writer.WriteLine($"{new string(' ', LabelWidth + 2)}and {least}{status.LostExtents.Count - shown} more runs"
+                + " (status --json lists them)");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+using System;
+using System.IO;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Control.Client;
+
+/// <summary>
+/// A connection to a device's control socket. Everything that goes wrong is a <see cref="RefusalException"/> that says
+/// what to do. One command at a time.
+/// </summary>
+public sealed class ControlClient : IDisposable
+{
+    private readonly NetworkStream _stream;
+    private readonly ControlLineReader _reader;
+    private readonly string _device;
+    private readonly TimeSpan _timeout;
+    private long _lastId;
+
+    private ControlClient(Socket socket, string device, TimeSpan timeout)
+    {
+        _stream = new NetworkStream(socket, ownsSocket: true);
+        _reader = new ControlLineReader(_stream);
+        _device = device;
+        _timeout = timeout;
+    }
+
+    /// <summary>The version of the daemon's program.</summary>
+    public string DaemonVersion { get; private set; } = "";
+
+    /// <summary>Null when the device is not running: no socket, or one that a dead daemon left behind.</summary>
+    /// <param name="path">The control socket.</param>
+    /// <param name="device">The name that the daemon must greet with.</param>
+    /// <param name="timeout">How long the daemon may take for the greeting, and for each quick command.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    public static async Task<ControlClient?> TryConnectAsync(
+        string path, string device, TimeSpan timeout, CancellationToken cancellation)
+    {
+        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        ControlClient? client = null;
+        try
+        {
+            if (!await TryConnectSocketAsync(socket, path, device, timeout, cancellation))
+            {
+                return null;
+            }
+            ControlClient connected = new(socket, device, timeout);
+            await connected.GreetAsync(cancellation);
+            client = connected;
+            return client;
+        }
+        finally
+        {
+            if (client is null)
+            {
+                socket.Dispose();
+            }
+        }
+    }
+
+    public async Task<PingReport> PingAsync(CancellationToken cancellation) => await QuickAsync(
+        ControlCommands.Ping, null, ReportJson.Default.PingReport, cancellation);
+
+    public async Task<DeviceStatus> GetStatusAsync(CancellationToken cancellation) => await QuickAsync(
+        ControlCommands.Status, null, ReportJson.Default.DeviceStatus, cancellation);
+
+    /// <summary>Logical blocks, both included. Takes as long as the disk does.</summary>
+    public async Task<RemapReport> RemapAsync(
+        BlockNumber first, BlockNumber last, Action<RemapProgress>? onProgress, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new RemapArguments { First = first.Value, Last = last.Value }, ControlRequestJson.Default.RemapArguments);
+        return await CallAsync(
+            ControlCommands.Remap, arguments, ReportJson.Default.RemapReport, onProgress, cancellation);
+    }
+
+    public async Task AddFaultAsync(string rule, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(new FaultArguments { Rule = rule }, ControlRequestJson.Default.FaultArguments);
+        await QuickAsync(ControlCommands.FaultsAdd, arguments, ReportJson.Default.EmptyReport, cancellation);
+    }
+
+    /// <summary>Null clears every rule.</summary>
+    public async Task<FaultsCleared> ClearFaultsAsync(string? rule, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new FaultsClearArguments { Rule = rule }, ControlRequestJson.Default.FaultsClearArguments);
+        return await QuickAsync(
+            ControlCommands.FaultsClear, arguments, ReportJson.Default.FaultsCleared, cancellation);
+    }
+
+    public async Task<FaultList> ListFaultsAsync(CancellationToken cancellation) => await QuickAsync(
+        ControlCommands.FaultsList, null, ReportJson.Default.FaultList, cancellation);
+
+    /// <summary>When this returns, the control socket is gone.</summary>
+    public async Task<StopReport> StopAsync(TimeSpan deadline, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new StopArguments { DeadlineSeconds = deadline.TotalSeconds }, ControlRequestJson.Default.StopArguments);
+        Task<StopReport> call = CallAsync(
+            ControlCommands.Stop, arguments, ReportJson.Default.StopReport, null, cancellation);
+        return await WithinAsync(call, deadline + _timeout, ControlCommands.Stop);
+    }
+
+    public void Dispose() => _stream.Dispose();
+
+    private static async Task<bool> TryConnectSocketAsync(
+        Socket socket, string path, string device, TimeSpan timeout, CancellationToken cancellation)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(timeout);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), limit.Token);
+            return true;
+        }
+        catch (SocketException error) when (error.SocketErrorCode
+            is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
+        {
+            return false;
+        }
+        catch (SocketException error) when (error.SocketErrorCode == SocketError.AccessDenied)
+        {
+            throw new RefusalException(ControlRefusals.Denied(device, path), error);
+        }
+        catch (SocketException error)
+        {
+            if (!File.Exists(path))
+            {
+                return false;
+            }
+            throw new RefusalException(ControlRefusals.NoAnswer(device, "its control socket", error.Message), error);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new RefusalException(
+                ControlRefusals.NoAnswer(device, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
+        }
+    }
+
+    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToElement(value, type);
+
+    private async Task GreetAsync(CancellationToken cancellation)
+    {
+        ReadOnlyMemory<byte> line = await WithinAsync(ReadLineAsync(cancellation), _timeout, "connect");
+        ControlReply? refused = TryParse(line, ControlReplyJson.Default.ControlReply);
+        if (refused?.Error is not null)
+        {
+            throw new RefusalException(refused.Error.ToRefusal());
+        }
+        GreetingBody? greeting = TryParse(line, ControlReplyJson.Default.Greeting)?.Body;
+        if (greeting is null)
+        {
+            throw new RefusalException(ControlRefusals.NotTheProtocol(_device));
+        }
+        if (greeting.Protocol != ControlProtocol.Version)
+        {
+            throw new RefusalException(ControlRefusals.VersionMismatch(_device, greeting));
+        }
+        if (greeting.Name != _device)
+        {
+            throw new RefusalException(ControlRefusals.OtherDevice(_device, greeting.Name));
+        }
+        DaemonVersion = greeting.Version;
+    }
+
+    private async Task<T> QuickAsync<T>(
+        string command, JsonElement? arguments, JsonTypeInfo<T> type, CancellationToken cancellation)
+        where T : class => await WithinAsync(
+            CallAsync(command, arguments, type, null, cancellation), _timeout, command);
+
+    private async Task<T> CallAsync<T>(
+        string command,
+        JsonElement? arguments,
+        JsonTypeInfo<T> type,
+        Action<RemapProgress>? onProgress,
+        CancellationToken cancellation)
+        where T : class
+    {
+        _lastId++;
+        ControlRequest request = new() { Id = _lastId, Command = command, Arguments = arguments };
+        await SendAsync(ControlLineWriter.Request(request), command, cancellation);
+        while (true)
+        {
+            ReadOnlyMemory<byte> line = await ReadLineAsync(cancellation);
+            ControlReply? reply = TryParse(line, ControlReplyJson.Default.ControlReply);
+            if (reply?.Error is not null)
+            {
+                throw new RefusalException(reply.Error.ToRefusal());
+            }
+            if (reply is null || reply.Id != request.Id)
+            {
+                throw new RefusalException(ControlRefusals.NotTheProtocol(_device));
+            }
+            if (reply.Return is JsonElement value)
+            {
+                return Parse(value, type);
+            }
+            if (reply.Progress is JsonElement progress)
+            {
+                onProgress?.Invoke(Parse(progress, ReportJson.Default.RemapProgress));
+            }
+        }
+    }
+
+    private async Task SendAsync(byte[] line, string command, CancellationToken cancellation)
+    {
+        try
+        {
+            await _stream.WriteAsync(line, cancellation);
+        }
+        catch (IOException error)
+        {
+            throw new RefusalException(ControlRefusals.NoAnswer(_device, command, error.Message), error);
+        }
+    }
+
+    private async Task<ReadOnlyMemory<byte>> ReadLineAsync(CancellationToken cancellation)
+    {
+        ControlLine line;
+        try
+        {
+            line = await _reader.ReadAsync(cancellation);
+        }
+        catch (IOException error)
+        {
+            throw new RefusalException(ControlRefusals.NoAnswer(_device, "a command", error.Message), error);
+        }
+        return line.Kind switch
+        {
+            ControlLineKind.Line => line.Bytes,
+            ControlLineKind.End => throw new RefusalException(
+                ControlRefusals.NoAnswer(_device, "a command", "the daemon closed the connection")),
+            _ => throw new RefusalException(ControlRefusals.NotTheProtocol(_device)),
+        };
+    }
+
+    /// <summary>A connection that timed out is not used again: the late answer would be taken for the next one's.</summary>
+    private async Task<T> WithinAsync<T>(Task<T> call, TimeSpan limit, string command)
+    {
+        try
+        {
+            return await call.WaitAsync(limit);
+        }
+        catch (TimeoutException)
+        {
+            Dispose();
+            throw new RefusalException(
+                ControlRefusals.NoAnswer(_device, command, $"no answer within {limit.TotalSeconds} s"));
+        }
+    }
+
+    private T Parse<T>(JsonElement value, JsonTypeInfo<T> type)
+        where T : class
+    {
+        try
+        {
+            return value.Deserialize(type) ?? throw new RefusalException(ControlRefusals.NotTheProtocol(_device));
+        }
+        catch (JsonException error)
+        {
+            throw new RefusalException(ControlRefusals.NotTheProtocol(_device), error);
+        }
+    }
+
+    private static T? TryParse<T>(ReadOnlyMemory<byte> line, JsonTypeInfo<T> type)
+        where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(line.Span, type);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

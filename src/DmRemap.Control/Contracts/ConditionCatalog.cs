@@ -1,0 +1,84 @@
+using System.Collections.Generic;
+
+namespace DmRemap.Control.Contracts;
+
+/// <summary>How much a condition matters.</summary>
+public enum Severity : byte
+{
+    /// <summary>Something to know; every promise holds.</summary>
+    Notice = 0,
+
+    /// <summary>It works, with less in reserve.</summary>
+    Warning = 1,
+
+    /// <summary>Requests fail, or will.</summary>
+    Critical = 2,
+}
+
+/// <summary>A condition a device can be in: its name in JSON, its message id, and what a person should do.</summary>
+public sealed record Condition(string Name, string MessageId, Severity Severity, string Meaning, string Action);
+
+/// <summary>Every condition. The texts are those of `status` and of docs/messages.md.</summary>
+public static class ConditionCatalog
+{
+    public const string Gone = "gone";
+    public const string MetadataUnavailable = "metadata-unavailable";
+    public const string Exhausted = "exhausted";
+    public const string TableFull = "table-full";
+    public const string VolatileLost = "volatile-lost";
+    public const string Storm = "storm";
+    public const string Degraded = "degraded";
+    public const string Slow = "slow";
+    public const string ReadOnly = "read-only";
+    public const string Rehearsal = "rehearsal";
+
+    /// <summary>Most urgent first.</summary>
+    public static IReadOnlyList<Condition> All { get; } =
+    [
+        new(Gone, MessageIds.ConditionGone, Severity.Critical,
+            "The primary does not answer. Nothing is remapped for that: this is not a bad sector.",
+            "Check cable, power and the kernel's log; requests are answered again when the disk is back."),
+        new(MetadataUnavailable, MessageIds.ConditionMetadataUnavailable, Severity.Critical,
+            "The remap table cannot be made durable on any spare. Writes that need a new entry fail.",
+            "Look at the spares' errors below; replace or reconnect a spare, then restart the device."),
+        new(Exhausted, MessageIds.ConditionExhausted, Severity.Critical,
+            "No spare unit is free. A write to a bad sector fails; everything remapped so far keeps working.",
+            "Copy the data off this disk, or set it up again with a larger spare."),
+        new(TableFull, MessageIds.ConditionTableFull, Severity.Critical,
+            "The metadata area has no room for another entry. A write to a bad sector fails.",
+            "Copy the data off this disk, or set it up again with a larger spare."),
+        new(VolatileLost, MessageIds.ConditionVolatileLost, Severity.Critical,
+            "A member lost its write cache or failed a flush: writes that were not flushed are uncertain.",
+            "Check the file system above, then restart the device."),
+        new(Storm, MessageIds.ConditionStorm, Severity.Critical,
+            "Errors come too fast to be bad sectors, so reads no longer trigger remaps. Writes still do.",
+            "Check cable, power and controller before you trust the disk; then restart the device."),
+        new(Degraded, MessageIds.ConditionDegraded, Severity.Warning,
+            "A spare is ill or missing. What it holds may be out of reach, and the table has fewer copies.",
+            "Look at the spares' states below; reconnect or replace the spare."),
+        new(Slow, MessageIds.ConditionSlow, Severity.Warning,
+            "A member answers much more slowly than it used to, as disks do before they fail.",
+            "Copy what matters off this disk now."),
+        new(ReadOnly, MessageIds.ConditionReadOnly, Severity.Notice,
+            "The device is served read-only: every write is refused.",
+            "Nothing, if you asked for it; otherwise stop it and serve it without --read-only."),
+        new(Rehearsal, MessageIds.ConditionRehearsal, Severity.Notice,
+            "A member is a file that is reached through the page cache. A bad sector may show up too late "
+            + "to be remapped, and a write that was acknowledged may be lost with it.",
+            "Use it to rehearse only; keep data on block devices, or on a file system that has direct I/O."),
+    ];
+
+    /// <summary>Null for a name of a newer version.</summary>
+    public static Condition? Find(string name)
+    {
+        foreach (Condition condition in All)
+        {
+            if (condition.Name == name)
+            {
+                return condition;
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,197 @@
+using System.Collections.Generic;
+
+namespace DmRemap.Control.Contracts;
+
+/// <summary>
+/// What `status` says about one device. Numbers that only a running device knows are null while it is stopped: unknown
+/// is not zero. Names in JSON are the property names in camelCase; fields are only ever added.
+/// </summary>
+public sealed record DeviceStatus
+{
+    /// <summary>At most this many lost extents travel in one status; LostExtentsComplete says whether these are all.</summary>
+    public const int LostExtentsMax = 256;
+
+    public required string Name { get; init; }
+
+    /// <summary>Of the set (primary and its spares together).</summary>
+    public required string Uuid { get; init; }
+
+    /// <summary>One of <see cref="DeviceStates"/>.</summary>
+    public required string State { get; init; }
+
+    /// <summary>Names from <see cref="ConditionCatalog"/>, most urgent first; empty when all is well.</summary>
+    public required IReadOnlyList<string> Conditions { get; init; }
+
+    /// <summary>How I/O reaches the members: "io_uring", or "none" while stopped.</summary>
+    public required string Backend { get; init; }
+
+    public required PrimaryStatus Primary { get; init; }
+
+    public required IReadOnlyList<SpareStatus> Spares { get; init; }
+
+    /// <summary>Units that have a unit on a spare.</summary>
+    public long? Remaps { get; init; }
+
+    /// <summary>Logical blocks whose content is gone: reads fail until they are written.</summary>
+    public long? LostBlocks { get; init; }
+
+    /// <summary>Units that failed and are not given up yet.</summary>
+    public long? SuspectUnits { get; init; }
+
+    /// <summary>Logical blocks kept as zeros in the table, without a unit on a spare.</summary>
+    public long? ZeroBlocks { get; init; }
+
+    /// <summary>The first lost extents, ascending.</summary>
+    public IReadOnlyList<LostExtent> LostExtents { get; init; } = [];
+
+    /// <summary>False when there are more lost extents than LostExtentsMax.</summary>
+    public bool LostExtentsComplete { get; init; } = true;
+
+    public IoCounters? Counters { get; init; }
+
+    public MetadataStatus? Metadata { get; init; }
+
+    /// <summary>Client connections now.</summary>
+    public int? Clients { get; init; }
+
+    public bool ReadOnly { get; init; }
+
+    /// <summary>What clients connect to, as a URI each (nbd+unix, nbd).</summary>
+    public IReadOnlyList<string> Exports { get; init; } = [];
+
+    public int? Pid { get; init; }
+
+    /// <summary>Of the program that serves the device, or of the caller while it is stopped.</summary>
+    public required string Version { get; init; }
+
+    public long? UptimeSeconds { get; init; }
+}
+
+/// <summary>The states of a device's life, as they appear in JSON.</summary>
+public static class DeviceStates
+{
+    public const string Stopped = "stopped";
+    public const string Starting = "starting";
+    public const string Running = "running";
+    public const string Suspended = "suspended";
+    public const string Stopping = "stopping";
+}
+
+/// <summary>The failing disk. Sizes in bytes.</summary>
+public sealed record PrimaryStatus
+{
+    public required string Path { get; init; }
+
+    public required long SizeBytes { get; init; }
+
+    /// <summary>The logical block that clients address: 512 or 4096.</summary>
+    public required int BlockSize { get; init; }
+
+    public required int PhysicalBlockSize { get; init; }
+
+    /// <summary>What one remap moves.</summary>
+    public required int UnitBytes { get; init; }
+
+    /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
+    public string? Mode { get; init; }
+
+    public MemberErrors? Errors { get; init; }
+}
+
+/// <summary>A device that lends units.</summary>
+public sealed record SpareStatus
+{
+    public required string Path { get; init; }
+
+    public required string Uuid { get; init; }
+
+    /// <summary>"active", "degraded", "missing", or "unknown" while stopped.</summary>
+    public required string State { get; init; }
+
+    /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
+    public string? Mode { get; init; }
+
+    public SpareUnits? Units { get; init; }
+
+    public MemberErrors? Errors { get; init; }
+}
+
+public static class MemberModes
+{
+    /// <summary>O_DIRECT: errors are reported on the request that meets them.</summary>
+    public const string Direct = "direct";
+
+    /// <summary>Through the page cache: a rehearsal on files, in which P1 and P2 are not promised.</summary>
+    public const string PageCache = "page-cache";
+}
+
+/// <summary>Total = Used + Free + Retired.</summary>
+public sealed record SpareUnits(long Total, long Used, long Free, long Retired);
+
+/// <summary>Errors that one member reported since the device was started.</summary>
+public sealed record MemberErrors(long Reads, long Writes, long Flushes);
+
+/// <summary>A run of lost logical blocks.</summary>
+public sealed record LostExtent(long FirstBlock, long Blocks);
+
+/// <summary>Since the device was started. Requests are the clients'; errors of members are apart from what clients saw.</summary>
+public sealed record IoCounters
+{
+    public long Reads { get; init; }
+
+    public long Writes { get; init; }
+
+    public long Flushes { get; init; }
+
+    public long Discards { get; init; }
+
+    public long Zeroes { get; init; }
+
+    public long BytesRead { get; init; }
+
+    public long BytesWritten { get; init; }
+
+    /// <summary>Errors that members reported for reads.</summary>
+    public long ReadErrors { get; init; }
+
+    /// <summary>Errors that members reported for writes.</summary>
+    public long WriteErrors { get; init; }
+
+    /// <summary>Requests that were answered with an error.</summary>
+    public long ClientErrors { get; init; }
+
+    /// <summary>Units that moved to a spare.</summary>
+    public long RemapsMade { get; init; }
+
+    /// <summary>Blocks that became lost.</summary>
+    public long BlocksLost { get; init; }
+
+    /// <summary>Units of spares that failed and are not used again.</summary>
+    public long SpareUnitsRetired { get; init; }
+
+    public long Commits { get; init; }
+
+    public long CommitFailures { get; init; }
+
+    /// <summary>Errors made by fault rules.</summary>
+    public long FaultsInjected { get; init; }
+}
+
+/// <summary>The table as it is on the spares.</summary>
+public sealed record MetadataStatus
+{
+    /// <summary>Grows with every commit.</summary>
+    public required long Generation { get; init; }
+
+    /// <summary>16 hexadecimal digits.</summary>
+    public required string Epoch { get; init; }
+
+    /// <summary>Units with a rule, remapped or not.</summary>
+    public long Entries { get; init; }
+
+    /// <summary>Members that hold a complete copy.</summary>
+    public int ActiveCopies { get; init; }
+
+    /// <summary>False: it was not stopped cleanly before this start.</summary>
+    public bool CleanStart { get; init; }
+}

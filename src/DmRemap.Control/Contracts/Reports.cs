@@ -1,0 +1,62 @@
+using System.Collections.Generic;
+
+namespace DmRemap.Control.Contracts;
+
+/// <summary>What `remap` did. Blocks are logical blocks of the exported device; FirstBlock to LastBlock, both included.</summary>
+public sealed record RemapReport
+{
+    public required long FirstBlock { get; init; }
+
+    public required long LastBlock { get; init; }
+
+    /// <summary>Units that moved to a spare now.</summary>
+    public long UnitsRemapped { get; init; }
+
+    /// <summary>Units that were on a spare already.</summary>
+    public long UnitsAlreadyRemapped { get; init; }
+
+    /// <summary>Units that stay where they are; Failure says why.</summary>
+    public long UnitsFailed { get; init; }
+
+    public long BlocksCopied { get; init; }
+
+    /// <summary>Blocks of these units that did not read: lost until they are written.</summary>
+    public long BlocksLost { get; init; }
+
+    /// <summary>Where those are, ascending; at most DeviceStatus.LostExtentsMax.</summary>
+    public IReadOnlyList<LostExtent> LostExtents { get; init; } = [];
+
+    /// <summary>Why units stayed where they are, in words; null when none did.</summary>
+    public string? Failure { get; init; }
+}
+
+/// <summary>How far a remap is.</summary>
+public sealed record RemapProgress(long UnitsDone, long UnitsTotal);
+
+/// <summary>How a device stopped.</summary>
+public sealed record StopReport
+{
+    /// <summary>Nothing was left: every member flushed, the clean-stop record written.</summary>
+    public required bool Clean { get; init; }
+
+    /// <summary>Operations that the kernel still owned at the deadline.</summary>
+    public long OperationsOutstanding { get; init; }
+
+    /// <summary>The members that own them.</summary>
+    public IReadOnlyList<string> OutstandingOn { get; init; } = [];
+
+    /// <summary>Requests of clients that were answered with an error because of the deadline.</summary>
+    public long RequestsFailed { get; init; }
+
+    /// <summary>What was left to recovery, in words; null when clean.</summary>
+    public string? Left { get; init; }
+}
+
+public sealed record FaultList(IReadOnlyList<string> Rules);
+
+public sealed record FaultsCleared(int Cleared);
+
+public sealed record PingReport(string Name, int Pid, string Version);
+
+/// <summary>The answer to a command that has nothing else to say.</summary>
+public sealed record EmptyReport;

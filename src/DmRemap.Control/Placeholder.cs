@@ -1,3 +1,0 @@
-namespace DmRemap.Control;
-
-internal static class Placeholder;

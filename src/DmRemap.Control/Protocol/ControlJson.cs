@@ -1,0 +1,52 @@
+using System.Text.Json.Serialization;
+using DmRemap.Control.Contracts;
+
+namespace DmRemap.Control.Protocol;
+
+/// <summary>
+/// Everything that travels on the control socket, one line each. Unknown members are refused: a command never does less
+/// than its client asked for. Replies are read with <see cref="ControlReplyJson"/>, which ignores what a newer daemon
+/// adds.
+/// </summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    AllowDuplicateProperties = false,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
+    MaxDepth = ControlProtocol.DepthMax)]
+[JsonSerializable(typeof(ControlRequest))]
+[JsonSerializable(typeof(NoArguments))]
+[JsonSerializable(typeof(RemapArguments))]
+[JsonSerializable(typeof(FaultArguments))]
+[JsonSerializable(typeof(FaultsClearArguments))]
+[JsonSerializable(typeof(StopArguments))]
+internal sealed partial class ControlRequestJson : JsonSerializerContext;
+
+/// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
+    MaxDepth = ControlProtocol.DepthMax)]
+[JsonSerializable(typeof(Greeting))]
+[JsonSerializable(typeof(ControlReply))]
+internal sealed partial class ControlReplyJson : JsonSerializerContext;
+
+/// <summary>Reports as they are on the socket and after `--json`: every field is written, null where unknown.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
+    MaxDepth = ControlProtocol.DepthMax)]
+[JsonSerializable(typeof(DeviceStatus))]
+[JsonSerializable(typeof(RemapReport))]
+[JsonSerializable(typeof(RemapProgress))]
+[JsonSerializable(typeof(StopReport))]
+[JsonSerializable(typeof(FaultList))]
+[JsonSerializable(typeof(FaultsCleared))]
+[JsonSerializable(typeof(PingReport))]
+[JsonSerializable(typeof(EmptyReport))]
+[JsonSerializable(typeof(ErrorDocument))]
+public sealed partial class ReportJson : JsonSerializerContext;

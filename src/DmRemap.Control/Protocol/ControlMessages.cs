@@ -1,0 +1,81 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Control.Protocol;
+
+/// <summary>The server's first line.</summary>
+public sealed record Greeting([property: JsonPropertyName("dmremap")] GreetingBody Body);
+
+public sealed record GreetingBody(int Protocol, string Version, string Name);
+
+/// <summary>A client's line. Arguments may be absent when the command needs none.</summary>
+public sealed record ControlRequest
+{
+    /// <summary>0 or more; comes back with the reply.</summary>
+    public required long Id { get; init; }
+
+    public required string Command { get; init; }
+
+    public JsonElement? Arguments { get; init; }
+}
+
+/// <summary>A server's line after the greeting: exactly one of Return, Error, Progress is there.</summary>
+public sealed record ControlReply
+{
+    /// <summary>Null when the request could not be read far enough to know its id.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public long? Id { get; init; }
+
+    public JsonElement? Return { get; init; }
+
+    public ControlError? Error { get; init; }
+
+    public JsonElement? Progress { get; init; }
+}
+
+/// <summary>A refusal on its way through JSON: what, which device, what to do, and what the program exits with.</summary>
+public sealed record ControlError(string Id, string Device, string Message, string Action, int ExitCode)
+{
+    public static ControlError Of(Refusal refusal) => new(
+        refusal.Id, refusal.Device, refusal.Message, refusal.Action, (int)refusal.ExitCode);
+
+    /// <summary>Unknown exit codes (of a newer daemon) are plain failures; "done" is never an error's.</summary>
+    public Refusal ToRefusal()
+    {
+        bool known = ExitCode is > (int)Core.Abstractions.ExitCode.Done
+            and <= (int)Core.Abstractions.ExitCode.MissingHere;
+        ExitCode code = known ? (ExitCode)ExitCode : Core.Abstractions.ExitCode.Failed;
+        return new Refusal(Id, code, Device, Message, Action);
+    }
+}
+
+/// <summary>What `--json` prints for a command that failed.</summary>
+public sealed record ErrorDocument(ControlError Error);
+
+/// <summary>Logical blocks of the exported device, both ends included.</summary>
+public sealed record RemapArguments
+{
+    public required long First { get; init; }
+
+    public required long Last { get; init; }
+}
+
+/// <summary>Of a command that takes none: anything else than {} is refused.</summary>
+public sealed record NoArguments;
+
+public sealed record FaultArguments
+{
+    public required string Rule { get; init; }
+}
+
+public sealed record FaultsClearArguments
+{
+    /// <summary>Null clears every rule.</summary>
+    public string? Rule { get; init; }
+}
+
+public sealed record StopArguments
+{
+    public double DeadlineSeconds { get; init; } = ControlProtocol.StopDeadlineSecondsDefault;
+}

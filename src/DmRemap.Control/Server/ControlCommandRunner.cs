@@ -1,0 +1,197 @@
+using System;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Control.Server;
+
+/// <summary>Where lines go. False: the client is gone or stuck, and nothing more can be sent to it.</summary>
+internal interface IControlLineSink
+{
+    Task<bool> SendAsync(ReadOnlyMemory<byte> line);
+}
+
+/// <summary>Carries out one request and makes its reply. Every failure becomes an error reply.</summary>
+internal sealed class ControlCommandRunner(
+    IDeviceControl device, ControlServerOptions options, Func<TimeSpan, Task<StopReport>> stop)
+{
+    private static readonly ReportJson s_reports = ReportJson.Default;
+    private static readonly ControlRequestJson s_requests = ControlRequestJson.Default;
+
+    /// <summary>The reply's line. Progress goes to the sink before.</summary>
+    public async Task<byte[]> RunAsync(ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
+        try
+        {
+            JsonElement value = await AnswerAsync(request, sink, cancellation);
+            return ControlLineWriter.Return(request.Id, value, device.Name);
+        }
+        catch (RefusalException refused)
+        {
+            return ControlLineWriter.Error(request.Id, refused.Refusal);
+        }
+        catch (JsonException)
+        {
+            return ControlLineWriter.Error(request.Id, BadArguments(request.Command, "they are not of its form"));
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return ControlLineWriter.Error(request.Id, Stopping(request.Command));
+        }
+        catch (Exception error) when (error is not InvariantException)
+        {
+            return ControlLineWriter.Error(request.Id, Failed(request.Command, error));
+        }
+    }
+
+    private async Task<JsonElement> AnswerAsync(
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
+        switch (request.Command)
+        {
+            case ControlCommands.Ping:
+                RequireNoArguments(request);
+                return Element(
+                    new PingReport(device.Name, Environment.ProcessId, ControlProtocol.ProgramVersion),
+                    s_reports.PingReport);
+            case ControlCommands.Status:
+                RequireNoArguments(request);
+                return Element(device.GetStatus(), s_reports.DeviceStatus);
+            case ControlCommands.Remap:
+                return await RemapAsync(request, sink, cancellation);
+            case ControlCommands.FaultsAdd:
+                FaultArguments add = Arguments(request, s_requests.FaultArguments);
+                await device.AddFaultAsync(CheckedRule(request.Command, add.Rule), cancellation);
+                return Element(new EmptyReport(), s_reports.EmptyReport);
+            case ControlCommands.FaultsClear:
+                FaultsClearArguments clear = Arguments(request, s_requests.FaultsClearArguments);
+                string? rule = clear.Rule is null ? null : CheckedRule(request.Command, clear.Rule);
+                int cleared = await device.ClearFaultsAsync(rule, cancellation);
+                return Element(new FaultsCleared(cleared), s_reports.FaultsCleared);
+            case ControlCommands.FaultsList:
+                RequireNoArguments(request);
+                return Element(new FaultList(device.ListFaults()), s_reports.FaultList);
+            case ControlCommands.Stop:
+                StopArguments arguments = Arguments(request, s_requests.StopArguments);
+                StopReport report = await stop(CheckedDeadline(arguments.DeadlineSeconds));
+                return Element(report, s_reports.StopReport);
+            default:
+                throw new RefusalException(UnknownCommand(request.Command));
+        }
+    }
+
+    /// <summary>A client that goes away ends the remap after the unit at hand.</summary>
+    private async Task<JsonElement> RemapAsync(
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
+        RemapArguments arguments = Arguments(request, s_requests.RemapArguments);
+        CheckExtent(arguments);
+        using CancellationTokenSource gone = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        ProgressChannel progress = new(options.Time, options.ProgressInterval);
+        Task<RemapReport> work = RunRemapAsync(arguments, progress, gone.Token);
+        await foreach (RemapProgress step in progress.ReadAllAsync(CancellationToken.None))
+        {
+            JsonElement value = Element(step, s_reports.RemapProgress);
+            if (!await sink.SendAsync(ControlLineWriter.Progress(request.Id, value)))
+            {
+                await gone.CancelAsync();
+            }
+        }
+        return Element(await work, s_reports.RemapReport);
+    }
+
+    private async Task<RemapReport> RunRemapAsync(
+        RemapArguments arguments, ProgressChannel progress, CancellationToken cancellation)
+    {
+        try
+        {
+            return await device.RemapAsync(
+                new BlockNumber(arguments.First), new BlockNumber(arguments.Last), progress, cancellation);
+        }
+        finally
+        {
+            progress.Complete();
+        }
+    }
+
+    private void CheckExtent(RemapArguments arguments)
+    {
+        PrimaryStatus primary = device.GetStatus().Primary;
+        long blocks = primary.SizeBytes / primary.BlockSize;
+        if (arguments.First < 0 || arguments.Last < arguments.First || arguments.Last >= blocks)
+        {
+            throw new RefusalException(BadArguments(
+                ControlCommands.Remap,
+                $"blocks {arguments.First} to {arguments.Last} do not lie in 0 to {blocks - 1}"));
+        }
+    }
+
+    private string CheckedRule(string command, string rule)
+    {
+        bool isOneLine = rule.AsSpan().IndexOfAny('\n', '\r', '\0') < 0;
+        if (!isOneLine || rule.Length == 0 || rule.Length > ControlProtocol.FaultRuleLengthMax)
+        {
+            throw new RefusalException(BadArguments(
+                command, $"a rule is one line of 1 to {ControlProtocol.FaultRuleLengthMax} characters"));
+        }
+        return rule;
+    }
+
+    private TimeSpan CheckedDeadline(double seconds)
+    {
+        if (!(seconds >= 0 && seconds <= ControlProtocol.StopDeadlineSecondsMax))
+        {
+            throw new RefusalException(BadArguments(
+                ControlCommands.Stop,
+                $"a deadline is 0 to {ControlProtocol.StopDeadlineSecondsMax} seconds"));
+        }
+        return TimeSpan.FromSeconds(seconds);
+    }
+
+    private static void RequireNoArguments(ControlRequest request) =>
+        Arguments(request, s_requests.NoArguments);
+
+    /// <summary>Absent arguments are an empty object: a command without required ones takes its defaults.</summary>
+    private static T Arguments<T>(ControlRequest request, JsonTypeInfo<T> type)
+        where T : class
+    {
+        T? value = request.Arguments is JsonElement element
+            ? element.Deserialize(type)
+            : JsonSerializer.Deserialize("{}", type);
+        return value ?? throw new JsonException();
+    }
+
+    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToElement(value, type);
+
+    private Refusal BadArguments(string command, string why) => new(
+        MessageIds.BadArguments,
+        ExitCode.Usage,
+        device.Name,
+        $"The arguments of \"{command}\" are wrong: {why}.",
+        "docs/control-protocol.md lists every command with its arguments.");
+
+    private Refusal UnknownCommand(string command) => new(
+        MessageIds.UnknownCommand,
+        ExitCode.Usage,
+        device.Name,
+        $"The daemon of \"{device.Name}\" (version {ControlProtocol.ProgramVersion}) knows no command \"{command}\".",
+        "Use a program of the same version as the daemon; docs/control-protocol.md lists the commands.");
+
+    private Refusal Stopping(string command) => new(
+        MessageIds.Stopping,
+        ExitCode.Failed,
+        device.Name,
+        $"\"{device.Name}\" is stopping: \"{command}\" was not finished.",
+        "Serve the device again, look at its status, and repeat the command if it is still needed.");
+
+    private Refusal Failed(string command, Exception error) => new(
+        MessageIds.CommandFailed,
+        ExitCode.Failed,
+        device.Name,
+        $"\"{command}\" failed inside the daemon: {error.GetType().Name}: {error.Message}",
+        "This is a bug; please report it with the daemon's output. The data path is not affected by it.");
+}

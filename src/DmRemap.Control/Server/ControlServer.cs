@@ -1,0 +1,275 @@
+using System;
+using System.Collections.Generic;
+using System.Net.Sockets;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Control.Server;
+
+/// <summary>
+/// Serves a device's control socket on pool threads, away from the data path. Sessions do not wait for one another, and
+/// there are never more than SessionsMax.
+/// </summary>
+public sealed class ControlServer : IAsyncDisposable
+{
+    private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
+
+    private readonly Lock _gate = new();
+    private readonly List<ControlSession> _sessions = [];
+    private readonly List<Task> _running = [];
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly TaskCompletionSource<StopReport> _stopAnswered =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private readonly string _path;
+    private readonly IDeviceControl _device;
+    private readonly ControlServerOptions _options;
+    private readonly Socket _listener;
+    private readonly ControlCommandRunner _runner;
+    private readonly Task _accepting;
+    private StopReport? _stopReport;
+    private bool _isListening = true;
+
+    private ControlServer(string path, IDeviceControl device, ControlServerOptions options, Socket listener)
+    {
+        _path = path;
+        _device = device;
+        _options = options;
+        _listener = listener;
+        _runner = new ControlCommandRunner(device, options, StopDeviceAsync);
+        _accepting = AcceptAsync();
+    }
+
+    /// <summary>
+    /// Completes when a client's `stop` has been carried out and answered: the process may end. Never faults.
+    /// </summary>
+    public Task<StopReport> StopAnswered => _stopAnswered.Task;
+
+    /// <summary>Call this when I/O can be served: the socket appears at once, ready and with mode 0600.</summary>
+    /// <exception cref="RefusalException">The socket is served by somebody else, or cannot be made.</exception>
+    public static ControlServer Start(string path, IDeviceControl device, ControlServerOptions? options = null)
+    {
+        Socket listener = ControlSocket.Listen(path, device.Name);
+        return new ControlServer(path, device, options ?? new ControlServerOptions(), listener);
+    }
+
+    /// <summary>
+    /// Removes the socket, ends idle sessions, tells running commands to end, and waits for their answers, but for no
+    /// longer than SendTimeout.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        CloseListener();
+        await _stopping.CancelAsync();
+        Task[] running;
+        lock (_gate)
+        {
+            running = [.. _running, _accepting];
+        }
+        Task ended = Task.WhenAll(running);
+        Task first = await Task.WhenAny(ended, Task.Delay(_options.SendTimeout, _options.Time));
+        ControlSession[] left;
+        lock (_gate)
+        {
+            left = [.. _sessions];
+        }
+        foreach (ControlSession session in left)
+        {
+            session.Dispose();
+        }
+        if (first == ended)
+        {
+            // A fault here is a bug of ours: it must not end unseen.
+            await ended;
+        }
+    }
+
+    private async Task AcceptAsync()
+    {
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                Admit(await _listener.AcceptAsync(_stopping.Token));
+            }
+            catch (Exception error) when (error is OperationCanceledException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException)
+            {
+                if (!await PauseAsync())
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// <summary>Too many open files fails every accept until one is closed: without a pause that would spin.</summary>
+    private async Task<bool> PauseAsync()
+    {
+        lock (_gate)
+        {
+            if (!_isListening)
+            {
+                return false;
+            }
+        }
+        await Task.Delay(s_acceptPause, _options.Time);
+        return true;
+    }
+
+    private void Admit(Socket socket)
+    {
+        if (!MakeRoom())
+        {
+            Refuse(socket);
+            return;
+        }
+        ControlSession session = new(socket, _runner, _device.Name, _options, _stopping.Token);
+        lock (_gate)
+        {
+            _sessions.Add(session);
+            _running.RemoveAll(task => task.IsCompletedSuccessfully);
+            _running.Add(RunAsync(session));
+        }
+    }
+
+    private async Task RunAsync(ControlSession session)
+    {
+        // The caller holds the gate.
+        await Task.Yield();
+        try
+        {
+            await session.RunAsync(OnAnswered);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _sessions.Remove(session);
+            }
+        }
+    }
+
+    /// <summary>
+    /// True when there is a place. A client that holds a connection and asks nothing gives way to one that comes.
+    /// </summary>
+    private bool MakeRoom()
+    {
+        while (true)
+        {
+            ControlSession? oldest = null;
+            lock (_gate)
+            {
+                if (_sessions.Count < _options.SessionsMax)
+                {
+                    return true;
+                }
+                oldest = LongestIdle();
+                if (oldest is null)
+                {
+                    return false;
+                }
+                if (oldest.TryClose())
+                {
+                    _sessions.Remove(oldest);
+                }
+            }
+        }
+    }
+
+    private ControlSession? LongestIdle()
+    {
+        ControlSession? oldest = null;
+        long since = long.MaxValue;
+        foreach (ControlSession session in _sessions)
+        {
+            if (session.IdleSince < since)
+            {
+                oldest = session;
+                since = session.IdleSince;
+            }
+        }
+        return oldest;
+    }
+
+    private void Refuse(Socket socket)
+    {
+        using (socket)
+        {
+            Refusal refusal = new(
+                MessageIds.TooManyClients,
+                ExitCode.Failed,
+                _device.Name,
+                $"{_options.SessionsMax} control clients have commands running; there is no place for another.",
+                "Wait for one of them to end, or stop the device with SIGTERM.");
+            try
+            {
+                socket.Blocking = false;
+                _ = socket.Send(ControlLineWriter.Error(null, refusal));
+            }
+            catch (SocketException)
+            {
+                // It is refused either way.
+            }
+        }
+    }
+
+    /// <summary>Answers by deadline and grace even if the device never does.</summary>
+    private async Task<StopReport> StopDeviceAsync(TimeSpan deadline)
+    {
+        StopReport report;
+        try
+        {
+            report = await _device.StopAsync(deadline).WaitAsync(deadline + _options.StopGrace, _options.Time);
+        }
+        catch (TimeoutException)
+        {
+            report = new StopReport
+            {
+                Clean = false,
+                Left = "the device did not answer by the deadline; its next start recovers",
+            };
+        }
+        // Before the answer: whoever reads it may start the device again at once.
+        CloseListener();
+        lock (_gate)
+        {
+            _stopReport ??= report;
+        }
+        return report;
+    }
+
+    private void OnAnswered(string command)
+    {
+        StopReport? report;
+        lock (_gate)
+        {
+            report = _stopReport;
+        }
+        if (command == ControlCommands.Stop && report is not null)
+        {
+            _stopAnswered.TrySetResult(report);
+        }
+    }
+
+    private void CloseListener()
+    {
+        lock (_gate)
+        {
+            if (!_isListening)
+            {
+                return;
+            }
+            _isListening = false;
+            // The path first: a client that connects to it in between is answered or refused, never left waiting.
+            _ = ControlSocket.TryRemove(_path);
+            _listener.Dispose();
+        }
+    }
+}

@@ -1,0 +1,70 @@
+using DmRemap.Control.Contracts;
+
+namespace DmRemap.Tests.Control;
+
+/// <summary>A status with every field set, and reports.</summary>
+internal static class Sample
+{
+    public static DeviceStatus Status() => new()
+    {
+        Name = "disk1",
+        Uuid = "0f8fad5b-d9cb-469f-a165-70867728950e",
+        State = DeviceStates.Running,
+        Conditions = [],
+        Backend = "io_uring",
+        Primary = new PrimaryStatus
+        {
+            Path = "/dev/sdb",
+            SizeBytes = 256L * 1024 * 1024,
+            BlockSize = 512,
+            PhysicalBlockSize = 4096,
+            UnitBytes = 4096,
+            Mode = MemberModes.Direct,
+            Errors = new MemberErrors(12, 3, 0),
+        },
+        Spares =
+        [
+            new SpareStatus
+            {
+                Path = "/dev/sdc1",
+                Uuid = "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+                State = "active",
+                Mode = MemberModes.Direct,
+                Units = new SpareUnits(16128, 120, 16007, 1),
+                Errors = new MemberErrors(0, 1, 0),
+            },
+        ],
+        Remaps = 120,
+        LostBlocks = 0,
+        SuspectUnits = 2,
+        ZeroBlocks = 0,
+        Counters = new IoCounters { Reads = 10_000, Writes = 123_456, Flushes = 12, ClientErrors = 1, Commits = 40 },
+        Metadata = new MetadataStatus
+        {
+            Generation = 42,
+            Epoch = "00c0ffee00c0ffee",
+            Entries = 122,
+            ActiveCopies = 1,
+            CleanStart = true,
+        },
+        Clients = 2,
+        Exports = ["nbd+unix:///disk1?socket=/run/dmremap/disk1.nbd"],
+        Pid = 4711,
+        Version = "0.1.0",
+        UptimeSeconds = 11_220,
+    };
+
+    public static DeviceStatus Lost() => Status() with
+    {
+        LostBlocks = 24,
+        LostExtents = [new LostExtent(800, 16), new LostExtent(5000, 1), new LostExtent(6000, 7)],
+    };
+
+    public static RemapReport Remap(long first, long last) => new()
+    {
+        FirstBlock = first,
+        LastBlock = last,
+        UnitsRemapped = 2,
+        BlocksCopied = 16,
+    };
+}

@@ -1,0 +1,74 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Server;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Tests.Control;
+
+/// <summary>A device that does what the test says.</summary>
+internal sealed class StubDevice : IDeviceControl
+{
+    private readonly Lock _gate = new();
+    private readonly List<string> _rules = [];
+
+    public string Name { get; init; } = "disk1";
+
+    public DeviceStatus Status { get; set; } = Sample.Status();
+
+    public Func<BlockNumber, BlockNumber, IProgress<RemapProgress>, CancellationToken, Task<RemapReport>> OnRemap
+    {
+        get;
+        set;
+    }
+        = (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value));
+
+    public Func<TimeSpan, Task<StopReport>> OnStop { get; set; } =
+        _ => Task.FromResult(new StopReport { Clean = true });
+
+    public int StopCalls { get; private set; }
+
+    public DeviceStatus GetStatus() => Status;
+
+    public Task<RemapReport> RemapAsync(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress, CancellationToken cancellation) =>
+        OnRemap(first, last, progress, cancellation);
+
+    public Task AddFaultAsync(string rule, CancellationToken cancellation)
+    {
+        if (rule.StartsWith("bad", StringComparison.Ordinal))
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-TEST-RULE", ExitCode.Usage, Name, $"\"{rule}\" is no rule.", "Write a better one."));
+        }
+        lock (_gate)
+        {
+            _rules.Add(rule);
+        }
+        return Task.CompletedTask;
+    }
+
+    public Task<int> ClearFaultsAsync(string? rule, CancellationToken cancellation)
+    {
+        lock (_gate)
+        {
+            return Task.FromResult(_rules.RemoveAll(known => rule is null || known == rule));
+        }
+    }
+
+    public IReadOnlyList<string> ListFaults()
+    {
+        lock (_gate)
+        {
+            return [.. _rules];
+        }
+    }
+
+    public Task<StopReport> StopAsync(TimeSpan deadline)
+    {
+        StopCalls++;
+        return OnStop(deadline);
+    }
+}
