@@ -12,21 +12,23 @@ public sealed class CodeTests
     public CodeTests(ITestOutputHelper output) => _output = output;
 
     [Fact]
-    public void Methods_are_at_most_70_lines_long() => AssertNone(CodeFiles().SelectMany(CodeRules.LongMethods));
+    public void Methods_are_at_most_70_lines_long() => Violations.AssertNone(CodeFiles().SelectMany(CodeRules.LongMethods));
 
     [Fact]
-    public void Files_are_at_most_500_lines_long() => AssertNone(CodeFiles().SelectMany(CodeRules.LongFile));
+    public void Files_are_at_most_500_lines_long() => Violations.AssertNone(CodeFiles().SelectMany(CodeRules.LongFile));
 
     [Fact]
     public void Lines_are_at_most_110_characters_long() =>
-        AssertNone(CodeFiles().Concat(Scripts()).SelectMany(CodeRules.LongLines));
+        Violations.AssertNone(CodeFiles().Concat(Scripts()).SelectMany(CodeRules.LongLines));
 
     [Fact]
     public void Unsafe_code_is_in_the_Linux_project_only() =>
-        AssertNone(CodeFiles().Where(file => !IsIn(file, "src/DmRemap.Linux/")).SelectMany(CodeRules.UnsafeCode));
+        Violations.AssertNone(
+            CodeFiles().Where(file => !IsIn(file, "src/DmRemap.Linux/")).SelectMany(CodeRules.UnsafeCode));
 
     [Fact]
-    public void Namespaces_are_folder_paths() => AssertNone(CodeFiles().SelectMany(CodeRules.MisplacedNamespace));
+    public void Namespaces_are_folder_paths() =>
+        Violations.AssertNone(CodeFiles().SelectMany(CodeRules.MisplacedNamespace));
 
     [Fact]
     public void Checks_per_method_are_reported_for_each_folder()
@@ -78,7 +80,4 @@ public sealed class CodeTests
 
     private static bool IsIn(SourceFile file, string folder) =>
         file.Path.StartsWith(folder, StringComparison.Ordinal);
-
-    private static void AssertNone(IEnumerable<string> violations) =>
-        Assert.Equal("", string.Join('\n', violations));
 }

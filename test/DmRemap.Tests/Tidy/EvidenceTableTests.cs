@@ -11,15 +11,15 @@ public sealed class EvidenceTableTests
     public void Every_demand_has_exactly_one_row()
     {
         List<string> ids = [.. EvidenceTable.ReadDocuments().Select(row => row.Id)];
-        Assert.Equal("", string.Join(' ', EvidenceTable.RequiredIds.Except(ids)));
-        Assert.Equal("", string.Join(' ', ids.GroupBy(id => id).Where(group => group.Count() > 1).Select(g => g.Key)));
+        Violations.AssertNone(EvidenceTable.RequiredIds.Except(ids));
+        Violations.AssertNone(ids.GroupBy(id => id).Where(group => group.Count() > 1).Select(g => g.Key));
     }
 
     [Fact]
     public void Every_row_names_tests_or_says_why_there_are_none()
     {
         List<EvidenceRow> rows = EvidenceTable.ReadDocuments();
-        Assert.Equal("", string.Join(' ', rows.Where(row => !row.SaysSomething).Select(row => row.Id)));
+        Violations.AssertNone(rows.Where(row => !row.SaysSomething).Select(row => row.Id));
     }
 
     [Fact]
@@ -32,7 +32,7 @@ public sealed class EvidenceTableTests
             missing.AddRange(row.Tests.Where(test => !tests.Contains(test)).Select(test => $"{row.Id}: {test}"));
         }
 
-        Assert.Equal("", string.Join('\n', missing));
+        Violations.AssertNone(missing);
     }
 
     [Theory]
