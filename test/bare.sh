@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The two commands of the README on a machine that has nothing: a minimal Debian root, made here, with only the SDK bound
-# in. The checkout is copied, so that nothing built outside is used. Takes several minutes; run by `./test.sh --long`.
+# The two commands of the README on a machine that has nothing: a minimal Debian root, made here, with only
+# the SDK bound in. The checkout is copied, so that nothing built outside is used. Takes several minutes; run
+# by `./test.sh --long`.
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"

@@ -7,8 +7,8 @@ using DmRemap.Core.Requests;
 namespace DmRemap.Benchmarks;
 
 /// <summary>
-/// What a request pays for the remap table, on a primary of 1 TiB: a lookup far from any remap, one next to some, one
-/// that hits; and splitting. Must not allocate, and must stay flat as the table grows.
+/// What a request pays for the remap table, on a primary of 1 TiB: a lookup far from any remap, one next to
+/// some, one that hits; and splitting. Must not allocate, and must stay flat as the table grows.
 /// </summary>
 [MemoryDiagnoser]
 [ShortRunJob]
@@ -42,7 +42,8 @@ public class LookupBenchmarks
                 Unit = new UnitNumber(units[i]),
                 State = UnitState.Remapped,
                 Location = new SpareLocation(0, new UnitNumber(i)),
-                Blocks = BlockStates.AllOnPrimary.With(BlockStates.Mask(0, RequestBlocks), BlockState.OnSpare),
+                Blocks =
+                    BlockStates.AllOnPrimary.With(BlockStates.Mask(0, RequestBlocks), BlockState.OnSpare),
             });
         }
 

@@ -29,7 +29,8 @@ public sealed class DocumentTests
     [Fact]
     public void A_link_that_leads_nowhere_is_found()
     {
-        SourceFile file = new("docs/x.md", "[a](../README.md) [b](nowhere.md) [c](https://example.org) [d](#here)\n");
+        SourceFile file =
+            new("docs/x.md", "[a](../README.md) [b](nowhere.md) [c](https://example.org) [d](#here)\n");
         Assert.Equal(["docs/x.md: nowhere.md"], BrokenLinks(file));
     }
 

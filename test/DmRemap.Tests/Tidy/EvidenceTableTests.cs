@@ -29,7 +29,8 @@ public sealed class EvidenceTableTests
         List<string> missing = [];
         foreach (EvidenceRow row in EvidenceTable.ReadDocuments())
         {
-            missing.AddRange(row.Tests.Where(test => !tests.Contains(test)).Select(test => $"{row.Id}: {test}"));
+            missing.AddRange(
+                row.Tests.Where(test => !tests.Contains(test)).Select(test => $"{row.Id}: {test}"));
         }
 
         Violations.AssertNone(missing);
@@ -58,7 +59,8 @@ public sealed class EvidenceTableTests
     [Fact]
     public void A_test_in_the_sources_is_found_by_its_attribute()
     {
-        SourceFile file = new("test/A.cs", "class B { [Fact] void C() {} [Theory, X] void D(int e) {} void F() {} }");
+        SourceFile file =
+            new("test/A.cs", "class B { [Fact] void C() {} [Theory, X] void D(int e) {} void F() {} }");
         Assert.Equal(["B.C", "B.D"], EvidenceTable.TestsIn(file));
     }
 
