@@ -1,6 +1,6 @@
 using System;
 using DmRemap.Cli.Devices;
-using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli;
 
@@ -13,24 +13,11 @@ internal static class Services
         return new CliServices
         {
             Terminal = Terminal.OfProcess(),
-            Files = new InterimFiles(),
+            Files = new StateFiles(),
             Environment = Environment.GetEnvironmentVariable,
             Creator = missing,
             Server = missing,
             Demonstration = missing,
         };
-    }
-
-    private sealed class InterimFiles : IStateFiles
-    {
-        public uint UserId => Environment.IsPrivilegedProcess ? 0u : 1000u;
-
-        public DirectoryTrust PrepareDirectory(string path, DirectoryRule rule) => throw new NotSupportedException();
-
-        public bool TryCreate(string path, ReadOnlySpan<byte> content) => throw new NotSupportedException();
-
-        public void Replace(string path, ReadOnlySpan<byte> content) => throw new NotSupportedException();
-
-        public bool Remove(string path) => throw new NotSupportedException();
     }
 }
