@@ -19,7 +19,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
     private readonly List<IoRequest> _hanging = [];
     private readonly byte[] _content;
     private readonly byte[] _durable;
-    private readonly long[] _writtenAt;
+
+    /// <summary>Per block: the number of the first write since it was last durable; 0 when it is.</summary>
+    private readonly long[] _dirtySince;
     private long _writeSequence;
 
     public SimulatedDisk(IEventLoop loop, DeviceGeometry geometry, int seed = 1, byte[]? image = null)
@@ -31,7 +33,7 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         _content = image ?? new byte[geometry.Bytes.Value];
         Invariant.Check(_content.Length == geometry.Bytes.Value);
         _durable = (byte[])_content.Clone();
-        _writtenAt = new long[geometry.Blocks.Value];
+        _dirtySince = new long[geometry.Blocks.Value];
     }
 
     public DeviceGeometry Geometry { get; }
@@ -127,9 +129,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
     {
         byte[] image = (byte[])_durable.Clone();
         int size = Geometry.LogicalBlockSize.Bytes;
-        for (int block = 0; block < _writtenAt.Length; block++)
+        for (int block = 0; block < _dirtySince.Length; block++)
         {
-            if (_writtenAt[block] != 0 && random.Next(2) == 0)
+            if (_dirtySince[block] != 0 && random.Next(2) == 0)
             {
                 _content.AsSpan(block * size, size).CopyTo(image.AsSpan(block * size));
             }
@@ -236,11 +238,11 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
             if (request.IsForceUnitAccess)
             {
                 _content.AsSpan((int)block * size, size).CopyTo(_durable.AsSpan((int)block * size));
-                _writtenAt[block] = 0;
+                _dirtySince[block] = 0;
             }
-            else
+            else if (_dirtySince[block] == 0)
             {
-                _writtenAt[block] = _writeSequence;
+                _dirtySince[block] = _writeSequence;
             }
             if (WritesHeal)
             {
@@ -249,15 +251,16 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         }
     }
 
+    /// <summary>What was written before is durable; a block that was written again since then is so with the newer content.</summary>
     private void FlushUpTo(long sequence)
     {
         int size = Geometry.LogicalBlockSize.Bytes;
-        for (int block = 0; block < _writtenAt.Length; block++)
+        for (int block = 0; block < _dirtySince.Length; block++)
         {
-            if (_writtenAt[block] != 0 && _writtenAt[block] <= sequence)
+            if (_dirtySince[block] != 0 && _dirtySince[block] <= sequence)
             {
                 _content.AsSpan(block * size, size).CopyTo(_durable.AsSpan(block * size));
-                _writtenAt[block] = 0;
+                _dirtySince[block] = 0;
             }
         }
     }

@@ -1,0 +1,98 @@
+using System;
+using System.Text;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Core.Metadata;
+
+public enum MemberState : byte
+{
+    None = 0,
+
+    /// <summary>Holds everything that is acknowledged; must be present.</summary>
+    Active = 1,
+
+    /// <summary>Missed a commit; what it holds is old.</summary>
+    Inactive = 2,
+
+    /// <summary>Removed for ever: this UUID is never assembled again (F-26).</summary>
+    Retired = 3,
+}
+
+/// <summary>What every superblock says of one member.</summary>
+public sealed record MemberDescription
+{
+    public required Guid Uuid { get; init; }
+
+    public required MemberState State { get; init; }
+
+    public required long Bytes { get; init; }
+
+    /// <summary>Units of its data area.</summary>
+    public required long DataUnits { get; init; }
+}
+
+/// <summary>How the primary is recognised: by what it says of itself, never by its path.</summary>
+public sealed record PrimaryIdentity
+{
+    public const int TextBytesMax = 128;
+
+    private readonly string _text = "";
+
+    public required long Bytes { get; init; }
+
+    /// <summary>Serial number, WWN or what else names it; empty when it says nothing. Cut to 128 bytes of UTF-8.</summary>
+    public string Text
+    {
+        get => _text;
+        init => _text = Fit(value);
+    }
+
+    private static string Fit(string text)
+    {
+        int length = Math.Min(text.Length, TextBytesMax);
+        while (Encoding.UTF8.GetByteCount(text.AsSpan(0, length)) > TextBytesMax)
+        {
+            length--;
+        }
+        return text[..length];
+    }
+}
+
+/// <summary>What is the same in every superblock of a set until its membership changes.</summary>
+public sealed record SetDescription
+{
+    public required Guid SetUuid { get; init; }
+
+    public required FeatureFlags Features { get; init; }
+
+    public required UnitGeometry Geometry { get; init; }
+
+    public required int PrimaryPhysicalBlockBytes { get; init; }
+
+    public required PrimaryIdentity Primary { get; init; }
+
+    /// <summary>By member index, 1 to 8.</summary>
+    public required MemberDescription[] Members { get; init; }
+
+    /// <summary>True when the location names a unit of a member's data area.</summary>
+    public bool Holds(SpareLocation location) =>
+        !location.IsNone
+        && location.Spare < Members.Length
+        && location.Unit.Value < Members[location.Spare].DataUnits;
+
+    /// <summary>
+    /// What every entry of a checkpoint fulfils: checked where it is written (then a broken one is our error) and where
+    /// it is read back (then it is damage).
+    /// </summary>
+    public bool Allows(in RemapEntry entry)
+    {
+        bool hasSpare = entry.State is UnitState.Remapped or UnitState.Probation;
+        bool hasState = hasSpare || entry.State is UnitState.LostUnreadable or UnitState.LostDeclared;
+        bool locationFits = hasSpare ? Holds(entry.Location) : entry.Location.IsNone;
+        ulong outside = ~BlockStates.Mask(0, Geometry.BlocksPerUnit);
+        bool masksFit = ((entry.Blocks.Low | entry.Blocks.High) & outside) == 0;
+        bool noOrphan = hasSpare || entry.Blocks.MaskOf(BlockState.OnSpare) == 0;
+        bool unitFits = entry.Unit.Value >= 0 && entry.Unit.Value < Geometry.Units;
+        return hasState && locationFits && masksFit && noOrphan && unitFits;
+    }
+}

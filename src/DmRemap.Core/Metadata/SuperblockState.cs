@@ -1,0 +1,46 @@
+namespace DmRemap.Core.Metadata;
+
+/// <summary>Names one checkpoint, to the bit. The default points nowhere.</summary>
+public readonly record struct CheckpointPointer
+{
+    public CheckpointArea Area { get; init; }
+
+    /// <summary>Of the header and everything up to the trailer.</summary>
+    public uint Crc { get; init; }
+
+    /// <summary>Without the padding to a physical block: a multiple of 64.</summary>
+    public long LengthBytes { get; init; }
+
+    /// <summary>Runs of entries.</summary>
+    public long Runs { get; init; }
+
+    /// <summary>Units that have an entry: the runs' lengths together.</summary>
+    public long Entries { get; init; }
+
+    public long RetiredRuns { get; init; }
+
+    /// <summary>The generation for which it was written; older than the superblock's where only the superblock was renewed.</summary>
+    public ulong Generation { get; init; }
+
+    public ulong Epoch { get; init; }
+}
+
+/// <summary>What changes from one generation of the superblocks to the next.</summary>
+public readonly record struct SuperblockState
+{
+    /// <summary>Random; one uninterrupted history of the metadata, from one start to the next (F-13).</summary>
+    public ulong Epoch { get; init; }
+
+    public ulong ParentEpoch { get; init; }
+
+    /// <summary>One more for each set of superblocks ever attempted.</summary>
+    public ulong Generation { get; init; }
+
+    public CheckpointPointer Checkpoint { get; init; }
+
+    /// <summary>The first journal record that the checkpoint does not contain; 0: there is no journal yet.</summary>
+    public ulong FirstJournalSequence { get; init; }
+
+    /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
+    public bool IsCleanStop { get; init; }
+}

@@ -1,0 +1,45 @@
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Core.Remapping;
+
+/// <summary>
+/// Adjacent units of one leaf that moved together: same state, error and spare, adjacent spare units, and
+/// every block in one same state. A unit with mixed block states is a run of its own. Units count from the
+/// leaf's first.
+/// </summary>
+internal readonly record struct RemapRun(
+    int First,
+    int Count,
+    UnitState State,
+    SpareLocation Location,
+    ushort Errno,
+    ushort Day,
+    BlockStates Blocks)
+{
+    public int End => First + Count;
+
+    /// <summary>The part in [first, end), which must lie inside and not be empty.</summary>
+    public RemapRun Part(int first, int end)
+    {
+        Invariant.Check(First <= first);
+        Invariant.Check(first < end);
+        Invariant.Check(end <= End);
+        return this with { First = first, Count = end - first, Location = LocationOf(first) };
+    }
+
+    public SpareLocation LocationOf(int unit) => Location.IsNone
+        ? Location
+        : new SpareLocation(Location.Spare, new UnitNumber(Location.Unit.Value + (unit - First)));
+
+    /// <summary>
+    /// Whether the two are one run. <paramref name="uniform"/>: this run's blocks share one state.
+    /// </summary>
+    public bool Joins(in RemapRun next, bool uniform) =>
+        uniform
+        && End == next.First
+        && State == next.State
+        && Blocks == next.Blocks
+        && Errno == next.Errno
+        && Day == next.Day
+        && LocationOf(End) == next.Location;
+}

@@ -1,0 +1,231 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Core.Spares;
+
+/// <summary>
+/// Hands out units of the spares' data areas, each at most once. Bad sectors cluster, so a neighbourhood (16
+/// adjacent units of the primary) gets a window (16 adjacent units of one spare) in which each unit has its
+/// own place: in whatever order a cluster goes bad, it lies on the spare in the order of the primary, and is
+/// one run of the table.
+/// <code>
+///   primary  units  32 ..... 47   37, 38, 36 go bad
+///   window   units 160 .... 175   165 166 164 are handed out
+/// </code>
+/// Nothing is set aside: a window serves others as soon as no wholly free window is left, so every unit is
+/// usable. Which window a neighbourhood has is only remembered (bounded, by a direct-mapped table):
+/// forgetting costs order, not units.
+/// </summary>
+public sealed class SpareAllocator
+{
+    private const int Rememberable = 4096;
+    private const int WindowUnits = SpareUnits.WindowUnits;
+
+    /// <summary>
+    /// New windows keep this distance where there is room, for the neighbourhoods on both sides.
+    /// </summary>
+    private const int WindowStride = 4;
+
+    private readonly SpareUnits?[] _spares = new SpareUnits?[Limits.SparesMax];
+    private readonly long[] _nextWindow = new long[Limits.SparesMax];
+    private readonly long[] _nextUnit = new long[Limits.SparesMax];
+    private readonly long[] _neighbourhoods = new long[Rememberable];
+    private readonly SpareLocation[] _windows = new SpareLocation[Rememberable];
+
+    /// <summary>Free units of usable spares: what TryAllocate can still give.</summary>
+    public long TotalUnitsAllocatable => Total(static spare => spare.IsUsable ? spare.Free : 0);
+
+    public long TotalUnitsFree => Total(static spare => spare.Free);
+
+    public long TotalUnitsUsed => Total(static spare => spare.Used);
+
+    public long TotalUnitsRetired => Total(static spare => spare.Retired);
+
+    /// <summary>Add a member whose data area has this many units, all free. An index is added once.</summary>
+    public void AddSpare(int spare, long dataUnits)
+    {
+        Invariant.Check(spare >= 0);
+        Invariant.Check(spare < Limits.SparesMax);
+        Invariant.Check(_spares[spare] is null);
+        _spares[spare] = new SpareUnits(dataUnits);
+    }
+
+    /// <summary>Whether such a unit exists at all: to be asked of what was read from a disk.</summary>
+    public bool Contains(SpareLocation location) =>
+        !location.IsNone && _spares[location.Spare] is SpareUnits units && location.Unit.Value < units.Units;
+
+    public bool IsFree(SpareLocation location) => Of(location).IsFree(location.Unit.Value);
+
+    /// <summary>On load: an entry of the table owns this unit. Two owners are a broken invariant.</summary>
+    public void MarkUsed(SpareLocation location) => Of(location).Take(location.Unit.Value);
+
+    /// <summary>
+    /// As MarkUsed; also learns the neighbourhood's window again, so that order survives a restart.
+    /// </summary>
+    public void MarkUsed(SpareLocation location, UnitNumber primary)
+    {
+        MarkUsed(location);
+        long window = location.Unit.Value / WindowUnits;
+        if (location.Unit.Value % WindowUnits == primary.Value % WindowUnits)
+        {
+            Remember(primary.Value / WindowUnits, location.Spare, window);
+        }
+    }
+
+    /// <summary>
+    /// This unit failed: it is never handed out again. Used or free before; a second time changes nothing.
+    /// </summary>
+    public void MarkRetired(SpareLocation location) => Of(location).Retire(location.Unit.Value);
+
+    /// <summary>
+    /// Give a used unit back. Only when no table that could win a recovery still names it (F-4, F-38): it may
+    /// be handed out at once.
+    /// </summary>
+    public void Free(SpareLocation location) => Of(location).Return(location.Unit.Value);
+
+    /// <summary>A degraded spare keeps what it holds and gets nothing new.</summary>
+    public void SetUsable(int spare, bool usable) => Of(spare).IsUsable = usable;
+
+    public bool IsUsable(int spare) => Of(spare).IsUsable;
+
+    public long UnitsFree(int spare) => Of(spare).Free;
+
+    public long UnitsUsed(int spare) => Of(spare).Used;
+
+    public long UnitsRetired(int spare) => Of(spare).Retired;
+
+    /// <summary>
+    /// A free unit, preferably in order with the neighbours of this primary unit. False when none is left.
+    /// </summary>
+    public bool TryAllocate(UnitNumber near, out SpareLocation location)
+    {
+        Invariant.Check(near.Value >= 0);
+        long neighbourhood = near.Value / WindowUnits;
+        int place = (int)(near.Value % WindowUnits);
+        bool found = TryOwnWindow(neighbourhood, place, out location)
+            || TryNewWindow(neighbourhood, place, out location)
+            || TryAnyUnit(out location);
+        if (found)
+        {
+            Of(location).Take(location.Unit.Value);
+        }
+        return found;
+    }
+
+    /// <summary>The unit's own place in its neighbourhood's window.</summary>
+    private bool TryOwnWindow(long neighbourhood, int place, out SpareLocation location)
+    {
+        if (TryRecall(neighbourhood, out int spare, out long window))
+        {
+            location = At(spare, (window * WindowUnits) + place);
+            return Of(spare).IsUsable && Of(spare).IsFree(location.Unit.Value);
+        }
+        location = default;
+        return false;
+    }
+
+    private bool TryNewWindow(long neighbourhood, int place, out SpareLocation location)
+    {
+        bool found = TryBeside(neighbourhood - 1, 1, out int spare, out long window)
+            || TryBeside(neighbourhood + 1, -1, out spare, out window)
+            || TryUntouched(out spare, out window);
+        location = found ? At(spare, (window * WindowUnits) + place) : default;
+        if (found)
+        {
+            Remember(neighbourhood, spare, window);
+        }
+        return found;
+    }
+
+    /// <summary>
+    /// The window next to that of a neighbour, so that a cluster that crosses the border stays one run.
+    /// </summary>
+    private bool TryBeside(long neighbour, int step, out int spare, out long window)
+    {
+        if (!TryRecall(neighbour, out spare, out window))
+        {
+            return false;
+        }
+        window += step;
+        return window >= 0 && Of(spare).IsUsable && Of(spare).IsWindowUntouched(window);
+    }
+
+    private bool TryUntouched(out int spare, out long window)
+    {
+        for (spare = 0; spare < _spares.Length; spare++)
+        {
+            if (_spares[spare] is { IsUsable: true } units)
+            {
+                window = units.FindUntouchedWindow(_nextWindow[spare]);
+                if (window >= 0)
+                {
+                    _nextWindow[spare] = window + WindowStride;
+                    return true;
+                }
+            }
+        }
+        window = -1;
+        return false;
+    }
+
+    private bool TryAnyUnit(out SpareLocation location)
+    {
+        for (int spare = 0; spare < _spares.Length; spare++)
+        {
+            if (_spares[spare] is { IsUsable: true } units)
+            {
+                long unit = units.FindFree(_nextUnit[spare]);
+                if (unit >= 0)
+                {
+                    _nextUnit[spare] = unit + 1;
+                    location = At(spare, unit);
+                    return true;
+                }
+            }
+        }
+        location = default;
+        return false;
+    }
+
+    private static SpareLocation At(int spare, long unit) => new(spare, new UnitNumber(unit));
+
+    private SpareUnits Of(int spare)
+    {
+        SpareUnits? units = _spares[spare];
+        Invariant.Check(units is not null);
+        return units;
+    }
+
+    private SpareUnits Of(SpareLocation location)
+    {
+        Invariant.Check(Contains(location));
+        return Of(location.Spare);
+    }
+
+    private bool TryRecall(long neighbourhood, out int spare, out long window)
+    {
+        int slot = (int)(neighbourhood & (Rememberable - 1));
+        SpareLocation remembered = _windows[slot];
+        spare = remembered.Spare;
+        window = remembered.Unit.Value;
+        return !remembered.IsNone && _neighbourhoods[slot] == neighbourhood;
+    }
+
+    private void Remember(long neighbourhood, int spare, long window)
+    {
+        int slot = (int)(neighbourhood & (Rememberable - 1));
+        _neighbourhoods[slot] = neighbourhood;
+        _windows[slot] = At(spare, window);
+    }
+
+    private long Total(Func<SpareUnits, long> count)
+    {
+        long total = 0;
+        foreach (SpareUnits? spare in _spares)
+        {
+            total += spare is null ? 0 : count(spare);
+        }
+        return total;
+    }
+}

@@ -1,3 +1,0 @@
-namespace DmRemap.Devices;
-
-internal static class Placeholder;

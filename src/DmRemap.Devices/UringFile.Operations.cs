@@ -1,0 +1,247 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Loop;
+using DmRemap.Linux.Native;
+
+namespace DmRemap.Devices;
+
+/// <summary>One kernel operation each; a request may need several in a row.</summary>
+public sealed partial class UringFile
+{
+    private sealed class TransferOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    {
+        private IoRequest? _request;
+        private int _done;
+        private TransientRetry _retry;
+
+        public TransferOperation? NextFree { get; set; }
+
+        public void Start(IoRequest request)
+        {
+            _request = request;
+            _done = 0;
+            _retry.Reset();
+            request.SubmittedAt = file._loop.Now;
+            Continue(request);
+        }
+
+        protected override void OnCompleted(int result, uint flags)
+        {
+            IoRequest request = _request!;
+            if (result == request.Buffer.Length)
+            {
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else
+            {
+                OnPart(request, result);
+            }
+        }
+
+        private void Continue(IoRequest request)
+        {
+            BufferSlice rest = _done == 0
+                ? request.Buffer
+                : request.Buffer.Slice(_done, request.Buffer.Length - _done);
+            long offset = (request.Extent.Start.Value * file._blockBytes) + _done;
+            if (request.Operation == IoOperation.Read)
+            {
+                file._loop.SubmitRead(this, file._fd, rest, offset);
+            }
+            else
+            {
+                file._loop.SubmitWrite(this, file._fd, rest, offset, file.DurabilityOf(request));
+            }
+        }
+
+        /// <summary>An error, or fewer bytes than asked for.</summary>
+        private void OnPart(IoRequest request, int result)
+        {
+            if (_retry.TryAgain(result))
+            {
+                Continue(request);
+                return;
+            }
+            if (result < 0)
+            {
+                Finish(request, IoStatus.DeviceError, -result);
+                return;
+            }
+            // On from a whole block; what came of a broken one is asked for again.
+            int before = _done;
+            _done = (_done + result) & ~(file._blockBytes - 1);
+            if (_done == request.Buffer.Length)
+            {
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else if (_done > before)
+            {
+                _retry.Reset();
+                Continue(request);
+            }
+            else
+            {
+                // Nothing transferred inside the known size: the device is gone or has shrunk, and what is missing
+                // must not become zeros (F-17).
+                Finish(request, IoStatus.DeviceError, Errno.ENXIO);
+            }
+        }
+
+        private void Finish(IoRequest request, IoStatus status, int errno)
+        {
+            // The next in line first: the owner's answer to this completion goes behind it.
+            if (file._waitingTransfers.IsEmpty)
+            {
+                _request = null;
+                NextFree = file._firstFreeTransfer;
+                file._firstFreeTransfer = this;
+            }
+            else
+            {
+                Start(file._waitingTransfers.Take());
+            }
+            file.Complete(request, status, errno);
+        }
+    }
+
+    private sealed class FlushOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    {
+        private RequestQueue _served;
+        private TransientRetry _retry;
+
+        public void StartIfIdle()
+        {
+            if (!IsOutstanding && _served.IsEmpty)
+            {
+                Start();
+            }
+        }
+
+        protected override void OnCompleted(int result, uint flags)
+        {
+            if (_retry.TryAgain(result))
+            {
+                file._loop.SubmitSyncData(this, file._fd);
+                return;
+            }
+            // Requests that arrive during the completions below wait for the next flush: this one did not cover
+            // what completed after it was submitted (F-7).
+            RequestQueue served = _served;
+            _served = default;
+            if (!file._waitingFlushes.IsEmpty)
+            {
+                Start();
+            }
+            while (!served.IsEmpty)
+            {
+                IoStatus status = result < 0 ? IoStatus.DeviceError : IoStatus.Ok;
+                file.Complete(served.Take(), status, result < 0 ? -result : 0);
+            }
+        }
+
+        /// <summary>One fdatasync for every flush that waits.</summary>
+        private void Start()
+        {
+            _retry.Reset();
+            while (!file._waitingFlushes.IsEmpty)
+            {
+                IoRequest request = file._waitingFlushes.Take();
+                request.SubmittedAt = file._loop.Now;
+                _served.Add(request);
+            }
+            // Barrier: without it a power cut after a client's flush loses what the disk's cache held.
+            file._loop.SubmitSyncData(this, file._fd);
+        }
+    }
+
+    /// <summary>Discard and write-zeroes: slices, one after another, then what makes them durable if that was asked.</summary>
+    private sealed class ZeroOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    {
+        private IoRequest? _request;
+        private long _offset;
+        private long _end;
+        private long _sliceBytes;
+        private TransientRetry _retry;
+
+        public ZeroOperation? NextFree { get; set; }
+
+        public void Start(IoRequest request)
+        {
+            _request = request;
+            _offset = request.Extent.Start.Value * file._blockBytes;
+            _end = request.Extent.End.Value * file._blockBytes;
+            _retry.Reset();
+            request.SubmittedAt = file._loop.Now;
+            Continue(request);
+        }
+
+        protected override void OnCompleted(int result, uint flags)
+        {
+            IoRequest request = _request!;
+            if (_retry.TryAgain(result))
+            {
+                Continue(request);
+            }
+            else if (result == -Errno.EOPNOTSUPP)
+            {
+                Finish(request, IoStatus.Unsupported, Errno.EOPNOTSUPP);
+            }
+            else if (result < 0)
+            {
+                Finish(request, IoStatus.DeviceError, -result);
+            }
+            else if (_offset < _end)
+            {
+                _offset += _sliceBytes;
+                _retry.Reset();
+                bool isMore = _offset < _end || file.DurabilityOf(request) == WriteDurability.Durable;
+                if (isMore)
+                {
+                    Continue(request);
+                }
+                else
+                {
+                    Finish(request, IoStatus.Ok, 0);
+                }
+            }
+            else
+            {
+                Finish(request, IoStatus.Ok, 0);
+            }
+        }
+
+        private void Continue(IoRequest request)
+        {
+            if (_offset == _end)
+            {
+                // Barrier: fallocate has no RWF_DSYNC; without this a power cut after the acknowledgement brings
+                // the old content back.
+                file._loop.SubmitSyncData(this, file._fd);
+                return;
+            }
+            _sliceBytes = System.Math.Min(_end - _offset, Limits.ZeroingSliceBytes);
+            file._loop.SubmitZero(this, file._fd, KindOf(request), _offset, _sliceBytes);
+        }
+
+        private ZeroingKind KindOf(IoRequest request)
+        {
+            // On a block device PUNCH_HOLE fails where the disk has no command for it; ZERO_RANGE writes then.
+            bool isPunch = !file._isBlockDevice && (request.Flags & IoFlags.KeepAllocated) == 0;
+            return isPunch ? ZeroingKind.PunchHole : ZeroingKind.ZeroRange;
+        }
+
+        private void Finish(IoRequest request, IoStatus status, int errno)
+        {
+            if (file._waitingZeroes.IsEmpty)
+            {
+                _request = null;
+                NextFree = file._firstFreeZero;
+                file._firstFreeZero = this;
+            }
+            else
+            {
+                Start(file._waitingZeroes.Take());
+            }
+            file.Complete(request, status, errno);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Loop;
+using DmRemap.Linux.Native;
+
+namespace DmRemap.Devices;
+
+/// <summary>
+/// A file or block device on the loop's ring. It keeps the one descriptor that was opened and claimed (F-1): never
+/// reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the process.
+///
+/// At most MemberQueueDepth transfers, one flush and MemberZeroingDepth zeroings are with the kernel; the rest waits
+/// in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait are answered together
+/// by the next one, which is submitted after all of them arrived (F-7).
+/// </summary>
+public sealed partial class UringFile : IBlockDevice, IDisposable
+{
+    private readonly UringLoop _loop;
+    private readonly SafeHandle _handle;
+    private readonly int _fd;
+    private readonly int _blockBytes;
+    private readonly bool _isBlockDevice;
+    private readonly bool _isAlwaysDurable;
+    private readonly int _memoryAlignment;
+    private readonly FlushOperation _flush;
+    private TransferOperation? _firstFreeTransfer;
+    private ZeroOperation? _firstFreeZero;
+    private RequestQueue _waitingTransfers;
+    private RequestQueue _waitingZeroes;
+    private RequestQueue _waitingFlushes;
+    private bool _isRetired;
+    private bool _isDisposed;
+
+    /// <summary>On the loop's thread, or before it runs.</summary>
+    /// <param name="loop">On whose thread everything happens.</param>
+    /// <param name="file">Open and claimed; this object owns it from here on.</param>
+    /// <param name="geometry">As found when it was opened.</param>
+    /// <param name="options">How it was opened.</param>
+    public UringFile(UringLoop loop, SafeHandle file, DeviceGeometry geometry, UringFileOptions options)
+    {
+        _loop = loop;
+        _handle = file;
+        // While counted, the descriptor is not closed whatever else happens to the handle.
+        bool isCounted = false;
+        file.DangerousAddRef(ref isCounted);
+        Invariant.Check(isCounted);
+        _fd = (int)file.DangerousGetHandle();
+        Geometry = geometry;
+        Name = options.Name;
+        _blockBytes = geometry.LogicalBlockSize.Bytes;
+        _isBlockDevice = options.Kind == MemberKind.BlockDevice;
+        _isAlwaysDurable = options.CacheMode == CacheMode.PageCache;
+        _memoryAlignment = options.MemoryAlignment;
+        Invariant.Check((_memoryAlignment & (_memoryAlignment - 1)) == 0);
+        // Page-cache mode on a block device would hide the errors that this program is about (F-23).
+        Invariant.Check(!_isBlockDevice || !_isAlwaysDurable);
+        // Discarding on a block device is an ioctl, which would block this thread.
+        Invariant.Check(!_isBlockDevice || !geometry.CanDiscard);
+        Operations = loop.CreateOwner(options.Name);
+        _flush = new FlushOperation(this);
+        for (int i = 0; i < Limits.MemberQueueDepth; i++)
+        {
+            _firstFreeTransfer = new TransferOperation(this) { NextFree = _firstFreeTransfer };
+        }
+        for (int i = 0; i < Limits.MemberZeroingDepth; i++)
+        {
+            _firstFreeZero = new ZeroOperation(this) { NextFree = _firstFreeZero };
+        }
+    }
+
+    public DeviceGeometry Geometry { get; }
+
+    public string Name { get; }
+
+    /// <summary>What the kernel has of this device now.</summary>
+    public OperationOwner Operations { get; }
+
+    /// <summary>Requests submitted and not completed: with the kernel or waiting in line.</summary>
+    public int InFlight { get; private set; }
+
+    public void Submit(IoRequest request)
+    {
+        request.MarkSubmitted();
+        InFlight++;
+        IoStatus status = RequestCheck.Of(request, Geometry);
+        if (status == IoStatus.Pending)
+        {
+            Accept(request);
+        }
+        else
+        {
+            Refuse(request, status);
+        }
+    }
+
+    /// <summary>
+    /// On the loop's thread, when nothing is in flight: from here every request completes with ShuttingDown.
+    /// </summary>
+    public void Retire()
+    {
+        Invariant.Check(InFlight == 0);
+        Invariant.Check(!_isRetired);
+        _isRetired = true;
+        _flush.Unregister();
+        for (TransferOperation? operation = _firstFreeTransfer; operation is not null; operation = operation.NextFree)
+        {
+            operation.Unregister();
+        }
+        for (ZeroOperation? operation = _firstFreeZero; operation is not null; operation = operation.NextFree)
+        {
+            operation.Unregister();
+        }
+    }
+
+    /// <summary>
+    /// Close the descriptor, and with it end the claim; may block, so not on the loop's thread while it runs. Only when
+    /// nothing is in flight: the claim must not end before the last write has landed (F-1).
+    /// </summary>
+    public void Dispose()
+    {
+        if (_isDisposed)
+        {
+            return;
+        }
+        Invariant.Check(InFlight == 0);
+        Invariant.Check(Operations.Outstanding == 0);
+        _isDisposed = true;
+        _isRetired = true;
+        _handle.DangerousRelease();
+        _handle.Dispose();
+    }
+
+    private void Accept(IoRequest request)
+    {
+        if (_isRetired)
+        {
+            Refuse(request, IoStatus.ShuttingDown);
+        }
+        else if (request.Operation is IoOperation.Read or IoOperation.Write)
+        {
+            AcceptTransfer(request);
+        }
+        else if (request.Operation == IoOperation.Flush)
+        {
+            _waitingFlushes.Add(request);
+            _flush.StartIfIdle();
+        }
+        else if (_firstFreeZero is null)
+        {
+            _waitingZeroes.Add(request);
+        }
+        else
+        {
+            ZeroOperation operation = _firstFreeZero;
+            _firstFreeZero = operation.NextFree;
+            operation.Start(request);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void AcceptTransfer(IoRequest request)
+    {
+        TransferOperation? operation = _firstFreeTransfer;
+        if (!KernelMemory.IsAligned(request.Buffer, _memoryAlignment))
+        {
+            Refuse(request, IoStatus.Invalid);
+        }
+        else if (operation is null)
+        {
+            _waitingTransfers.Add(request);
+        }
+        else
+        {
+            _firstFreeTransfer = operation.NextFree;
+            operation.Start(request);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void Refuse(IoRequest request, IoStatus status)
+    {
+        InFlight--;
+        request.SetResult(status, 0, Duration.Zero);
+        _loop.DeliverLater(request);
+    }
+
+    /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
+    private void Complete(IoRequest request, IoStatus status, int errno)
+    {
+        InFlight--;
+        request.SetResult(status, errno, _loop.Now - request.SubmittedAt);
+        request.Deliver();
+    }
+
+    private WriteDurability DurabilityOf(IoRequest request) =>
+        _isAlwaysDurable || request.IsForceUnitAccess ? WriteDurability.Durable : WriteDurability.Cached;
+}

@@ -1,0 +1,36 @@
+namespace DmRemap.Devices;
+
+public sealed record UringFileOptions
+{
+    /// <summary>For people: the path or the member's name.</summary>
+    public required string Name { get; init; }
+
+    public required MemberKind Kind { get; init; }
+
+    public CacheMode CacheMode { get; init; } = CacheMode.Direct;
+
+    /// <summary>
+    /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx: stx_dio_mem_align);
+    /// 1 where any will do.
+    /// </summary>
+    public int MemoryAlignment { get; init; } = 512;
+}
+
+public enum MemberKind
+{
+    File = 0,
+    BlockDevice = 1,
+}
+
+/// <summary>How the descriptor was opened.</summary>
+public enum CacheMode
+{
+    /// <summary>O_DIRECT.</summary>
+    Direct = 0,
+
+    /// <summary>
+    /// Through the page cache, for rehearsals with files only: every write is made durable at once (RWF_DSYNC), or an
+    /// error of the medium would appear when nobody can be told any more (F-23).
+    /// </summary>
+    PageCache = 1,
+}

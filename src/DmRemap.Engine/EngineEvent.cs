@@ -1,0 +1,54 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine;
+
+/// <summary>What happened to a device, for people: each kind has a stable message id (docs/messages.md).</summary>
+public enum EngineEventKind : byte
+{
+    None = 0,
+
+    /// <summary>A unit was moved to a spare because a write to it failed.</summary>
+    Remapped = 1,
+
+    /// <summary>Blocks cannot be read; they fail until written.</summary>
+    Unreadable = 2,
+
+    /// <summary>Blocks were given up: lost until written.</summary>
+    Lost = 3,
+
+    /// <summary>A unit of a spare failed and is not used again.</summary>
+    SpareUnitRetired = 4,
+
+    /// <summary>No spare unit is left.</summary>
+    Exhausted = 5,
+
+    /// <summary>The table could not be made durable.</summary>
+    CommitFailed = 6,
+
+    /// <summary>A flush failed: acknowledged writes may be lost.</summary>
+    FlushFailed = 7,
+
+    /// <summary>A member answers with errors that are not a bad sector's (gone, timed out, refused).</summary>
+    MemberError = 8,
+
+    /// <summary>The primary refuses every write: not a case for remapping.</summary>
+    WritesRejected = 9,
+
+    /// <summary>A unit was moved to a spare because a person asked.</summary>
+    RemappedByRequest = 10,
+}
+
+/// <param name="Kind">What happened.</param>
+/// <param name="Member">The member it happened on (<see cref="Member.Primary"/> or a spare's index).</param>
+/// <param name="Blocks">In blocks of the exported device; empty where none are concerned.</param>
+/// <param name="Location">The spare unit concerned, or none.</param>
+/// <param name="Errno">The kernel's error number, 0 where there is none.</param>
+public readonly record struct EngineEvent(
+    EngineEventKind Kind, int Member, Extent Blocks, SpareLocation Location, int Errno);
+
+/// <summary>Takes events on the loop's thread; never blocks (it drops and counts instead).</summary>
+public interface IEventSink
+{
+    void Publish(in EngineEvent happened);
+}

@@ -1,0 +1,67 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+
+namespace DmRemap.Engine;
+
+/// <summary>
+/// A primary or a spare as the remapped device sees it: the device, where its data starts, and what is known of its
+/// volatile cache. Written by the loop's thread only; the counters may be read from any thread.
+/// </summary>
+public sealed class Member
+{
+    /// <summary>The index of the primary among a device's members; spare s is member s.</summary>
+    public const int Primary = -1;
+
+    public Member(int index, string name, IBlockDevice device, BlockNumber dataStart)
+    {
+        Index = index;
+        Name = name;
+        Device = device;
+        DataStart = dataStart;
+    }
+
+    /// <summary><see cref="Primary"/>, or the spare's index in the set.</summary>
+    public int Index { get; }
+
+    /// <summary>For people: "main" or the spare's path.</summary>
+    public string Name { get; }
+
+    public IBlockDevice Device { get; }
+
+    /// <summary>The block at which unit 0 of the data area starts; 0 on the primary.</summary>
+    public BlockNumber DataStart { get; }
+
+    public MemberKind Kind { get; init; } = MemberKind.File;
+
+    /// <summary>The kernel's time-out for one command of this device; zero when unknown.</summary>
+    public Duration CommandTimeout { get; init; }
+
+    public bool IsPrimary => Index == Primary;
+
+    public long Reads { get; set; }
+
+    public long Writes { get; set; }
+
+    public long ReadErrors { get; set; }
+
+    public long WriteErrors { get; set; }
+
+    public long Flushes { get; set; }
+
+    public long FlushErrors { get; set; }
+
+    /// <summary>Writes without FUA that have completed since the start, counted from 1: see <see cref="FlushedWrites"/>.</summary>
+    /// <remarks>
+    /// Starts at 1 with FlushedWrites at 0: after a start every member counts as dirty, because a former instance may
+    /// have acknowledged writes that still sit in the member's cache (F-7).
+    /// </remarks>
+    public long CompletedWrites { get; set; } = 1;
+
+    /// <summary>The value of <see cref="CompletedWrites"/> that the last successful flush covered.</summary>
+    public long FlushedWrites { get; set; }
+
+    public bool IsDirty => CompletedWrites != FlushedWrites;
+
+    /// <summary>A flush failed: what it covered may be lost, and no later flush may claim otherwise.</summary>
+    public bool HasLostFlush { get; set; }
+}

@@ -1,0 +1,14 @@
+using System.Globalization;
+using DmRemap.Core.Metadata;
+
+namespace DmRemap.Engine.Metadata;
+
+internal static class FailedWrite
+{
+    public static MetadataRefusal ToRefusal(in MetadataFailure failure, int[] spareOfMember) => new(
+        MetadataRefusalKind.WriteFailed,
+        spareOfMember[failure.Member],
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"writing blocks {failure.Extent} failed: {failure.Status}, errno {failure.Errno}"));
+}

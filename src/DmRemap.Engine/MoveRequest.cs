@@ -1,0 +1,53 @@
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Engine;
+
+/// <summary>A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.</summary>
+public abstract class MoveRequest
+{
+    private const int UnreadListMax = 1024;
+
+    public required UnitNumber First { get; init; }
+
+    /// <summary>Included.</summary>
+    public required UnitNumber Last { get; init; }
+
+    public long UnitsMoved { get; internal set; }
+
+    /// <summary>Had a spare unit before.</summary>
+    public long UnitsAlreadyMoved { get; internal set; }
+
+    public long UnitsFailed { get; internal set; }
+
+    public long BlocksCopied { get; internal set; }
+
+    /// <summary>Could not be read: they stay where they are, and fail until they read or are written.</summary>
+    public long BlocksUnread { get; internal set; }
+
+    /// <summary>The first of those, in blocks of the exported device; a bounded list.</summary>
+    public IReadOnlyList<Extent> Unread => _unread;
+
+    public IoStatus FirstError { get; internal set; } = IoStatus.Ok;
+
+    /// <summary>Ended before its last unit, because the device is stopping.</summary>
+    public bool IsAbandoned { get; internal set; }
+
+    private readonly List<Extent> _unread = [];
+
+    /// <summary>On the loop's thread, once.</summary>
+    public abstract void OnFinished();
+
+    internal void AddUnread(Extent blocks)
+    {
+        BlocksUnread += blocks.Count.Value;
+        if (_unread.Count > 0 && _unread[^1].End == blocks.Start)
+        {
+            _unread[^1] = Extent.FromBounds(_unread[^1].Start, blocks.End);
+        }
+        else if (_unread.Count < UnreadListMax)
+        {
+            _unread.Add(blocks);
+        }
+    }
+}

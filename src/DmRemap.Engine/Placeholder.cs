@@ -1,3 +1,0 @@
-namespace DmRemap.Engine;
-
-internal static class Placeholder;

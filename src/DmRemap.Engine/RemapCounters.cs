@@ -1,0 +1,33 @@
+namespace DmRemap.Engine;
+
+/// <summary>Written by the loop's thread only; any thread may read them.</summary>
+public sealed class RemapCounters
+{
+    public long Reads { get; set; }
+
+    public long Writes { get; set; }
+
+    public long Flushes { get; set; }
+
+    public long Discards { get; set; }
+
+    public long Zeroes { get; set; }
+
+    /// <summary>Requests that were answered with an error.</summary>
+    public long FailedRequests { get; set; }
+
+    /// <summary>Units that got a spare unit since the start.</summary>
+    public long RemapsMade { get; set; }
+
+    /// <summary>Reads that failed and were read again block by block.</summary>
+    public long ReadRescues { get; set; }
+
+    /// <summary>Writes that failed and went through the redirection.</summary>
+    public long WriteRedirects { get; set; }
+
+    public long Commits { get; set; }
+
+    public long CommitFailures { get; set; }
+
+    public long SpareUnitsRetired { get; set; }
+}

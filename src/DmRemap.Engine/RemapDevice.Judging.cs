@@ -1,0 +1,237 @@
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine.Requests;
+
+namespace DmRemap.Engine;
+
+/// <summary>What successes and errors mean: controls, suspects, doubtful units. All cold but the notes of success.</summary>
+public sealed partial class RemapDevice
+{
+    /// <summary>How long a rule that nobody flushes for stays in memory only.</summary>
+    private static readonly Duration s_lazyCommitAfter = Duration.FromSeconds(1);
+
+    private readonly WriteControl _writeControl = new();
+    private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
+    private ReadControl? _readControl;
+
+    /// <summary>Days since 1970-01-01 (UTC), set by the composition root; goes into entries.</summary>
+    public ushort Today { get; set; }
+
+    /// <summary>Loop thread only.</summary>
+    public SuspectList Suspects { get; } = new();
+
+    /// <summary>The last commit did not become durable; writes that need a new rule fail meanwhile.</summary>
+    public bool IsMetadataUnavailable { get; private set; }
+
+    /// <summary>The primary refuses every write (F-17).</summary>
+    public bool AreWritesRejected => _writeControl.WritesRejected;
+
+    internal Instant Now => _loop.Now;
+
+    private bool HasSuspicion => Suspects.Count > 0 || _inDoubt.Count > 0;
+
+    internal static ErrorClass Classify(Member member, IoOperation operation, IoStatus status, int errno, Duration elapsed) =>
+        status != IoStatus.DeviceError
+            ? ErrorClass.Other
+            : ErrorClassifier.Classify(new DeviceFailure
+            {
+                Member = member.Kind,
+                Operation = operation,
+                Errno = errno,
+                Elapsed = elapsed,
+                CommandTimeout = member.CommandTimeout,
+            });
+
+    internal ReadControl? ReadControlOf(Member member) => member.IsPrimary ? _readControl ??= new ReadControl(Units.Units) : null;
+
+    internal bool IsInDoubt(UnitNumber unit) => _inDoubt.Count > 0 && _inDoubt.ContainsKey(unit.Value);
+
+    internal bool IsSuspicious(UnitNumber unit) => Suspects.Contains(unit) || IsInDoubt(unit);
+
+    internal void NoteReadSuccess(Member member, Extent exported)
+    {
+        if (member.IsPrimary)
+        {
+            ReadControlOf(member)!.OnReadSucceeded(Units.UnitOf(exported.Start), _loop.Now);
+        }
+    }
+
+    internal void NoteWriteSuccess(Member member, bool isForceUnitAccess)
+    {
+        member.Writes++;
+        if (!isForceUnitAccess)
+        {
+            member.CompletedWrites++;
+        }
+        if (member.IsPrimary)
+        {
+            _writeControl.OnWriteSucceeded();
+        }
+    }
+
+    /// <summary>May this failed write be a bad place, so that trying unit by unit makes sense?</summary>
+    internal bool MayBeMedium(FragmentIo fragment)
+    {
+        IoRequest io = fragment.Io;
+        ErrorClass kind = Classify(fragment.Member!, IoOperation.Write, io.Status, io.Errno, io.Elapsed);
+        bool mayBe = kind is ErrorClass.Medium or ErrorClass.Ambiguous || !fragment.Member!.IsPrimary;
+        if (!mayBe)
+        {
+            Publish(EngineEventKind.MemberError, fragment.Member!, fragment.Exported, SpareLocation.None, io.Errno);
+        }
+        return mayBe;
+    }
+
+    /// <summary>
+    /// May the unit move after this write error? From the primary only for a medium error. From a spare also when the
+    /// spare is full or away, provided that the write leaves nothing behind that only the spare holds.
+    /// </summary>
+    internal bool MayMove(
+        Member member, UnitNumber unit, IoStatus status, int errno, Duration elapsed, bool leavesNothingBehind)
+    {
+        ErrorClass kind = Classify(member, IoOperation.Write, status, errno, elapsed);
+        bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        if (member.IsPrimary && kind == ErrorClass.Ambiguous)
+        {
+            if (_writeControl.OnAmbiguousFailure(unit) == WriteVerdict.WritesRejected)
+            {
+                Publish(EngineEventKind.WritesRejected, member, Units.ExtentOf(unit), SpareLocation.None, errno);
+            }
+        }
+        if (!isMedium)
+        {
+            Publish(EngineEventKind.MemberError, member, Units.ExtentOf(unit), SpareLocation.None, errno);
+            if (!member.IsPrimary)
+            {
+                Allocator.SetUsable(member.Index, false);
+            }
+        }
+        return isMedium || (!member.IsPrimary && (leavesNothingBehind || kind == ErrorClass.NoSpace));
+    }
+
+    /// <summary>A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.</summary>
+    internal bool NoteSpareFailure(Member spare, SpareLocation location, IoStatus status, int errno, Duration elapsed)
+    {
+        ErrorClass kind = Classify(spare, IoOperation.Write, status, errno, elapsed);
+        if (kind is ErrorClass.Medium or ErrorClass.Ambiguous)
+        {
+            Allocator.MarkRetired(location);
+            Counters.SpareUnitsRetired++;
+            Publish(EngineEventKind.SpareUnitRetired, spare, default, location, errno);
+            return true;
+        }
+        // The write may still land: the unit stays taken until the next start.
+        Allocator.SetUsable(spare.Index, false);
+        Publish(EngineEventKind.MemberError, spare, default, location, errno);
+        return false;
+    }
+
+    internal void NoteExhausted(Extent blocks) =>
+        Publish(EngineEventKind.Exhausted, Primary, blocks, SpareLocation.None, 0);
+
+    /// <summary>Reading these places failed, and it is the medium. The third time they are given up.</summary>
+    internal void NoteUnreadable(in RemapEntry entry, ulong bad, int errno, Member source)
+    {
+        SuspectVerdict verdict = Suspects.OnFailure(entry.Unit, bad, _loop.Now);
+        if (verdict != SuspectVerdict.DeclareLost)
+        {
+            Publish(EngineEventKind.Unreadable, source, BlocksOf(entry.Unit, bad), entry.Location, errno);
+            return;
+        }
+        Suspects.TryGet(entry.Unit, out Suspect suspect);
+        ulong lost = suspect.BadBlocks & (entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
+        Table.Set(entry with
+        {
+            Blocks = entry.Blocks.With(lost, BlockState.Lost),
+            LastErrno = (ushort)System.Math.Clamp(errno, 0, ushort.MaxValue),
+            LastErrorDay = Today,
+        });
+        Pending.Add(entry.Unit);
+        Suspects.Remove(entry.Unit);
+        if (!_lazyCommit.IsSet)
+        {
+            _loop.Schedule(_lazyCommit, _loop.Now + s_lazyCommitAfter);
+        }
+        Publish(EngineEventKind.Lost, source, BlocksOf(entry.Unit, lost), entry.Location, errno);
+    }
+
+    /// <summary>These places read: they are suspect no longer.</summary>
+    internal void NoteReadable(UnitNumber unit, ulong places) => Suspects.Clear(unit, places);
+
+    /// <summary>These places have new content in a good place.</summary>
+    internal void NoteWritten(UnitNumber unit, ulong places) => Suspects.Clear(unit, places);
+
+    /// <summary>Written in place with FUA and read back equal: these blocks are on the primary again.</summary>
+    internal void NoteRewrittenInPlace(UnitNumber unit, ulong places)
+    {
+        Suspects.Clear(unit, places);
+        if (!Table.TryGet(unit, out RemapEntry entry))
+        {
+            return;
+        }
+        BlockStates blocks = entry.Blocks.With(places, BlockState.OnPrimary);
+        bool isWhole = (blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(unit)) == Units.FullMask(unit);
+        if (isWhole)
+        {
+            Table.Remove(unit);
+        }
+        else
+        {
+            Table.Set(entry with { Blocks = blocks });
+        }
+        Pending.Add(unit);
+    }
+
+    internal void NoteCommit(CommitOutcome outcome)
+    {
+        IsMetadataUnavailable = outcome != CommitOutcome.Done;
+        if (outcome != CommitOutcome.Done)
+        {
+            Counters.CommitFailures++;
+            Publish(EngineEventKind.CommitFailed, Primary, default, SpareLocation.None, 0);
+            return;
+        }
+        // What was in doubt has been superseded on every member: its spare units are named by no table any more.
+        foreach (SpareLocation location in _inDoubt.Values)
+        {
+            Allocator.Free(location);
+        }
+        _inDoubt.Clear();
+    }
+
+    /// <summary>
+    /// A rule that was not committed. Failed: it never will be. Unknown: a crash may make it win, so the unit's primary
+    /// must not be written again until a later commit has superseded it (F-2).
+    /// </summary>
+    internal void NoteUncommitted(in RemapEntry entry, CommitOutcome outcome)
+    {
+        if (outcome == CommitOutcome.Failed)
+        {
+            Allocator.Free(entry.Location);
+            return;
+        }
+        if (_inDoubt.TryGetValue(entry.Unit.Value, out SpareLocation _))
+        {
+            // Two doubtful rules for one unit: the earlier spare unit stays taken until the next start.
+            _inDoubt.Remove(entry.Unit.Value);
+        }
+        _inDoubt.Add(entry.Unit.Value, entry.Location);
+    }
+
+    /// <summary>The smallest extent of exported blocks that holds these places of the unit.</summary>
+    private Extent BlocksOf(UnitNumber unit, ulong places)
+    {
+        Extent whole = Units.ExtentOf(unit);
+        if (places == 0)
+        {
+            return new Extent(whole.Start, new BlockCount(0));
+        }
+        int first = System.Numerics.BitOperations.TrailingZeroCount(places);
+        int end = 64 - System.Numerics.BitOperations.LeadingZeroCount(places);
+        BlockNumber start = whole.Start + new BlockCount(first - Units.IndexInUnit(whole.Start));
+        return new Extent(start, new BlockCount(end - first));
+    }
+}

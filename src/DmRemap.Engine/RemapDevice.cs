@@ -1,0 +1,363 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+using DmRemap.Engine.Flushing;
+using DmRemap.Engine.Repair;
+using DmRemap.Engine.Requests;
+
+namespace DmRemap.Engine;
+
+/// <summary>
+/// The remapped device: a block device made of a failing primary and its spares. A request is split where the table
+/// says so, its fragments go to their members, and what fails is repaired inside the request:
+/// <code>
+///   Submit ─▶ Continue ─▶ fragments ─▶ members ─▶ OnCompleted ─▶ Answer
+///                ▲                                    │ failed
+///                └── holds released ◀── RepairJob ◀───┘   (ReadRescue, WriteRedirect)
+/// </code>
+/// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record durable →
+/// table published → answered.
+/// </summary>
+public sealed partial class RemapDevice : IBlockDevice, IIoOwner
+{
+    private readonly IEventLoop _loop;
+    private readonly IEventSink? _events;
+    private readonly FragmentPool _fragments = new(Limits.FragmentsInFlightMax);
+    private readonly RequestQueue _resumed = new();
+    private readonly RequestQueue _waitingForFragments = new();
+    private readonly FlushCoordinator _flush;
+    private readonly BufferSlice _zeroes;
+    private RemapRequest? _freeRequests;
+    private IoRequest? _firstWaitingParent;
+    private IoRequest? _lastWaitingParent;
+    private bool _isPumping;
+
+    public RemapDevice(RemapDeviceParts parts)
+    {
+        _loop = parts.Loop;
+        _events = parts.Events;
+        Primary = parts.Primary;
+        Members = [parts.Primary, .. parts.Spares];
+        Units = parts.Table.Geometry;
+        Table = parts.Table;
+        Allocator = parts.Allocator;
+        Log = parts.Log;
+        DeviceGeometry disk = parts.Primary.Device.Geometry;
+        Geometry = disk with
+        {
+            Blocks = Units.Blocks,
+            TransferBytesMax = Limits.SliceBytes,
+            CanDiscard = true,
+            CanWriteZeroes = true,
+            IsReadOnly = parts.IsReadOnly,
+        };
+        Pending = new PendingUnits(Table);
+        Holds = new UnitHolds(Units, _fragments);
+        _zeroes = AlignedMemory.Allocate(Limits.SliceBytes);
+        for (int i = 0; i < Limits.RequestsInFlightMax; i++)
+        {
+            _freeRequests = new RemapRequest { Next = _freeRequests };
+        }
+        _flush = new FlushCoordinator(this);
+        _lazyCommit = new LoopTimer(this);
+        StartRepairs();
+    }
+
+    public DeviceGeometry Geometry { get; }
+
+    public UnitGeometry Units { get; }
+
+    public RemapCounters Counters { get; } = new();
+
+    /// <summary>The primary, then the spares.</summary>
+    public Member[] Members { get; }
+
+    public Member Primary { get; }
+
+    /// <summary>Loop thread only.</summary>
+    public RemapTable Table { get; }
+
+    /// <summary>Loop thread only.</summary>
+    public SpareAllocator Allocator { get; }
+
+    /// <summary>Requests that have been submitted and not answered.</summary>
+    public int InFlight { get; private set; }
+
+    internal IMetadataLog Log { get; }
+
+    internal PendingUnits Pending { get; }
+
+    internal UnitHolds Holds { get; }
+
+    /// <summary>A repair script is running: others are moved on when it waits.</summary>
+    internal bool IsInScript { get; set; }
+
+    public Member Spare(int index) => Members[index + 1];
+
+    public void Submit(IoRequest request)
+    {
+        request.MarkSubmitted();
+        if (Refusal(request) is IoStatus refused and not IoStatus.Ok)
+        {
+            request.SetResult(refused, 0, Duration.Zero);
+            _loop.DeliverLater(request);
+            return;
+        }
+        InFlight++;
+        request.SubmittedAt = _loop.Now;
+        Count(request.Operation);
+        if (_freeRequests is null)
+        {
+            WaitForSlot(request);
+            return;
+        }
+        Start(request);
+    }
+
+    /// <summary>A fragment came back from its member.</summary>
+    public void OnCompleted(IoRequest request)
+    {
+        FragmentIo fragment = (FragmentIo)request.Context!;
+        if (request.Status == IoStatus.Ok)
+        {
+            TakeSuccess(fragment);
+        }
+        else
+        {
+            TakeFailure(fragment);
+        }
+        Pump();
+    }
+
+    /// <summary>The first block of a place in a spare unit, in the spare's own blocks.</summary>
+    internal BlockNumber SpareBlock(SpareLocation location, int index) =>
+        Spare(location.Spare).DataStart + new BlockCount((location.Unit.Value * Units.BlocksPerUnit) + index);
+
+    internal void Publish(EngineEventKind kind, Member member, Extent blocks, SpareLocation location, int errno) =>
+        _events?.Publish(new EngineEvent(kind, member.Index, blocks, location, errno));
+
+    /// <summary>Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.</summary>
+    internal void Pump()
+    {
+        if (_isPumping || IsInScript)
+        {
+            return;
+        }
+        if (!HasColdWork)
+        {
+            ContinueStop();
+            return;
+        }
+        _isPumping = true;
+        bool moved = true;
+        while (moved)
+        {
+            moved = StartWaitingRepairs();
+            while (Holds.Count > 0 && Holds.GrantReady(out IHoldOwner owner, out UnitNumber unit))
+            {
+                owner.OnHeld(unit);
+                moved = true;
+            }
+            while (_resumed.TryDequeue(out RemapRequest request))
+            {
+                Continue(request);
+                moved = true;
+            }
+            while (_fragments.FreeCount > 0 && _waitingForFragments.TryDequeue(out RemapRequest request))
+            {
+                Continue(request);
+                moved = true;
+            }
+        }
+        _isPumping = false;
+        ContinueStop();
+    }
+
+    internal void ReleaseHold(UnitNumber unit)
+    {
+        Holds.Release(unit, _resumed);
+        _flush.OnHoldReleased();
+    }
+
+    /// <summary>Split the request further, as far as holds and slots allow; answer it when it is whole again.</summary>
+    internal void Continue(RemapRequest request)
+    {
+        // The guard keeps a fragment that is refused at once from answering while we still split.
+        request.Outstanding++;
+        switch (request.Parent!.Operation)
+        {
+            case IoOperation.Read:
+                SplitRead(request);
+                break;
+            case IoOperation.Write:
+                SplitWrite(request);
+                break;
+            case IoOperation.WriteZeroes:
+                SplitZeroes(request);
+                break;
+            case IoOperation.Discard:
+                SplitDiscard(request);
+                break;
+            case IoOperation.Flush:
+            case IoOperation.None:
+            default:
+                Invariant.Unreachable("a flush or an empty request is never split");
+                break;
+        }
+        request.Outstanding--;
+        Settle(request);
+    }
+
+    /// <summary>If nothing is left to do for it, make it durable where it asks for that, then answer.</summary>
+    internal void Settle(RemapRequest request)
+    {
+        if (request.Outstanding > 0 || !request.IsSplit || request.IsQueued)
+        {
+            return;
+        }
+        if (request.Status == IoStatus.Ok && NeedsFlush(request))
+        {
+            _flush.Enqueue(request);
+            return;
+        }
+        Answer(request);
+    }
+
+    /// <summary>The end of a request: its parent goes back to its owner, its slot to whoever waits for one.</summary>
+    internal void Answer(RemapRequest request)
+    {
+        IoStatus status = request.Status;
+        int errno = request.Errno;
+        IoRequest parent = request.Detach();
+        if (status != IoStatus.Ok)
+        {
+            Counters.FailedRequests++;
+        }
+        parent.SetResult(status, errno, _loop.Now - parent.SubmittedAt);
+        _loop.DeliverLater(parent);
+        InFlight--;
+        request.Next = _freeRequests;
+        _freeRequests = request;
+        if (_firstWaitingParent is not null)
+        {
+            IoRequest next = _firstWaitingParent;
+            _firstWaitingParent = next.Next;
+            _lastWaitingParent = _firstWaitingParent is null ? null : _lastWaitingParent;
+            next.Next = null;
+            Start(next);
+        }
+    }
+
+    private bool HasColdWork =>
+        Holds.Count > 0 || !_resumed.IsEmpty || !_waitingForFragments.IsEmpty || HasWaitingRepairs;
+
+    private IoStatus Refusal(IoRequest request)
+    {
+        if (IsStopping)
+        {
+            return IoStatus.ShuttingDown;
+        }
+        if (request.Operation == IoOperation.Flush)
+        {
+            return request.Extent.IsEmpty ? IoStatus.Ok : IoStatus.Invalid;
+        }
+        if (request.Extent.IsEmpty || request.Extent.End > Geometry.Whole.End)
+        {
+            return IoStatus.Invalid;
+        }
+        bool hasData = request.Operation is IoOperation.Read or IoOperation.Write;
+        if (hasData && request.Buffer.Length != request.Extent.Count.ToBytes(Units.BlockSize).Value)
+        {
+            return IoStatus.Invalid;
+        }
+        if (hasData && request.Buffer.Length > Geometry.TransferBytesMax)
+        {
+            return IoStatus.Invalid;
+        }
+        return Geometry.IsReadOnly && request.Operation != IoOperation.Read ? IoStatus.ReadOnly : IoStatus.Ok;
+    }
+
+    private void Start(IoRequest parent)
+    {
+        RemapRequest request = _freeRequests!;
+        _freeRequests = request.Next;
+        request.Start(parent);
+        if (parent.Operation == IoOperation.Flush)
+        {
+            _flush.Enqueue(request);
+            return;
+        }
+        Continue(request);
+        Pump();
+    }
+
+    private void WaitForSlot(IoRequest parent)
+    {
+        parent.Next = null;
+        if (_lastWaitingParent is null)
+        {
+            _firstWaitingParent = parent;
+        }
+        else
+        {
+            _lastWaitingParent.Next = parent;
+        }
+        _lastWaitingParent = parent;
+    }
+
+    /// <summary>
+    /// FUA on a unit whose rule is not durable yet, and zeroes with FUA (zeroing commands have no FUA of their own), are
+    /// durable only after a flush of the members and the commit of the rule.
+    /// </summary>
+    private bool NeedsFlush(RemapRequest request)
+    {
+        IoRequest parent = request.Parent!;
+        if (!parent.IsForceUnitAccess || parent.Operation is not (IoOperation.Write or IoOperation.WriteZeroes))
+        {
+            return false;
+        }
+        if (parent.Operation == IoOperation.WriteZeroes)
+        {
+            return true;
+        }
+        if (Pending.Count == 0)
+        {
+            return false;
+        }
+        UnitNumber last = Units.UnitOf(new BlockNumber(parent.Extent.End.Value - 1));
+        for (UnitNumber unit = Units.UnitOf(parent.Extent.Start); unit <= last; unit = new(unit.Value + 1))
+        {
+            if (Pending.Contains(unit))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void Count(IoOperation operation)
+    {
+        switch (operation)
+        {
+            case IoOperation.Read:
+                Counters.Reads++;
+                break;
+            case IoOperation.Write:
+                Counters.Writes++;
+                break;
+            case IoOperation.Flush:
+                Counters.Flushes++;
+                break;
+            case IoOperation.Discard:
+                Counters.Discards++;
+                break;
+            case IoOperation.WriteZeroes:
+                Counters.Zeroes++;
+                break;
+            case IoOperation.None:
+            default:
+                break;
+        }
+    }
+}

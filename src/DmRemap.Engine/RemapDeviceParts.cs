@@ -1,0 +1,27 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+
+namespace DmRemap.Engine;
+
+/// <summary>What a remapped device is made of. The table and the allocator hold what recovery found.</summary>
+public sealed record RemapDeviceParts
+{
+    public required IEventLoop Loop { get; init; }
+
+    public required Member Primary { get; init; }
+
+    /// <summary>In the order of their index in the set.</summary>
+    public required Member[] Spares { get; init; }
+
+    public required RemapTable Table { get; init; }
+
+    public required SpareAllocator Allocator { get; init; }
+
+    public required IMetadataLog Log { get; init; }
+
+    public IEventSink? Events { get; init; }
+
+    public bool IsReadOnly { get; init; }
+}

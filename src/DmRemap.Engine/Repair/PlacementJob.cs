@@ -1,0 +1,183 @@
+using System.Collections.Generic;
+using System.Numerics;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>
+/// A repair that gives units a (new) spare unit. The shared part is the subscript: bring together in the scratch unit
+/// what the caller supplied and what the old spare unit still holds, find a spare unit that takes it, and write it
+/// there durably. The table and the journal are the caller's business, afterwards.
+/// </summary>
+internal abstract class PlacementJob(RemapDevice device, int changesMax) : RepairJob(device, changesMax)
+{
+    private const int AttemptsMax = 8;
+
+    private int _index;
+    private int _count;
+    private int _attempts;
+    private bool _isOldUndecided;
+    private ulong _toRead;
+    private ulong _toWrite;
+
+    /// <summary>In: the unit's rule as it is; of a unit without one, all blocks on the primary.</summary>
+    protected RemapEntry Old { get; set; }
+
+    /// <summary>In: places whose new bytes are in the scratch unit already.</summary>
+    protected ulong Supplied { get; set; }
+
+    /// <summary>Out: the rule to commit, or none (State is Healthy) when no spare unit could be had.</summary>
+    protected RemapEntry Placed { get; private set; }
+
+    protected bool IsPlaced => Placed.State != UnitState.Healthy;
+
+    protected override IEnumerator<Wait> Subscript()
+    {
+        while (true)
+        {
+            StartComposing();
+            while (NextOldPiece())
+            {
+                SubmitToSpare(IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count));
+                yield return Wait.Io;
+                TakeOldPiece();
+            }
+            while (!_isOldUndecided && _attempts < AttemptsMax && TryPlace())
+            {
+                while (NextRunToWrite())
+                {
+                    // FUA: the record that will name this unit is written only when its data is durable. Otherwise a
+                    // power cut leaves a rule that points at what was on the spare before (F-6).
+                    SubmitToSpare(
+                        IoOperation.Write, Placed.Location, _index, _count, ScratchAt(_index, _count), IoFlags.ForceUnitAccess);
+                    yield return Wait.Io;
+                    if (!IoSucceeded)
+                    {
+                        break;
+                    }
+                }
+                if (IoSucceeded)
+                {
+                    break;
+                }
+                GiveUpPlace();
+            }
+            yield return Wait.Return;
+        }
+    }
+
+    /// <summary>The rule is durable: publish it, and let go of the spare unit that it replaces.</summary>
+    protected void PublishPlacement(in RemapEntry old, in RemapEntry placed)
+    {
+        Device.Table.Set(placed);
+        Device.Pending.Settle(placed.Unit);
+        Device.NoteWritten(placed.Unit, placed.Blocks.MaskOf(BlockState.OnSpare));
+        Device.Counters.RemapsMade++;
+        if (!old.Location.IsNone)
+        {
+            Device.Allocator.MarkRetired(old.Location);
+        }
+    }
+
+    private void StartComposing()
+    {
+        _attempts = 0;
+        _isOldUndecided = false;
+        Placed = default;
+        _toRead = Old.Location.IsNone ? 0 : Old.Blocks.MaskOf(BlockState.OnSpare) & ~Supplied & Units.FullMask(Old.Unit);
+        _toWrite = Supplied;
+    }
+
+    private bool NextOldPiece()
+    {
+        if (_toRead == 0)
+        {
+            return false;
+        }
+        _index = BitOperations.TrailingZeroCount(_toRead);
+        int run = BitOperations.TrailingZeroCount(~(_toRead >> _index));
+        _count = PieceAt(Device.Spare(Old.Location.Spare), _index, _index + run);
+        _toRead &= ~BlockStates.Mask(_index, _count);
+        return true;
+    }
+
+    /// <summary>What the failing spare unit no longer reads is lost: never what the primary once held (F-29).</summary>
+    private void TakeOldPiece()
+    {
+        ulong piece = BlockStates.Mask(_index, _count);
+        Member spare = Device.Spare(Old.Location.Spare);
+        ErrorClass kind = IoSucceeded
+            ? ErrorClass.Other
+            : RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
+        if (IoSucceeded)
+        {
+            _toWrite |= piece;
+        }
+        else if (kind is not ErrorClass.Medium and not ErrorClass.Ambiguous)
+        {
+            // A spare that is away has lost nothing: the unit stays where it is.
+            _isOldUndecided = true;
+        }
+        else
+        {
+            Old = Old with { Blocks = Old.Blocks.With(piece, BlockState.Lost) };
+            Device.Publish(EngineEventKind.Lost, spare, ExtentOfPiece(), Old.Location, IoErrno);
+        }
+    }
+
+    private bool TryPlace()
+    {
+        Placed = default;
+        if (!Device.Allocator.TryAllocate(Old.Unit, out SpareLocation location))
+        {
+            return false;
+        }
+        _attempts++;
+        Placed = Old with
+        {
+            State = UnitState.Remapped,
+            Location = location,
+            Blocks = Old.Blocks.With(_toWrite, BlockState.OnSpare),
+        };
+        _index = 0;
+        _count = 0;
+        return true;
+    }
+
+    private bool NextRunToWrite()
+    {
+        int from = _index + _count;
+        ulong rest = from >= Limits.UnitBlocksMax ? 0 : _toWrite & ~BlockStates.Mask(0, from);
+        if (rest == 0)
+        {
+            return false;
+        }
+        _index = BitOperations.TrailingZeroCount(rest);
+        _count = BitOperations.TrailingZeroCount(~(rest >> _index));
+        return true;
+    }
+
+    /// <summary>The fresh spare unit failed too (S13): it is retired with the same commit, and another one is tried.</summary>
+    private void GiveUpPlace()
+    {
+        SpareLocation failed = Placed.Location;
+        Member spare = Device.Spare(failed.Spare);
+        spare.WriteErrors++;
+        bool isRetired = Device.NoteSpareFailure(spare, failed, IoStatus, IoErrno, IoElapsed);
+        if (isRetired && !Changes.IsFull)
+        {
+            Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, Placed));
+        }
+        Placed = default;
+    }
+
+    private Extent ExtentOfPiece()
+    {
+        BlockNumber start = Units.ExtentOf(Old.Unit).Start;
+        int first = Units.IndexInUnit(start);
+        return new Extent(start + new BlockCount(_index - first), new BlockCount(_count));
+    }
+}

@@ -1,0 +1,172 @@
+using System;
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>What a repair script waits for; the event resumes it.</summary>
+internal enum Wait : byte
+{
+    /// <summary>To be given work.</summary>
+    Work = 0,
+
+    /// <summary>For the hold that it asked for.</summary>
+    Hold = 1,
+
+    /// <summary>For the one I/O that it submitted.</summary>
+    Io = 2,
+
+    /// <summary>For its commit.</summary>
+    Commit = 3,
+
+    /// <summary>For its subscript to return.</summary>
+    Subscript = 4,
+
+    /// <summary>The subscript has returned.</summary>
+    Return = 5,
+}
+
+/// <summary>
+/// Slow work on failing units as a script: straight-line code that gives control back wherever it must wait, resumed on
+/// the loop's thread by the completion. One I/O at a time. The scripts are endless loops made once, so that a burst of
+/// bad sectors allocates nothing. What a script owns (holds, its request, its scratch unit) is in fields, never on a
+/// stack that somebody waits on.
+/// </summary>
+internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
+{
+    private readonly IoRequest _io = new();
+    private readonly IEnumerator<Wait> _script;
+    private readonly IEnumerator<Wait>? _subscript;
+    private bool _isInSubscript;
+    private Wait _waitingFor;
+
+    protected RepairJob(RemapDevice device, int changesMax)
+    {
+        Device = device;
+        Scratch = AlignedMemory.Allocate(Math.Max(device.Units.UnitBytes, AlignedMemory.Alignment));
+        Changes = new CommitRequest(changesMax);
+        _script = Script();
+        _subscript = Subscript();
+        Resume();
+    }
+
+    /// <summary>Link: the free list of this kind of job.</summary>
+    public RepairJob? NextFree { get; set; }
+
+    public bool IsIdle => _waitingFor == Wait.Work;
+
+    protected RemapDevice Device { get; }
+
+    protected UnitGeometry Units => Device.Units;
+
+    /// <summary>One unit's bytes, the job's own.</summary>
+    protected BufferSlice Scratch { get; }
+
+    protected CommitRequest Changes { get; }
+
+    protected IoStatus IoStatus => _io.Status;
+
+    protected int IoErrno => _io.Errno;
+
+    protected Duration IoElapsed => _io.Elapsed;
+
+    protected bool IoSucceeded => _io.Status == IoStatus.Ok;
+
+    public void OnHeld(UnitNumber unit)
+    {
+        Invariant.Check(_waitingFor == Wait.Hold);
+        Resume();
+    }
+
+    public void OnCompleted(IoRequest request)
+    {
+        Invariant.Check(_waitingFor == Wait.Io);
+        Resume();
+        Device.Pump();
+    }
+
+    public void OnCommitted(CommitRequest request)
+    {
+        Invariant.Check(_waitingFor == Wait.Commit);
+        Device.NoteCommit(request.Outcome);
+        Resume();
+        Device.Pump();
+    }
+
+    protected abstract IEnumerator<Wait> Script();
+
+    /// <summary>A part that scripts share, or null.</summary>
+    protected virtual IEnumerator<Wait>? Subscript() => null;
+
+    protected void Resume()
+    {
+        bool wasInScript = Device.IsInScript;
+        Device.IsInScript = true;
+        RunUntilWait();
+        Device.IsInScript = wasInScript;
+    }
+
+    /// <summary>Blocks of the exported device, read from or written to the primary.</summary>
+    protected void SubmitToPrimary(IoOperation operation, Extent blocks, BufferSlice buffer, IoFlags flags = IoFlags.None)
+    {
+        _io.Prepare(this, operation, blocks, buffer, flags);
+        Device.Primary.Device.Submit(_io);
+    }
+
+    /// <summary>Places [index, index + count) of a spare unit.</summary>
+    protected void SubmitToSpare(
+        IoOperation operation, SpareLocation location, int index, int count, BufferSlice buffer, IoFlags flags = IoFlags.None)
+    {
+        Member spare = Device.Spare(location.Spare);
+        Extent extent = new(Device.SpareBlock(location, index), new BlockCount(count));
+        _io.Prepare(this, operation, extent, buffer, flags);
+        spare.Device.Submit(_io);
+    }
+
+    protected void SubmitChanges()
+    {
+        Device.Counters.Commits++;
+        Device.Log.Commit(Changes);
+    }
+
+    /// <summary>The scratch unit's bytes for places [index, index + count).</summary>
+    protected BufferSlice ScratchAt(int index, int count)
+    {
+        int size = Units.BlockSize.Bytes;
+        return Scratch.Slice(index * size, count * size);
+    }
+
+    /// <summary>
+    /// The length of the piece at this place that one physical block holds: nothing smaller can fail on its own (S5).
+    /// </summary>
+    protected int PieceAt(Member member, int index, int end)
+    {
+        int blocks = Math.Max(1, member.Device.Geometry.PhysicalBlockBytes / Units.BlockSize.Bytes);
+        return Math.Min(end, ((index / blocks) + 1) * blocks) - index;
+    }
+
+    private void RunUntilWait()
+    {
+        while (true)
+        {
+            IEnumerator<Wait> current = _isInSubscript ? _subscript! : _script;
+            bool isEndless = current.MoveNext();
+            Invariant.Check(isEndless);
+            _waitingFor = current.Current;
+            if (_waitingFor == Wait.Subscript)
+            {
+                _isInSubscript = true;
+            }
+            else if (_waitingFor == Wait.Return)
+            {
+                _isInSubscript = false;
+            }
+            else
+            {
+                return;
+            }
+        }
+    }
+}

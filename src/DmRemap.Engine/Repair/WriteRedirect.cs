@@ -1,0 +1,310 @@
+using System;
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine.Requests;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>
+/// A write that failed, or that has no good place to go: unit by unit to where it belongs, and what still fails to a
+/// spare unit. Every unit of the fragment is held, in ascending order; one commit makes all their rules durable. Order:
+/// spare data durable → record durable → table published → write answered. A crash between any two leaves the former
+/// rule, and the write was not acknowledged.
+/// </summary>
+internal sealed class WriteRedirect(RemapDevice device)
+    : PlacementJob(device, (PartsMax * 2) + RetiredMax)
+{
+    /// <summary>Units that a fragment can touch: one more than it is long, when it starts inside one.</summary>
+    public const int PartsMax = (Limits.SliceBytes / Limits.UnitBytesMin) + 1;
+
+    private const int RetiredMax = 64;
+
+    private readonly Part[] _parts = new Part[PartsMax];
+    private int _partCount;
+    private int _at;
+    private FragmentIo? _fragment;
+
+    private enum Plan : byte
+    {
+        /// <summary>Try it where the unit lives now.</summary>
+        AtHome = 0,
+
+        /// <summary>Stored; nothing left to do.</summary>
+        Stored = 1,
+
+        /// <summary>Needs a (new) spare unit.</summary>
+        Place = 2,
+
+        /// <summary>On its new spare unit; waits for the commit.</summary>
+        Placed = 3,
+
+        Failed = 4,
+    }
+
+    public void Begin(FragmentIo fragment)
+    {
+        Invariant.Check(IsIdle);
+        _fragment = fragment;
+        Resume();
+    }
+
+    protected override IEnumerator<Wait> Script()
+    {
+        while (true)
+        {
+            yield return Wait.Work;
+            StartParts();
+            for (_at = 0; _at < _partCount; _at++)
+            {
+                Device.Holds.Acquire(_parts[_at].Unit, this);
+                yield return Wait.Hold;
+            }
+            for (_at = 0; _at < _partCount; _at++)
+            {
+                if (!NeedsPlace())
+                {
+                    SubmitHome();
+                    yield return Wait.Io;
+                    TakeHome();
+                }
+            }
+            for (_at = 0; _at < _partCount; _at++)
+            {
+                if (!StartPlacing())
+                {
+                    continue;
+                }
+                yield return Wait.Subscript;
+                if (TakePlacement())
+                {
+                    continue;
+                }
+                // No spare unit is left: in place, and believed only when it reads back (F-29).
+                SubmitToPrimary(IoOperation.Write, _parts[_at].Blocks, PartBuffer(), IoFlags.ForceUnitAccess);
+                yield return Wait.Io;
+                if (IoSucceeded)
+                {
+                    SubmitToPrimary(IoOperation.Read, _parts[_at].Blocks, ScratchAt(0, PartBlocks));
+                    yield return Wait.Io;
+                }
+                TakeInPlace();
+            }
+            if (Changes.Count > 0)
+            {
+                SubmitChanges();
+                yield return Wait.Commit;
+            }
+            TakeCommit();
+            End();
+        }
+    }
+
+    private int PartBlocks => (int)_parts[_at].Blocks.Count.Value;
+
+    private ulong PartMask => Units.MaskIn(_parts[_at].Unit, _parts[_at].Blocks);
+
+    private void StartParts()
+    {
+        Device.Counters.WriteRedirects++;
+        Changes.Prepare(this);
+        _partCount = 0;
+        Extent rest = _fragment!.Exported;
+        bool isFatal = _fragment.Io.Status == IoStatus.DeviceError && !Device.MayBeMedium(_fragment);
+        while (!rest.IsEmpty)
+        {
+            UnitNumber unit = Units.UnitOf(rest.Start);
+            Extent blocks = Units.ExtentOf(unit).Intersect(rest);
+            _parts[_partCount] = new Part { Unit = unit, Blocks = blocks, Plan = isFatal ? Plan.Failed : Plan.AtHome };
+            _partCount++;
+            rest = Extent.FromBounds(blocks.End, rest.End);
+            if (isFatal)
+            {
+                _fragment.Request!.Fail(IoStatus.DeviceError, _fragment.Io.Errno, blocks);
+            }
+        }
+    }
+
+    /// <summary>Lost, suspect and doubtful units go to a spare at once: the primary is not trusted with them (F-29).</summary>
+    private bool NeedsPlace()
+    {
+        ref Part part = ref _parts[_at];
+        if (part.Plan == Plan.Failed)
+        {
+            return true;
+        }
+        bool hasEntry = Device.Table.TryGet(part.Unit, out RemapEntry entry);
+        part.Old = hasEntry
+            ? entry
+            : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
+        part.WasHealthy = !hasEntry && !Device.IsSuspicious(part.Unit);
+        bool needsPlace = Device.IsInDoubt(part.Unit) || (hasEntry ? entry.Location.IsNone : !part.WasHealthy);
+        part.Plan = needsPlace ? Plan.Place : Plan.AtHome;
+        return needsPlace;
+    }
+
+    private void SubmitHome()
+    {
+        Part part = _parts[_at];
+        IoFlags flags = _fragment!.Request!.Parent!.Flags & IoFlags.ForceUnitAccess;
+        if (part.Old.Location.IsNone)
+        {
+            SubmitToPrimary(IoOperation.Write, part.Blocks, PartBuffer(), flags);
+        }
+        else
+        {
+            int index = Units.IndexInUnit(part.Blocks.Start);
+            SubmitToSpare(IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags);
+        }
+    }
+
+    private void TakeHome()
+    {
+        ref Part part = ref _parts[_at];
+        bool isOnSpare = !part.Old.Location.IsNone;
+        Member member = isOnSpare ? Device.Spare(part.Old.Location.Spare) : Device.Primary;
+        if (IoSucceeded)
+        {
+            Device.NoteWriteSuccess(member, _fragment!.Request!.Parent!.IsForceUnitAccess);
+            if (isOnSpare)
+            {
+                Device.SetBlocks(part.Old, PartMask, BlockState.OnSpare);
+            }
+            part.Plan = Plan.Stored;
+            return;
+        }
+        member.WriteErrors++;
+        part.Errno = IoErrno;
+        bool leavesNothingBehind = (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
+        if (Device.MayMove(member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind))
+        {
+            part.Plan = Plan.Place;
+            return;
+        }
+        part.Plan = Plan.Failed;
+        Fail(part, IoStatus.DeviceError, IoErrno);
+    }
+
+    /// <summary>False: this part needs no spare unit.</summary>
+    private bool StartPlacing()
+    {
+        ref Part part = ref _parts[_at];
+        if (part.Plan == Plan.Place && part.WasHealthy && Device.AreWritesRejected)
+        {
+            // Every write fails and none has succeeded: a disk that refuses writes, not bad sectors (F-17).
+            part.Plan = Plan.Failed;
+            Fail(part, IoStatus.DeviceError, part.Errno);
+        }
+        if (part.Plan != Plan.Place)
+        {
+            return false;
+        }
+        Old = part.Old with
+        {
+            LastErrno = (ushort)Math.Clamp(part.Errno, 0, ushort.MaxValue),
+            LastErrorDay = Device.Today,
+        };
+        PartBuffer().Span.CopyTo(ScratchAt(Units.IndexInUnit(part.Blocks.Start), PartBlocks).Span);
+        Supplied = PartMask;
+        return true;
+    }
+
+    /// <summary>False: no spare unit could be had, and the unit may be tried in place.</summary>
+    private bool TakePlacement()
+    {
+        ref Part part = ref _parts[_at];
+        if (IsPlaced)
+        {
+            part.New = Placed;
+            part.Plan = Plan.Placed;
+            Changes.Add(new TableChange(TableChangeKind.Set, Placed));
+            if (!part.Old.Location.IsNone)
+            {
+                Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, part.Old));
+            }
+            return true;
+        }
+        Device.NoteExhausted(part.Blocks);
+        bool mayTryInPlace = part.Old.Location.IsNone && !part.WasHealthy && !Device.IsInDoubt(part.Unit);
+        if (!mayTryInPlace)
+        {
+            part.Plan = Plan.Failed;
+            Fail(part, IoStatus.OutOfSpares, part.Errno);
+        }
+        return !mayTryInPlace;
+    }
+
+    private void TakeInPlace()
+    {
+        ref Part part = ref _parts[_at];
+        bool isStored = IoSucceeded && ScratchAt(0, PartBlocks).Span.SequenceEqual(PartBuffer().Span);
+        if (isStored)
+        {
+            part.Plan = Plan.Stored;
+            Device.NoteRewrittenInPlace(part.Unit, PartMask);
+            return;
+        }
+        part.Plan = Plan.Failed;
+        Fail(part, IoStatus.OutOfSpares, IoErrno);
+    }
+
+    private void TakeCommit()
+    {
+        CommitOutcome outcome = Changes.Count > 0 ? Changes.Outcome : CommitOutcome.Done;
+        for (int i = 0; i < _partCount; i++)
+        {
+            Part part = _parts[i];
+            if (part.Plan != Plan.Placed)
+            {
+                continue;
+            }
+            if (outcome == CommitOutcome.Done)
+            {
+                PublishPlacement(part.Old, part.New);
+                Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location, part.Errno);
+                continue;
+            }
+            Fail(part, IoStatus.MetadataUnavailable, 0);
+            Device.NoteUncommitted(part.New, outcome);
+        }
+    }
+
+    private void End()
+    {
+        FragmentIo done = _fragment!;
+        _fragment = null;
+        for (int i = 0; i < _partCount; i++)
+        {
+            Device.ReleaseHold(_parts[i].Unit);
+        }
+        Device.FinishRedirect(done, this);
+    }
+
+    private BufferSlice PartBuffer()
+    {
+        int size = Units.BlockSize.Bytes;
+        int start = (int)(_parts[_at].Blocks.Start - _fragment!.Exported.Start).Value * size;
+        return _fragment.Io.Buffer.Slice(start, PartBlocks * size);
+    }
+
+    private void Fail(in Part part, IoStatus status, int errno) => _fragment!.Request!.Fail(status, errno, part.Blocks);
+
+    private record struct Part
+    {
+        public UnitNumber Unit { get; set; }
+
+        public Extent Blocks { get; set; }
+
+        public Plan Plan { get; set; }
+
+        /// <summary>No entry and not suspect: the primary may be asked again.</summary>
+        public bool WasHealthy { get; set; }
+
+        public RemapEntry Old { get; set; }
+
+        public RemapEntry New { get; set; }
+
+        public int Errno { get; set; }
+    }
+}

@@ -1,0 +1,82 @@
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Engine.Requests;
+
+/// <summary>One piece of a request on its way to one member. Pooled; the IoRequest inside lives as long as the slot.</summary>
+internal sealed class FragmentIo
+{
+    public FragmentIo() => Io = new IoRequest { Context = this };
+
+    public IoRequest Io { get; }
+
+    public RemapRequest? Request { get; set; }
+
+    public Member? Member { get; set; }
+
+    /// <summary>The blocks of the exported device that this piece is for (Io.Extent is in the member's blocks).</summary>
+    public Extent Exported { get; set; }
+
+    /// <summary>Link: free, or waiting for a repair job.</summary>
+    public FragmentIo? Next { get; set; }
+
+    public bool ChangesContent => Io.Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
+}
+
+/// <summary>All fragment slots. They stay in one array, so that a hold can count those outstanding on its unit (F-18).</summary>
+internal sealed class FragmentPool
+{
+    private readonly FragmentIo[] _all;
+    private FragmentIo? _free;
+
+    public FragmentPool(int count)
+    {
+        _all = new FragmentIo[count];
+        for (int i = 0; i < count; i++)
+        {
+            FragmentIo fragment = new() { Next = _free };
+            _all[i] = fragment;
+            _free = fragment;
+        }
+        FreeCount = count;
+    }
+
+    public int FreeCount { get; private set; }
+
+    public bool IsAllFree => FreeCount == _all.Length;
+
+    public bool TryRent(out FragmentIo fragment)
+    {
+        fragment = _free!;
+        if (_free is null)
+        {
+            return false;
+        }
+        _free = fragment.Next;
+        fragment.Next = null;
+        FreeCount--;
+        return true;
+    }
+
+    public void Return(FragmentIo fragment)
+    {
+        Invariant.Check(!fragment.Io.IsSubmitted);
+        fragment.Request = null;
+        fragment.Member = null;
+        fragment.Next = _free;
+        _free = fragment;
+        FreeCount++;
+    }
+
+    /// <summary>Is a fragment that changes content outstanding at a member in these blocks? Cold: scans every slot.</summary>
+    public bool AnyChanging(Extent exported)
+    {
+        foreach (FragmentIo fragment in _all)
+        {
+            if (fragment.Io.IsSubmitted && fragment.ChangesContent && fragment.Exported.Overlaps(exported))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+}

@@ -1,0 +1,184 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Nbd;
+
+namespace DmRemap.FrontEnds.Nbd;
+
+/// <summary>
+/// Serves one block device to NBD clients over the streams that an acceptor brings. Everything runs on the loop's
+/// thread; only <see cref="Counters"/> may be read from others. The pool is this server's alone. Nothing is allocated
+/// after the constructor.
+/// </summary>
+public sealed class NbdServer : IStreamAcceptor, ITimerOwner
+{
+    private readonly NbdServerOptions _options;
+    private readonly DeviceQueue _queue;
+    private readonly ReplyBatch _replies;
+    private readonly NbdConnection[] _connections;
+    private readonly NbdConnection[] _idle;
+    private readonly LoopTimer _stallTimer;
+    private ILoopMessage? _whenClosed;
+    private int _idleCount;
+    private int _openCount;
+
+    public NbdServer(IEventLoop loop, BufferPool pool, IBlockDevice device, NbdServerOptions options)
+    {
+        int connections = Math.Min(options.ConnectionsMax, pool.Slices / 2);
+        int pieceBytes = Math.Min(pool.SliceBytes, device.Geometry.TransferBytesMax);
+        pieceBytes -= pieceBytes % device.Geometry.LogicalBlockSize.Bytes;
+        Invariant.Check(connections > 0);
+        Invariant.Check(pieceBytes > 0);
+        Loop = loop;
+        _options = options;
+        Export = new NbdExport(options.ExportName, options.Description, device.Geometry, options.Access);
+        Buffers = new NbdBuffers(pool, connections, options.LargeReadsMax, NbdExport.PayloadBytesMax);
+        _queue = new DeviceQueue(this, device, options.DeviceQueueDepth, pieceBytes);
+        _replies = new ReplyBatch(loop, connections);
+        _stallTimer = new LoopTimer(this);
+        _connections = new NbdConnection[connections];
+        _idle = new NbdConnection[connections];
+        for (int i = 0; i < connections; i++)
+        {
+            _connections[i] = new NbdConnection(this, _queue, _replies, options.HandshakeDeadline);
+            _idle[i] = _connections[i];
+        }
+        _idleCount = connections;
+    }
+
+    public NbdCounters Counters { get; } = new();
+
+    /// <summary>Connections whose stream is not closed yet.</summary>
+    public int OpenConnections => _openCount;
+
+    /// <summary>Requests that the device has not completed. Their buffers are not free, whoever has gone.</summary>
+    public int RequestsAtDevice => _queue.InFlight;
+
+    internal NbdExport Export { get; }
+
+    internal NbdBuffers Buffers { get; }
+
+    internal IEventLoop Loop { get; }
+
+    internal bool IsStopping { get; private set; }
+
+    public IByteStreamOwner? OnAccepted(IByteStream stream)
+    {
+        if (IsStopping || _idleCount == 0)
+        {
+            Counters.ConnectionRefused();
+            return null;
+        }
+        _idleCount--;
+        NbdConnection connection = _idle[_idleCount];
+        _openCount++;
+        Counters.ConnectionOpened();
+        connection.Open(stream);
+        return connection;
+    }
+
+    /// <summary>
+    /// Stop in good order: what has been asked is answered, what comes from now on is answered ESHUTDOWN, and each
+    /// connection is closed as soon as nothing of it is in flight. The message (optional) is run, through the loop,
+    /// when the last one is closed. Calling it again changes the message only.
+    /// </summary>
+    public void Shutdown(ILoopMessage? whenClosed)
+    {
+        IsStopping = true;
+        _whenClosed = whenClosed;
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.OnShutdown();
+        }
+        Settle();
+        TellWhenClosed();
+    }
+
+    /// <summary>
+    /// The deadline has come: accept nobody and close every connection now, answered or not. Requests at the device
+    /// stay there until it completes them.
+    /// </summary>
+    public void AbortAll()
+    {
+        IsStopping = true;
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Abort();
+        }
+    }
+
+    /// <summary>Look for clients that take no replies while others wait for the buffers these fill.</summary>
+    public void OnTimer(LoopTimer timer)
+    {
+        if (Buffers.HasWaiters)
+        {
+            foreach (NbdConnection connection in _connections)
+            {
+                if (connection.HasStalled(_options.StallDeadline))
+                {
+                    Counters.ConnectionStalled();
+                    connection.Abort();
+                }
+            }
+            WatchForStalls();
+        }
+    }
+
+    /// <summary>
+    /// Called at the end of each event: let everybody go on who waits for the room or the buffers that it freed. Never
+    /// from inside itself: what it calls only adds to the lines.
+    /// </summary>
+    internal void Settle()
+    {
+        while (true)
+        {
+            if (_queue.TrySubmitNext(out ClientRequest? submitted))
+            {
+                submitted.Connection.OnSubmitted(submitted);
+            }
+            else if (Buffers.TryServeNext(out NbdConnection? served))
+            {
+                served.OnServed();
+            }
+            else
+            {
+                break;
+            }
+        }
+        if (Buffers.HasWaiters && !_stallTimer.IsSet)
+        {
+            WatchForStalls();
+        }
+    }
+
+    internal void OnStreamClosed()
+    {
+        _openCount--;
+        Counters.ConnectionClosed();
+        TellWhenClosed();
+    }
+
+    /// <summary>Nothing of the connection is left anywhere: it may serve another client.</summary>
+    internal void Recycle(NbdConnection connection)
+    {
+        Invariant.Check(connection.SlicesHeld == 0);
+        _idle[_idleCount] = connection;
+        _idleCount++;
+    }
+
+    private void WatchForStalls() =>
+        Loop.Schedule(_stallTimer, Loop.Now + new Duration(_options.StallDeadline.Nanoseconds / 2));
+
+    private void TellWhenClosed()
+    {
+        if (IsStopping && _openCount == 0 && _whenClosed is not null)
+        {
+            ILoopMessage message = _whenClosed;
+            _whenClosed = null;
+            if (!Loop.Post(message))
+            {
+                // The loop's queue is full or it ends: the news must not be lost.
+                message.Run();
+            }
+        }
+    }
+}

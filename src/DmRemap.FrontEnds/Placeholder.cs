@@ -1,3 +1,0 @@
-namespace DmRemap.FrontEnds;
-
-internal static class Placeholder;

@@ -1,0 +1,19 @@
+using System;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Linux.Loop;
+
+public sealed record UringLoopOptions
+{
+    /// <summary>Of the thread.</summary>
+    public string Name { get; init; } = "loop";
+
+    /// <summary>A power of two.</summary>
+    public int SubmissionEntries { get; init; } = Limits.SubmissionQueueEntries;
+
+    /// <summary>
+    /// What to do with an exception that escapes a callback, on the loop's thread; the loop ends after it. Without it
+    /// the process ends: no one may go on with half-done state.
+    /// </summary>
+    public Action<Exception>? OnFatal { get; init; }
+}

@@ -1,3 +1,0 @@
-namespace DmRemap.Linux;
-
-internal static class Placeholder;

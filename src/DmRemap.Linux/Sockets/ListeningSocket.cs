@@ -1,0 +1,182 @@
+using System;
+using System.IO;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text;
+using DmRemap.Linux.Native;
+using Microsoft.Win32.SafeHandles;
+
+namespace DmRemap.Linux.Sockets;
+
+/// <summary>
+/// A bound, listening socket: made before it is served and disposed of after its <see cref="UringListener"/> has
+/// closed, both on the control plane (these calls may block).
+/// </summary>
+public sealed class ListeningSocket : IDisposable
+{
+    private const int Backlog = 128;
+
+    private readonly SafeFileHandle _handle;
+
+    private ListeningSocket(SafeFileHandle handle, string? path, int port)
+    {
+        _handle = handle;
+        Path = path;
+        Port = port;
+    }
+
+    /// <summary>Of a Unix socket; else null.</summary>
+    public string? Path { get; }
+
+    /// <summary>Of a TCP socket, as bound (never 0); else 0.</summary>
+    public int Port { get; }
+
+    internal int FileDescriptor => (int)_handle.DangerousGetHandle();
+
+    /// <summary>
+    /// Listen on a Unix socket that only this user may connect to (mode 0600). The file of a dead server is replaced;
+    /// a path where somebody answers is EADDRINUSE, and one that is no socket is never removed (EEXIST).
+    /// </summary>
+    /// <exception cref="SystemCallException">With the errno.</exception>
+    public static unsafe ListeningSocket OpenUnix(string path)
+    {
+        byte[] address = UnixAddress(path);
+        SafeFileHandle handle = Open(SocketNative.AF_UNIX, path);
+        try
+        {
+            RemoveStale(path, address);
+            int fd = (int)handle.DangerousGetHandle();
+            // The mode of the socket's own inode is the mode its file gets: it is never wider, whatever the umask,
+            // and the umask, which belongs to the whole process, is left alone.
+            Check(SocketNative.ChangeMode(fd, 0x180 /* 0600 */), "fchmod", path);
+            fixed (byte* bytes = address)
+            {
+                Check(SocketNative.Bind(fd, bytes, (uint)address.Length), "bind", path);
+            }
+            Check(SocketNative.Listen(fd, Backlog), "listen", path);
+            return new ListeningSocket(handle, path, 0);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Listen on TCP on this machine only: there is no encryption and no login. Port 0 picks a free one.</summary>
+    /// <exception cref="SystemCallException">With the errno.</exception>
+    public static unsafe ListeningSocket OpenTcpLoopback(IPEndPoint endPoint)
+    {
+        if (!IPAddress.IsLoopback(endPoint.Address))
+        {
+            throw new ArgumentException($"{endPoint.Address} is not a loopback address", nameof(endPoint));
+        }
+        string subject = endPoint.ToString();
+        int family = endPoint.AddressFamily == AddressFamily.InterNetworkV6
+            ? SocketNative.AF_INET6
+            : SocketNative.AF_INET;
+        SocketAddress address = endPoint.Serialize();
+        SafeFileHandle handle = Open(family, subject);
+        try
+        {
+            int fd = (int)handle.DangerousGetHandle();
+            int one = 1;
+            Check(SetOption(fd, SocketNative.SOL_SOCKET, SocketNative.SO_REUSEADDR, one), "setsockopt", subject);
+            // Accepted sockets inherit it. Replies are gathered by us; waiting for more only adds delay.
+            Check(SetOption(fd, SocketNative.IPPROTO_TCP, SocketNative.TCP_NODELAY, one), "setsockopt", subject);
+            fixed (byte* bytes = address.Buffer.Span)
+            {
+                Check(SocketNative.Bind(fd, bytes, (uint)address.Size), "bind", subject);
+                Check(SocketNative.Listen(fd, Backlog), "listen", subject);
+                uint size = (uint)address.Size;
+                Check(SocketNative.GetName(fd, bytes, &size), "getsockname", subject);
+            }
+            return new ListeningSocket(handle, null, ((IPEndPoint)endPoint.Create(address)).Port);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Removes the file first, so that nobody connects to what is no longer served.</summary>
+    public void Dispose()
+    {
+        if (_handle.IsClosed)
+        {
+            return;
+        }
+        if (Path is not null)
+        {
+            File.Delete(Path);
+        }
+        _handle.Dispose();
+    }
+
+    private static unsafe int SetOption(int fd, int level, int name, int value) =>
+        SocketNative.SetOption(fd, level, name, &value, sizeof(int));
+
+    private static SafeFileHandle Open(int family, string subject)
+    {
+        int fd = SocketNative.Socket(family, SocketNative.SOCK_STREAM | SocketNative.SOCK_CLOEXEC, 0);
+        Check(fd, "socket", subject);
+        return new SafeFileHandle(fd, ownsHandle: true);
+    }
+
+    private static unsafe void RemoveStale(string path, byte[] address)
+    {
+        byte* status = stackalloc byte[SocketNative.StatusBytes];
+        if (SocketNative.GetStatus(
+            SocketNative.AT_FDCWD, path, SocketNative.AT_SYMLINK_NOFOLLOW, SocketNative.STATX_TYPE, status) < 0)
+        {
+            int reason = Marshal.GetLastPInvokeError();
+            if (reason == Errno.ENOENT)
+            {
+                return;
+            }
+            throw new SystemCallException("statx", path, reason);
+        }
+        // A connection to a plain file is refused just as one to a dead server's socket.
+        if ((*(ushort*)(status + SocketNative.StatusModeOffset) & SocketNative.S_IFMT) != SocketNative.S_IFSOCK)
+        {
+            throw new SystemCallException("bind", path, Errno.EEXIST);
+        }
+        using SafeFileHandle probe = Open(SocketNative.AF_UNIX, path);
+        fixed (byte* bytes = address)
+        {
+            int connected = SocketNative.Connect((int)probe.DangerousGetHandle(), bytes, (uint)address.Length);
+            int errno = connected < 0 ? Marshal.GetLastPInvokeError() : Errno.EADDRINUSE;
+            if (errno != Errno.ECONNREFUSED)
+            {
+                throw new SystemCallException("bind", path, errno);
+            }
+        }
+        File.Delete(path);
+    }
+
+    private static byte[] UnixAddress(string path)
+    {
+        int length = Encoding.UTF8.GetByteCount(path);
+        if (length >= SocketNative.UnixPathBytesMax)
+        {
+            throw new ArgumentException(
+                $"the socket path is too long ({length} bytes; {SocketNative.UnixPathBytesMax - 1} at most): {path}",
+                nameof(path));
+        }
+        // sockaddr_un: the family in two bytes of the machine's order, then the path and a zero.
+        byte[] address = new byte[sizeof(ushort) + length + 1];
+        BitConverter.TryWriteBytes(address, (ushort)SocketNative.AF_UNIX);
+        Encoding.UTF8.GetBytes(path, address.AsSpan(sizeof(ushort)));
+        return address;
+    }
+
+    private static void Check(int result, string call, string subject)
+    {
+        if (result < 0)
+        {
+            throw new SystemCallException(call, subject, Marshal.GetLastPInvokeError());
+        }
+    }
+}

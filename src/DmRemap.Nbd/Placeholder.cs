@@ -1,3 +1,0 @@
-namespace DmRemap.Nbd;
-
-internal static class Placeholder;

@@ -1,0 +1,130 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using Xunit;
+
+namespace DmRemap.Tests.Core;
+
+/// <summary>
+/// F-17's controls: what tells a bad sector from a bad disk when the error number does not.
+/// </summary>
+public sealed class ControlTests
+{
+    private static UnitNumber Unit(long unit) => new(unit);
+
+    private static Instant Second(long seconds) => new(seconds * 1_000_000_000);
+
+    [Fact]
+    public void Eight_distinct_units_failed_with_no_write_between_them_mean_writes_are_rejected()
+    {
+        WriteControl control = new();
+        for (int unit = 0; unit < WriteControl.DistinctUnitsMax - 1; unit++)
+        {
+            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
+            // The same unit again says nothing new.
+            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
+        }
+        Assert.False(control.WritesRejected);
+        Assert.Equal(WriteVerdict.WritesRejected, control.OnAmbiguousFailure(Unit(100)));
+        Assert.Equal(WriteVerdict.WritesRejected, control.OnAmbiguousFailure(Unit(0)));
+        Assert.True(control.WritesRejected);
+    }
+
+    [Fact]
+    public void Write_that_succeeds_between_failures_starts_the_count_again()
+    {
+        WriteControl control = new();
+        for (int unit = 0; unit < 100; unit++)
+        {
+            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
+            if (unit % 7 == 6)
+            {
+                control.OnWriteSucceeded();
+            }
+        }
+        for (int unit = 0; unit < 8; unit++)
+        {
+            control.OnAmbiguousFailure(Unit(unit));
+        }
+        Assert.True(control.WritesRejected);
+        control.OnWriteSucceeded();
+        Assert.False(control.WritesRejected);
+    }
+
+    [Fact]
+    public void Read_elsewhere_that_succeeded_after_the_failure_is_the_control()
+    {
+        ReadControl control = new(1000);
+        Assert.Equal(ReadVerdict.NeedsControl, control.Judge(Unit(5), Second(10)));
+        control.OnReadSucceeded(Unit(6), Second(9));
+        Assert.Equal(ReadVerdict.NeedsControl, control.Judge(Unit(5), Second(10)));
+        control.OnReadSucceeded(Unit(6), Second(10));
+        Assert.Equal(ReadVerdict.Medium, control.Judge(Unit(5), Second(10)));
+        Assert.Equal(ReadVerdict.NeedsControl, control.Judge(Unit(6), Second(10)));
+        control.OnReadSucceeded(Unit(5), Second(11));
+        Assert.Equal(ReadVerdict.Medium, control.Judge(Unit(5), Second(10)));
+    }
+
+    [Theory]
+    [InlineData(60, true)]
+    [InlineData(61, false)]
+    public void Control_places_are_three_and_the_first_was_read_within_the_last_minute(int age, bool isFirst)
+    {
+        ReadControl control = new(1000);
+        control.OnReadSucceeded(Unit(123), Second(100));
+        ControlPlaces places = control.PlacesFor(Unit(5), Second(100 + age));
+        Assert.Equal(3, places.Count);
+        Assert.Equal(isFirst, places[0] == Unit(123));
+    }
+
+    [Fact]
+    public void Control_place_is_the_other_good_one_when_the_last_good_unit_is_the_failing_one()
+    {
+        ReadControl control = new(1000);
+        control.OnReadSucceeded(Unit(123), Second(1));
+        control.OnReadSucceeded(Unit(5), Second(2));
+        control.OnReadSucceeded(Unit(5), Second(3));
+        Assert.Equal(Unit(123), control.PlacesFor(Unit(5), Second(4))[0]);
+    }
+
+    [Fact]
+    public void Control_places_differ_and_lie_elsewhere_on_primaries_of_every_small_size()
+    {
+        for (int units = 1; units < 20; units++)
+        {
+            for (int failing = 0; failing < units; failing++)
+            {
+                for (int good = 0; good < units; good++)
+                {
+                    ReadControl control = new(units);
+                    control.OnReadSucceeded(Unit(good), Second(1));
+                    ControlPlaces places = control.PlacesFor(Unit(failing), Second(2));
+                    Assert.Equal(System.Math.Min(3, units - 1), places.Count);
+                    for (int i = 0; i < places.Count; i++)
+                    {
+                        Assert.InRange(places[i].Value, 0, units - 1);
+                        Assert.NotEqual(Unit(failing), places[i]);
+                        Assert.True(i < 1 || places[i] != places[i - 1]);
+                        Assert.True(i < 2 || places[i] != places[i - 2]);
+                    }
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Control_round_passes_with_one_place_that_reads_and_fails_only_when_none_does()
+    {
+        for (int outcomes = 0; outcomes < 8; outcomes++)
+        {
+            ControlRound round = new(3);
+            for (int place = 0; place < 3; place++)
+            {
+                bool seen = (outcomes & ((1 << place) - 1)) != 0;
+                Assert.Equal(seen ? ReadVerdict.Medium : ReadVerdict.NeedsControl, round.Verdict);
+                round.OnControlRead((ControlOutcome)((outcomes >> place) & 1));
+            }
+            Assert.Equal(outcomes == 0 ? ReadVerdict.NotMedium : ReadVerdict.Medium, round.Verdict);
+        }
+        Assert.Equal(ReadVerdict.NotMedium, new ControlRound(0).Verdict);
+    }
+}

@@ -1,0 +1,533 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using DmRemap.Core.Abstractions;
+using DmRemap.Devices;
+using DmRemap.Linux.Loop;
+using DmRemap.Linux.Native;
+using DmRemap.Tests.Linux;
+using Microsoft.Win32.SafeHandles;
+using Xunit;
+
+namespace DmRemap.Tests.Devices;
+
+public sealed class UringFileTests : IDisposable
+{
+    private const int BlockBytes = 512;
+    private const int Blocks = 4096;
+
+    private readonly string _directory = Directory.CreateTempSubdirectory("dmremap-file-").FullName;
+    private readonly LoopRunner _runner = new();
+    private readonly List<UringFile> _devices = [];
+
+    private string ImagePath => Path.Combine(_directory, "image");
+
+    public void Dispose()
+    {
+        _runner.Dispose();
+        foreach (UringFile device in _devices)
+        {
+            device.Dispose();
+        }
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    [Theory]
+    [InlineData(CacheMode.Direct, 1)]
+    [InlineData(CacheMode.Direct, 2)]
+    [InlineData(CacheMode.PageCache, 3)]
+    public void Random_requests_many_at_once_agree_with_a_byte_array(CacheMode mode, int seed)
+    {
+        Random random = new(seed);
+        byte[] model = MakeImage(Blocks, seed);
+        UringFile device = OpenImage(mode);
+        for (int round = 0; round < 20; round++)
+        {
+            List<(IoRequest Request, byte[]? Expected)> batch = [];
+            int block = 0;
+            while (block < Blocks && batch.Count < 200)
+            {
+                block += random.Next(0, 30);
+                int count = Math.Min(random.Next(1, 60), Blocks - block);
+                if (count <= 0)
+                {
+                    break;
+                }
+                batch.Add(PrepareRandom(random, model, block, count));
+                block += count;
+            }
+            Batch(device, batch);
+            foreach ((IoRequest request, byte[]? expected) in batch)
+            {
+                Assert.True(request.Status == IoStatus.Ok, $"seed={seed} round={round} {Describe(request)}");
+                bool isEqual = expected is null || request.Buffer.Span.SequenceEqual(expected);
+                Assert.True(isEqual, $"seed={seed} round={round} {Describe(request)}");
+            }
+        }
+        Assert.Equal(IoStatus.Ok, _runner.Do(device, IoOperation.Flush, default, default).Status);
+        Assert.True(model.AsSpan().SequenceEqual(File.ReadAllBytes(ImagePath)), $"seed={seed}");
+    }
+
+    [Fact]
+    public void Requests_outside_malformed_or_misaligned_are_invalid()
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = OpenImage(CacheMode.Direct);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        BufferSlice tooLong = AlignedMemory.Allocate(Limits.SliceBytes + BlockBytes);
+        BufferSlice misaligned = AlignedMemory.Allocate(2 * BlockBytes).Slice(100, BlockBytes);
+        foreach (IoOperation operation in (IoOperation[])[IoOperation.Read, IoOperation.Write])
+        {
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, Blocks, 1, block).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, Blocks - 1, 2, AlignedMemory.Allocate(1024)).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, long.MaxValue, 1, block).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, long.MaxValue, block).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, 2, block).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, 257, tooLong).Status);
+            Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, 1, misaligned).Status);
+            Assert.Equal(IoStatus.Ok, Do(device, operation, 0, 0, default).Status);
+        }
+        Assert.Equal(IoStatus.Invalid, Do(device, IoOperation.WriteZeroes, Blocks, 1, default).Status);
+        Assert.Equal(IoStatus.Invalid, Do(device, IoOperation.None, 0, 1, default).Status);
+        Assert.Equal(0, device.Operations.Outstanding);
+        Assert.Equal(0, _runner.Call(() => device.InFlight));
+    }
+
+    [Fact]
+    public void Changes_to_a_read_only_device_and_operations_it_has_not_are_refused()
+    {
+        MakeImage(Blocks, 1);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        UringFile readOnly = OpenImage(CacheMode.Direct, geometry => geometry with { IsReadOnly = true });
+        Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.Write, 0, 1, block).Status);
+        Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.WriteZeroes, 0, 1, default).Status);
+        Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.Discard, 0, 1, default).Status);
+        Assert.Equal(IoStatus.Ok, Do(readOnly, IoOperation.Read, 0, 1, block).Status);
+        UringFile plain = OpenImage(
+            CacheMode.Direct, geometry => geometry with { CanDiscard = false, CanWriteZeroes = false });
+        Assert.Equal(IoStatus.Unsupported, Do(plain, IoOperation.WriteZeroes, 0, 1, default).Status);
+        Assert.Equal(IoStatus.Unsupported, Do(plain, IoOperation.Discard, 0, 1, default).Status);
+    }
+
+    [Theory]
+    [InlineData(CacheMode.Direct, 10 * BlockBytes)]
+    [InlineData(CacheMode.PageCache, 10 * BlockBytes)]
+    [InlineData(CacheMode.PageCache, (10 * BlockBytes) + 100)]
+    public void File_that_has_shrunk_is_gone_and_never_zeros(CacheMode mode, int newLength)
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = OpenImage(mode);
+        using (FileStream file = new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            file.SetLength(newLength);
+        }
+        BufferSlice buffer = AlignedMemory.Allocate(8 * BlockBytes);
+        IoRequest across = Do(device, IoOperation.Read, 6, 8, buffer);
+        Assert.Equal((IoStatus.DeviceError, Errno.ENXIO), (across.Status, across.Errno));
+        IoRequest behind = Do(device, IoOperation.Read, 100, 8, buffer);
+        Assert.Equal((IoStatus.DeviceError, Errno.ENXIO), (behind.Status, behind.Errno));
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, 2, 8, buffer).Status);
+    }
+
+    [Fact]
+    public void Short_transfer_goes_on_where_it_ended()
+    {
+        // A FIFO gives what it has, which a disk seldom does.
+        SafeFileHandle fifo = TestFile.OpenFifo(ImagePath);
+        UringFile device = Open(fifo, CacheMode.PageCache, geometry => geometry);
+        byte[] content = new byte[4 * BlockBytes];
+        new Random(5).NextBytes(content);
+        using FileStream writer = new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        writer.Write(content.AsSpan(0, BlockBytes));
+        BufferSlice buffer = AlignedMemory.Allocate(4 * BlockBytes);
+        using ManualResetEventSlim done = new();
+        IoRequest request = new();
+        _runner.Call(() => Submit(device, request, IoOperation.Read, 0, 4, buffer, new Counting(1, done)));
+        _runner.WaitUntil(() => device.Operations.Completed == 1, "the first part");
+        Assert.False(done.IsSet);
+        writer.Write(content.AsSpan(BlockBytes));
+        LoopRunner.Wait(done, "the whole");
+        Assert.Equal(IoStatus.Ok, request.Status);
+        Assert.True(request.Elapsed > Duration.Zero);
+        Assert.True(buffer.Span.SequenceEqual(content));
+    }
+
+    [Fact]
+    public void Error_of_the_kernel_comes_with_its_errno()
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = Open(
+            File.OpenHandle(ImagePath, FileMode.Open, FileAccess.Read), CacheMode.PageCache, geometry => geometry);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        IoRequest write = Do(device, IoOperation.Write, 0, 1, block);
+        Assert.Equal((IoStatus.DeviceError, Errno.EBADF), (write.Status, write.Errno));
+        IoRequest zeroes = Do(device, IoOperation.WriteZeroes, 0, 1, default);
+        Assert.Equal((IoStatus.DeviceError, Errno.EBADF), (zeroes.Status, zeroes.Errno));
+    }
+
+    [Fact]
+    public void Kernel_gets_at_most_the_quota_and_every_request_completes()
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = OpenImage(CacheMode.Direct);
+        using ManualResetEventSlim done = new();
+        Counting owner = new(510, done);
+        _runner.Call(() =>
+        {
+            for (int i = 0; i < 500; i++)
+            {
+                Submit(device, new IoRequest(), IoOperation.Read, i, 1, AlignedMemory.Allocate(BlockBytes), owner);
+            }
+            for (int i = 0; i < 10; i++)
+            {
+                Submit(device, new IoRequest(), IoOperation.WriteZeroes, 1000 + i, 1, default, owner);
+            }
+            Assert.Equal(Limits.MemberQueueDepth + Limits.MemberZeroingDepth, device.Operations.Outstanding);
+            Assert.Equal(510, device.InFlight);
+        });
+        LoopRunner.Wait(done, "the last completion");
+        Assert.Equal(510, owner.Ok);
+        Assert.Equal(510, device.Operations.Completed);
+    }
+
+    [Fact]
+    public void Flushes_that_arrive_while_one_runs_share_the_next_and_not_the_running_one()
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = OpenImage(CacheMode.Direct);
+        using ManualResetEventSlim done = new();
+        Counting owner = new(10, done);
+        _runner.Call(() =>
+        {
+            for (int i = 0; i < 10; i++)
+            {
+                Submit(device, new IoRequest(), IoOperation.Flush, 0, 0, default, owner);
+                Assert.Equal(1, device.Operations.Outstanding);
+            }
+        });
+        LoopRunner.Wait(done, "the last flush");
+        Assert.Equal(10, owner.Ok);
+        Assert.Equal(2, device.Operations.Completed);
+    }
+
+    [Fact]
+    public void Flush_that_fails_fails_for_everybody_it_served()
+    {
+        // A FIFO has no fdatasync.
+        UringFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
+        IoRequest flush = Do(device, IoOperation.Flush, 0, 0, default);
+        Assert.Equal((IoStatus.DeviceError, Errno.EINVAL), (flush.Status, flush.Errno));
+    }
+
+    [Fact]
+    public void Rehearsal_write_and_a_forced_one_leave_nothing_in_the_page_cache()
+    {
+        MakeImage(Blocks, 1);
+        using SafeFileHandle plain = File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite);
+        RandomAccess.FlushToDisk(plain);
+        Assert.SkipUnless(TestFile.CountDirtyPages(plain) == 0, "this file system's pages are never clean");
+        RandomAccess.Write(plain, new byte[BlockBytes], 0);
+        Assert.NotEqual(0, TestFile.CountDirtyPages(plain));
+        RandomAccess.FlushToDisk(plain);
+
+        UringFile device = OpenImage(CacheMode.PageCache);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Write, 7, 1, block).Status);
+        Assert.Equal(0, TestFile.CountDirtyPages(plain));
+    }
+
+    [Theory]
+    [InlineData(WriteDurability.Cached)]
+    [InlineData(WriteDurability.Durable)]
+    public void Durable_write_is_on_the_disk_when_it_completes_and_a_cached_one_is_not(WriteDurability durability)
+    {
+        MakeImage(Blocks, 1);
+        using SafeFileHandle file = File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite);
+        RandomAccess.FlushToDisk(file);
+        Assert.SkipUnless(TestFile.CountDirtyPages(file) == 0, "this file system's pages are never clean");
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        OperationOwner owner = _runner.Call(() => _runner.Loop.CreateOwner("file"));
+        Ignoring target = _runner.Call(() => new Ignoring(_runner.Loop, owner));
+        _runner.Call(() => _runner.Loop.SubmitWrite(target, (int)file.DangerousGetHandle(), block, 0, durability));
+        _runner.WaitUntil(() => owner.Completed == 1, "the write");
+        Assert.Equal(durability == WriteDurability.Cached, TestFile.CountDirtyPages(file) != 0);
+    }
+
+    [Theory]
+    [InlineData(IoOperation.WriteZeroes, IoFlags.None)]
+    [InlineData(IoOperation.WriteZeroes, IoFlags.KeepAllocated)]
+    [InlineData(IoOperation.WriteZeroes, IoFlags.ForceUnitAccess)]
+    [InlineData(IoOperation.Discard, IoFlags.None)]
+    public void Zeroed_blocks_read_as_zeros_and_their_neighbours_as_before(IoOperation operation, IoFlags flags)
+    {
+        byte[] model = MakeImage(Blocks, 1);
+        UringFile device = OpenImage(CacheMode.Direct);
+        Assert.Equal(IoStatus.Ok, Do(device, operation, 3, 1000, default, flags).Status);
+        model.AsSpan(3 * BlockBytes, 1000 * BlockBytes).Clear();
+        Assert.True(model.AsSpan().SequenceEqual(File.ReadAllBytes(ImagePath)));
+        Assert.Equal((flags & IoFlags.ForceUnitAccess) != 0 ? 2 : 1, device.Operations.Completed);
+    }
+
+    [Fact]
+    public void Large_zeroing_is_done_slice_by_slice()
+    {
+        const long LargeBlocks = ((3L * Limits.ZeroingSliceBytes) + 4096) / BlockBytes;
+        using (FileStream file = File.Create(ImagePath))
+        {
+            file.SetLength(LargeBlocks * BlockBytes);
+            file.Seek(-4, SeekOrigin.End);
+            file.Write([1, 2, 3, 4]);
+        }
+        UringFile device = OpenImage(CacheMode.Direct, geometry => geometry with { Blocks = new BlockCount(LargeBlocks) });
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Discard, 0, LargeBlocks, default).Status);
+        Assert.Equal(4, device.Operations.Completed);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, LargeBlocks - 1, 1, block).Status);
+        Assert.Equal(-1, block.Span.IndexOfAnyExcept((byte)0));
+    }
+
+    [Fact]
+    public void Zeroing_that_the_file_system_has_not_is_unsupported()
+    {
+        Assert.SkipUnless(Directory.Exists("/dev/shm"), "no tmpfs at /dev/shm");
+        string path = $"/dev/shm/dmremap-test-{Guid.NewGuid():N}";
+        try
+        {
+            File.WriteAllBytes(path, new byte[Blocks * BlockBytes]);
+            UringFile device = Open(
+                File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), CacheMode.PageCache, geometry => geometry);
+            IoRequest request = Do(device, IoOperation.WriteZeroes, 0, 8, default, IoFlags.KeepAllocated);
+            Assert.SkipWhen(request.Status == IoStatus.Ok, "/dev/shm can zero a range");
+            Assert.Equal((IoStatus.Unsupported, Errno.EOPNOTSUPP), (request.Status, request.Errno));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void Retired_device_refuses_and_then_closes_its_file()
+    {
+        MakeImage(Blocks, 1);
+        SafeFileHandle handle = TestFile.OpenDirect(ImagePath);
+        UringFile device = Open(handle, CacheMode.Direct, geometry => geometry);
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, 0, 1, block).Status);
+        _runner.Call(device.Retire);
+        Assert.Equal(IoStatus.ShuttingDown, Do(device, IoOperation.Read, 0, 1, block).Status);
+        Assert.Equal(IoStatus.ShuttingDown, Do(device, IoOperation.Flush, 0, 0, default).Status);
+        Assert.False(handle.IsClosed);
+        device.Dispose();
+        Assert.True(handle.IsClosed);
+    }
+
+    [Fact]
+    public void Stop_with_a_stuck_read_ends_and_the_device_is_named()
+    {
+        UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        SafeFileHandle fifo = TestFile.OpenFifo(ImagePath);
+        using ManualResetEventSlim done = new();
+        Counting owner = new(1, done);
+        UringFile? device = null;
+        loop.Start(started =>
+        {
+            device = new UringFile(started, fifo, MakeGeometry(), Options(CacheMode.PageCache));
+            Submit(device, new IoRequest(), IoOperation.Read, 0, 1, AlignedMemory.Allocate(BlockBytes), owner);
+        });
+        loop.Stop();
+        Assert.True(loop.Join(LoopRunner.Patience));
+        Assert.Equal(1, loop.OutstandingOperations);
+        Assert.Equal("image", Assert.Single(loop.Owners, o => o.Outstanding > 0).Name);
+        Assert.False(done.IsSet);
+        loop.Dispose();
+        Assert.Throws<InvariantException>(device!.Dispose);
+        Assert.False(fifo.IsClosed);
+    }
+
+    [Theory]
+    [InlineData(CacheMode.Direct)]
+    [InlineData(CacheMode.PageCache)]
+    public void Steady_io_allocates_nothing_on_the_loop(CacheMode mode)
+    {
+        MakeImage(Blocks, 1);
+        UringFile device = OpenImage(mode);
+        using ManualResetEventSlim done = new();
+        Steady steady = new(device, done);
+        _runner.Call(steady.Start);
+        LoopRunner.Wait(done, "the last completion");
+        Assert.Equal(0, steady.AllocatedBytes);
+        Assert.Equal(0, steady.Failures);
+    }
+
+    private static string Describe(IoRequest request) =>
+        $"{request.Operation} {request.Extent} {request.Status} {Errno.Name(request.Errno)}";
+
+    private static DeviceGeometry MakeGeometry() => new()
+    {
+        LogicalBlockSize = new BlockSize(BlockBytes),
+        PhysicalBlockBytes = 4096,
+        Blocks = new BlockCount(Blocks),
+        CanDiscard = true,
+        CanWriteZeroes = true,
+    };
+
+    private static UringFileOptions Options(CacheMode mode) =>
+        new() { Name = "image", Kind = MemberKind.File, CacheMode = mode };
+
+    private static Extent At(long start, long count) => new(new BlockNumber(start), new BlockCount(count));
+
+    private static void Submit(
+        UringFile device, IoRequest request, IoOperation operation, long start, long count, BufferSlice buffer, IIoOwner owner)
+    {
+        request.Prepare(owner, operation, At(start, count), buffer);
+        device.Submit(request);
+    }
+
+    private static (IoRequest Request, byte[]? Expected) PrepareRandom(Random random, byte[] model, int block, int count)
+    {
+        Span<byte> place = model.AsSpan(block * BlockBytes, count * BlockBytes);
+        IoRequest request = new();
+        IoOperation operation = (IoOperation)random.Next(1, 6);
+        if (operation == IoOperation.Flush)
+        {
+            operation = IoOperation.Read;
+        }
+        bool isTransfer = operation is IoOperation.Read or IoOperation.Write;
+        BufferSlice buffer = isTransfer ? AlignedMemory.Allocate(count * BlockBytes) : default;
+        byte[]? expected = operation == IoOperation.Read ? place.ToArray() : null;
+        if (operation == IoOperation.Write)
+        {
+            random.NextBytes(buffer.Span);
+            buffer.Span.CopyTo(place);
+        }
+        else if (!isTransfer)
+        {
+            place.Clear();
+        }
+        // Few are forced: each of those waits for the disk.
+        IoFlags flags = random.Next(16) == 0 ? IoFlags.ForceUnitAccess : (IoFlags)(2 * random.Next(2));
+        request.Prepare(new Counting(0, null!), operation, At(block, count), buffer, flags);
+        return (request, expected);
+    }
+
+    private byte[] MakeImage(int blocks, int seed)
+    {
+        byte[] image = new byte[blocks * BlockBytes];
+        new Random(seed).NextBytes(image);
+        File.WriteAllBytes(ImagePath, image);
+        return image;
+    }
+
+    private UringFile OpenImage(CacheMode mode, Func<DeviceGeometry, DeviceGeometry>? change = null) => Open(
+        mode == CacheMode.Direct
+            ? TestFile.OpenDirect(ImagePath)
+            : File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite),
+        mode,
+        change ?? (geometry => geometry));
+
+    private UringFile Open(SafeFileHandle file, CacheMode mode, Func<DeviceGeometry, DeviceGeometry> change)
+    {
+        UringFile device = _runner.Call(() => new UringFile(_runner.Loop, file, change(MakeGeometry()), Options(mode)));
+        _devices.Add(device);
+        return device;
+    }
+
+    private IoRequest Do(
+        UringFile device, IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags = IoFlags.None) =>
+        _runner.Do(device, operation, At(start, count), buffer, flags);
+
+    private void Batch(UringFile device, List<(IoRequest Request, byte[]? Expected)> batch)
+    {
+        using ManualResetEventSlim done = new();
+        Counting owner = new(batch.Count, done);
+        _runner.Call(() =>
+        {
+            foreach ((IoRequest request, byte[]? _) in batch)
+            {
+                request.Prepare(owner, request.Operation, request.Extent, request.Buffer, request.Flags);
+                device.Submit(request);
+            }
+        });
+        LoopRunner.Wait(done, "the batch");
+    }
+
+    private sealed class Counting(int expected, ManualResetEventSlim done) : IIoOwner
+    {
+        private int _completed;
+
+        public int Ok { get; private set; }
+
+        public void OnCompleted(IoRequest request)
+        {
+            _completed++;
+            Ok += request.Status == IoStatus.Ok ? 1 : 0;
+            if (_completed == expected)
+            {
+                done.Set();
+            }
+        }
+    }
+
+    private sealed class Ignoring(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
+    {
+        protected override void OnCompleted(int result, uint flags)
+        {
+        }
+    }
+
+    /// <summary>Keeps 100 requests in flight, more than the quota, a flush now and then; measures after a warm-up.</summary>
+    private sealed class Steady(UringFile device, ManualResetEventSlim done) : IIoOwner
+    {
+        private const int WarmUp = 2_000;
+        private const int Measured = 10_000;
+        private const int InFlight = 100;
+
+        private long _before;
+        private int _completed;
+
+        public long AllocatedBytes { get; private set; } = -1;
+
+        public int Failures { get; private set; }
+
+        public void Start()
+        {
+            for (int i = 0; i < InFlight; i++)
+            {
+                IoRequest request = new() { Token = i };
+                Next(request, AlignedMemory.Allocate(4096));
+            }
+        }
+
+        public void OnCompleted(IoRequest request)
+        {
+            _completed++;
+            Failures += request.Status == IoStatus.Ok ? 0 : 1;
+            if (_completed == WarmUp)
+            {
+                _before = GC.GetAllocatedBytesForCurrentThread();
+            }
+            else if (_completed == WarmUp + Measured)
+            {
+                AllocatedBytes = GC.GetAllocatedBytesForCurrentThread() - _before;
+            }
+            if (_completed < WarmUp + Measured)
+            {
+                Next(request, request.Buffer);
+            }
+            else if (_completed == WarmUp + Measured + InFlight - 1)
+            {
+                done.Set();
+            }
+        }
+
+        private void Next(IoRequest request, BufferSlice buffer)
+        {
+            // Writes are few: in rehearsal mode each waits for the disk.
+            IoOperation operation = _completed % 200 == 0 ? IoOperation.Write : IoOperation.Read;
+            request.Prepare(this, operation, At(request.Token * 8, 8), buffer);
+            device.Submit(request);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+using System;
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+using DmRemap.Engine;
+using DmRemap.Tests.Support;
+
+namespace DmRemap.Tests.Engine;
+
+/// <summary>A remapped device over simulated disks, with a synchronous way to ask it for things.</summary>
+internal sealed class EngineBench : IIoOwner, IEventSink
+{
+    private readonly Stack<IoRequest> _free = new();
+
+    public EngineBench(BenchOptions? options = null)
+    {
+        BenchOptions o = options ?? new BenchOptions();
+        Loop = new SimulatedLoop();
+        Primary = new SimulatedDisk(
+            Loop,
+            SimulatedDisk.MakeGeometry(o.Blocks, o.BlockBytes, o.PhysicalBytes, o.AlignmentOffset),
+            o.Seed,
+            o.PrimaryImage)
+        { LatencyMax = o.LatencyMax };
+        UnitGeometry units = new(new BlockSize(o.BlockBytes), o.UnitBytes, new BlockCount(o.Blocks), o.AlignmentOffset);
+        Log = new SimulatedLog(Loop, o.Seed);
+        RemapTable table = new(units);
+        SpareAllocator allocator = new();
+        Member[] spares = new Member[o.Spares];
+        Spares = new SimulatedDisk[o.Spares];
+        long spareBlocks = o.SpareUnits * units.BlocksPerUnit;
+        for (int i = 0; i < o.Spares; i++)
+        {
+            Spares[i] = new SimulatedDisk(
+                Loop, SimulatedDisk.MakeGeometry(spareBlocks, o.BlockBytes, o.PhysicalBytes), o.Seed + i + 1, o.SpareImages?[i])
+            { LatencyMax = o.LatencyMax };
+            if (o.SpareImages is null)
+            {
+                // What was never written must never be read: it would show.
+                Spares[i].Content.AsSpan().Fill(0xDB);
+            }
+            spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(0));
+            allocator.AddSpare(i, o.SpareUnits);
+        }
+        if (o.Entries is not null)
+        {
+            foreach (RemapEntry entry in o.Entries.Values)
+            {
+                Log.Durable.Add(entry.Unit.Value, entry);
+                table.Set(entry);
+                if (!entry.Location.IsNone)
+                {
+                    allocator.MarkUsed(entry.Location);
+                }
+            }
+        }
+        Device = new RemapDevice(new RemapDeviceParts
+        {
+            Loop = Loop,
+            Primary = new Member(Member.Primary, "main", Primary, new BlockNumber(0)),
+            Spares = spares,
+            Table = table,
+            Allocator = allocator,
+            Log = Log,
+            Events = this,
+        });
+    }
+
+    public SimulatedLoop Loop { get; }
+
+    public SimulatedDisk Primary { get; }
+
+    public SimulatedDisk[] Spares { get; }
+
+    public SimulatedLog Log { get; }
+
+    public RemapDevice Device { get; }
+
+    public List<EngineEvent> Events { get; } = [];
+
+    public void OnCompleted(IoRequest request)
+    {
+        if (request.Context is Action<IoRequest> then)
+        {
+            then(request);
+        }
+        _free.Push(request);
+    }
+
+    public void Publish(in EngineEvent happened) => Events.Add(happened);
+
+    /// <summary>Submit; the action is called when it completes.</summary>
+    public void Start(
+        IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags, Action<IoRequest>? then)
+    {
+        IoRequest request = _free.Count > 0 ? _free.Pop() : new IoRequest();
+        request.Context = then;
+        request.Prepare(this, operation, new Extent(new BlockNumber(start), new BlockCount(count)), buffer, flags);
+        Device.Submit(request);
+    }
+
+    public Outcome Write(long start, byte[] data, IoFlags flags = IoFlags.None)
+    {
+        BufferSlice buffer = AlignedMemory.Allocate(data.Length);
+        data.CopyTo(buffer.Span);
+        return Run(IoOperation.Write, start, data.Length / Device.Units.BlockSize.Bytes, buffer, flags);
+    }
+
+    public Outcome Read(long start, long count)
+    {
+        BufferSlice buffer = AlignedMemory.Allocate((int)count * Device.Units.BlockSize.Bytes);
+        buffer.Span.Fill(0xAA);
+        return Run(IoOperation.Read, start, count, buffer, IoFlags.None);
+    }
+
+    public Outcome Flush() => Run(IoOperation.Flush, 0, 0, default, IoFlags.None);
+
+    public Outcome Zero(long start, long count, IoFlags flags = IoFlags.None) =>
+        Run(IoOperation.WriteZeroes, start, count, default, flags);
+
+    public Outcome Discard(long start, long count) => Run(IoOperation.Discard, start, count, default, IoFlags.None);
+
+    public Outcome Run(IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags)
+    {
+        Outcome? outcome = null;
+        Start(operation, start, count, buffer, flags, request => outcome = new Outcome(
+            request.Status, request.Errno, buffer.Span.ToArray(), [.. ListFailed(request)]));
+        Loop.RunUntil(() => outcome is not null);
+        return outcome!;
+    }
+
+    public static byte[] Pattern(long count, int blockBytes, byte value)
+    {
+        byte[] data = new byte[count * blockBytes];
+        data.AsSpan().Fill(value);
+        return data;
+    }
+
+    private static List<Extent> ListFailed(IoRequest request)
+    {
+        List<Extent> failed = [];
+        for (int i = 0; i < request.Failed.Count; i++)
+        {
+            failed.Add(request.Failed[i]);
+        }
+        return failed;
+    }
+}
+
+internal sealed record Outcome(IoStatus Status, int Errno, byte[] Data, Extent[] Failed);
+
+internal sealed record BenchOptions
+{
+    public long Blocks { get; init; } = 2048;
+
+    public int BlockBytes { get; init; } = 512;
+
+    public int PhysicalBytes { get; init; } = 4096;
+
+    public int UnitBytes { get; init; } = 4096;
+
+    public int AlignmentOffset { get; init; }
+
+    public int Spares { get; init; } = 1;
+
+    public long SpareUnits { get; init; } = 128;
+
+    public int Seed { get; init; } = 1;
+
+    public Duration LatencyMax { get; init; }
+
+    public byte[]? PrimaryImage { get; init; }
+
+    public byte[][]? SpareImages { get; init; }
+
+    public SortedDictionary<long, RemapEntry>? Entries { get; init; }
+}

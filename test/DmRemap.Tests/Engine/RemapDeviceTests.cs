@@ -1,0 +1,507 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine;
+using DmRemap.Tests.Support;
+using Xunit;
+
+namespace DmRemap.Tests.Engine;
+
+public sealed class RemapDeviceTests
+{
+    [Fact]
+    public void Healthy_device_returns_what_was_written()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(100, EngineBench.Pattern(8, 512, 7)).Status);
+        Outcome read = bench.Read(98, 12);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data[1024..5120], b => Assert.Equal(7, b));
+        Assert.All(read.Data[..1024], b => Assert.Equal(0, b));
+        Assert.Equal(0, bench.Device.Table.Count);
+    }
+
+    [Fact]
+    public void Failing_write_goes_to_the_spare_inside_the_request_and_reads_back()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        Outcome write = bench.Write(796, EngineBench.Pattern(16, 512, 9));
+        Assert.Equal(IoStatus.Ok, write.Status);
+        Assert.Equal(1, bench.Device.Table.Count);
+        Assert.Single(bench.Log.Durable);
+        Outcome read = bench.Read(790, 30);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data[(6 * 512)..(22 * 512)], b => Assert.Equal(9, b));
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Remapped);
+    }
+
+    [Fact]
+    public void Partial_write_to_a_bad_unit_keeps_its_good_neighbours_on_the_primary()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
+        Outcome read = bench.Read(800, 8);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        for (int block = 0; block < 8; block++)
+        {
+            Assert.Equal(block == 3 ? 9 : 1, read.Data[block * 512]);
+        }
+    }
+
+    [Fact]
+    public void Unreadable_block_is_an_error_for_itself_only_and_never_data()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        bench.Primary.BadForReading.Add(803);
+        Outcome read = bench.Read(800, 8);
+        Assert.Equal(IoStatus.DeviceError, read.Status);
+        Assert.Equal([new Extent(new BlockNumber(803), new BlockCount(1))], read.Failed);
+        Assert.Equal(IoStatus.Ok, bench.Read(800, 3).Status);
+        Assert.Equal(IoStatus.Ok, bench.Read(804, 4).Status);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
+    }
+
+    [Fact]
+    public void Unreadable_block_is_readable_again_after_it_was_written_also_when_only_it_was_written()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        bench.Primary.BadForReading.UnionWith([803, 804]);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(800, 8).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 5)).Status);
+        Outcome one = bench.Read(803, 1);
+        Assert.Equal(IoStatus.Ok, one.Status);
+        Assert.All(one.Data, b => Assert.Equal(5, b));
+        Assert.NotEqual(IoStatus.Ok, bench.Read(804, 1).Status);
+        Assert.Equal(IoStatus.Ok, bench.Read(800, 4).Status);
+    }
+
+    [Fact]
+    public void Third_failed_read_declares_the_blocks_lost_and_records_it_without_being_asked()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForReading.Add(803);
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(803, 1).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        Assert.Equal(UnitState.LostUnreadable, bench.Log.Durable[100].State);
+        Assert.Equal(BlockState.Lost, bench.Log.Durable[100].Blocks[3]);
+        Assert.Equal(IoStatus.Unreadable, bench.Read(803, 1).Status);
+    }
+
+    [Fact]
+    public void Suspect_block_fails_fast_then_is_served_when_it_reads_again()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForReading.Add(803);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(803, 1).Status);
+        long operations = bench.Primary.Operations;
+        Assert.NotEqual(IoStatus.Ok, bench.Read(803, 1).Status);
+        Assert.Equal(operations, bench.Primary.Operations);
+        bench.Primary.BadForReading.Clear();
+        bench.Loop.RunFor(Duration.FromSeconds(2));
+        Assert.Equal(IoStatus.Ok, bench.Read(803, 1).Status);
+        Assert.Equal(0, bench.Device.Suspects.Count);
+    }
+
+    [Fact]
+    public void Disk_that_reads_nowhere_makes_no_block_suspect()
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (_, _) => 5;
+        Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
+        Assert.Equal(0, bench.Device.Suspects.Count);
+        bench.Primary.Fault = null;
+        Assert.Equal(IoStatus.Ok, bench.Read(803, 1).Status);
+    }
+
+    [Theory]
+    [InlineData(6)]
+    [InlineData(19)]
+    [InlineData(110)]
+    [InlineData(28)]
+    public void Errors_that_are_not_the_mediums_never_remap(int errno)
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? errno : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.Equal(0, bench.Device.Table.Count);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
+    }
+
+    [Fact]
+    public void Disk_that_rejects_every_write_does_not_eat_the_spare()
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int i = 0; i < 40; i++)
+        {
+            bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
+        }
+        Assert.True(bench.Device.AreWritesRejected);
+        Assert.InRange(bench.Device.Table.Count, 0, 8);
+    }
+
+    [Fact]
+    public void Failing_spare_unit_is_retired_and_replaced_in_the_same_request()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        // The allocator's first choice for unit 100 fails, wherever it lies: the whole first half of the spare does.
+        bench.Spares[0].Fault = (n, request) => n == 0 ? 5 : 0;
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Single(bench.Log.Retired);
+        Assert.Equal(9, bench.Read(800, 8).Data[0]);
+        Assert.Equal(1, bench.Device.Allocator.TotalUnitsRetired);
+    }
+
+    [Fact]
+    public void Remapped_unit_whose_spare_fails_on_write_moves_with_its_other_blocks()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry before));
+        long spareBlock = before.Location.Unit.Value * 8;
+        bench.Spares[0].BadForWriting.Add(spareBlock + 2);
+        Assert.Equal(IoStatus.Ok, bench.Write(802, EngineBench.Pattern(1, 512, 4)).Status);
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry after));
+        Assert.NotEqual(before.Location, after.Location);
+        byte[] data = bench.Read(800, 8).Data;
+        for (int block = 0; block < 8; block++)
+        {
+            Assert.Equal(block == 2 ? 4 : 9, data[block * 512]);
+        }
+    }
+
+    [Fact]
+    public void Remapped_unit_whose_spare_cannot_be_read_is_lost_and_never_the_primarys_old_content()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
+        bench.Spares[0].BadForReading.Add((entry.Location.Unit.Value * 8) + 5);
+        for (int i = 0; i < 4; i++)
+        {
+            Outcome read = bench.Read(800, 8);
+            Assert.NotEqual(IoStatus.Ok, read.Status);
+            Assert.Equal([new Extent(new BlockNumber(805), new BlockCount(1))], read.Failed);
+            Assert.All(bench.Read(800, 5).Data, b => Assert.Equal(9, b));
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        Assert.Equal(BlockState.Lost, bench.Log.Durable[100].Blocks[5]);
+    }
+
+    [Fact]
+    public void Exhausted_spare_fails_the_write_and_keeps_what_was_remapped()
+    {
+        EngineBench bench = new(new BenchOptions { SpareUnits = 2 });
+        bench.Primary.BadForWriting.UnionWith([800, 808, 816]);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(808, EngineBench.Pattern(8, 512, 2)).Status);
+        Assert.Equal(IoStatus.OutOfSpares, bench.Write(816, EngineBench.Pattern(8, 512, 3)).Status);
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Exhausted);
+        Assert.Equal(1, bench.Read(800, 1).Data[0]);
+        Assert.Equal(2, bench.Read(808, 1).Data[0]);
+    }
+
+    [Fact]
+    public void Suspect_unit_without_a_spare_is_written_in_place_and_believed_only_when_it_reads_back()
+    {
+        EngineBench bench = new(new BenchOptions { SpareUnits = 1 });
+        bench.Primary.BadForWriting.Add(0);
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
+        bench.Primary.BadForReading.Add(803);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(803, 1).Status);
+        Assert.Equal(IoStatus.OutOfSpares, bench.Write(803, EngineBench.Pattern(1, 512, 6)).Status);
+        bench.Primary.WritesHeal = true;
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 7)).Status);
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+    }
+
+    [Fact]
+    public void Failed_commit_fails_the_write_and_gives_the_spare_unit_back()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Log.Outcome = _ => CommitOutcome.Failed;
+        Assert.Equal(IoStatus.MetadataUnavailable, bench.Write(803, EngineBench.Pattern(1, 512, 6)).Status);
+        Assert.True(bench.Device.IsMetadataUnavailable);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
+        bench.Log.Outcome = null;
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 7)).Status);
+        Assert.False(bench.Device.IsMetadataUnavailable);
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+    }
+
+    [Fact]
+    public void Unknown_commit_keeps_the_unit_off_the_primary_until_a_later_commit_supersedes_it()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Log.Outcome = n => n == 0 ? CommitOutcome.Unknown : CommitOutcome.Done;
+        Assert.Equal(IoStatus.MetadataUnavailable, bench.Write(803, EngineBench.Pattern(1, 512, 6)).Status);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(803, 1).Status);
+        bench.Primary.BadForWriting.Clear();
+        bench.Primary.Log = [];
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 7)).Status);
+        Assert.DoesNotContain(bench.Primary.Log, line => line.StartsWith("Write", StringComparison.Ordinal));
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+        Assert.Equal(1, bench.Device.Allocator.TotalUnitsUsed);
+    }
+
+    [Fact]
+    public void Stuck_commit_delays_only_what_depends_on_it()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Log.IsStuck = true;
+        bool ended = false;
+        bench.Start(IoOperation.Write, 803, 1, AlignedMemory.Allocate(512), IoFlags.None, _ => ended = true);
+        bench.Loop.RunFor(Duration.FromSeconds(10));
+        Assert.False(ended);
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(256, 512, 3)).Status);
+        Assert.Equal(3, bench.Read(0, 256).Data[5]);
+        Assert.Equal(IoStatus.Ok, bench.Write(808, EngineBench.Pattern(8, 512, 3)).Status);
+    }
+
+    [Fact]
+    public void Write_zeroes_over_lost_and_remapped_blocks_is_a_rule_and_needs_no_spare()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(0, 2048 * 512).Fill(1);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        long used = bench.Device.Allocator.TotalUnitsUsed;
+        Assert.Equal(IoStatus.Ok, bench.Zero(796, 8, IoFlags.ForceUnitAccess).Status);
+        byte[] data = bench.Read(792, 16).Data;
+        for (int block = 792; block < 808; block++)
+        {
+            byte expected = block is >= 796 and < 804 ? (byte)0 : block < 796 ? (byte)1 : (byte)9;
+            Assert.Equal(expected, data[(block - 792) * 512]);
+        }
+        Assert.Equal(used, bench.Device.Allocator.TotalUnitsUsed);
+        Assert.Equal(BlockState.Zero, bench.Log.Durable[100].Blocks[3]);
+    }
+
+    [Fact]
+    public void Write_zeroes_that_fails_in_one_command_is_done_in_pieces_and_finds_the_bad_unit()
+    {
+        EngineBench bench = new();
+        bench.Primary.Content.AsSpan(0, 2048 * 512).Fill(1);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Zero(0, 2048).Status);
+        for (int start = 0; start < 2048; start += 256)
+        {
+            Outcome read = bench.Read(start, 256);
+            Assert.Equal(IoStatus.Ok, read.Status);
+            Assert.All(read.Data, b => Assert.Equal(0, b));
+        }
+        Assert.Equal(1, bench.Device.Table.Count);
+    }
+
+    [Fact]
+    public void Discard_never_makes_a_lost_block_readable_nor_removes_a_remap()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Discard(0, 2048).Status);
+        Assert.Equal(9, bench.Read(803, 1).Data[0]);
+        Assert.Equal(1, bench.Device.Table.Count);
+    }
+
+    [Fact]
+    public void First_flush_after_a_start_reaches_every_member()
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 3 });
+        bench.Primary.Log = [];
+        foreach (SimulatedDisk spare in bench.Spares)
+        {
+            spare.Log = [];
+        }
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+        Assert.Single(bench.Primary.Log);
+        Assert.All(bench.Spares, spare => Assert.Single(spare.Log!));
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+        Assert.Single(bench.Primary.Log);
+    }
+
+    [Fact]
+    public void Flush_does_not_join_one_that_was_submitted_before_the_write_it_must_cover()
+    {
+        EngineBench bench = new();
+        bench.Primary.Hang = request => request.Operation == IoOperation.Flush;
+        int answered = 0;
+        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered++);
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
+        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered++);
+        bench.Primary.Log = [];
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        Assert.Equal(1, answered);
+        Assert.Equal(["Flush [0, 0) None"], bench.Primary.Log);
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(2, answered);
+    }
+
+    [Fact]
+    public void Failed_flush_is_reported_and_no_later_flush_claims_success()
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (n, request) => request.Operation == IoOperation.Flush && n == 0 ? 5 : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
+        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.FlushFailed);
+    }
+
+    [Fact]
+    public void Block_becomes_on_spare_on_disk_only_after_the_spares_flush()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(804, EngineBench.Pattern(1, 512, 8)).Status);
+        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[4]);
+        long commits = bench.Log.Commits;
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Flush;
+        bool answered = false;
+        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered = true);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.Equal(commits, bench.Log.Commits);
+        Assert.False(answered);
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => answered);
+        Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[4]);
+    }
+
+    [Fact]
+    public void Fua_write_to_a_block_that_was_lost_is_durable_when_answered()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(805, EngineBench.Pattern(1, 512, 8), IoFlags.ForceUnitAccess).Status);
+        Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[5]);
+    }
+
+    [Fact]
+    public void Stop_refuses_new_requests_flushes_and_says_that_it_is_quiet()
+    {
+        EngineBench bench = new();
+        bench.Write(0, EngineBench.Pattern(8, 512, 1));
+        StopProbe probe = new();
+        bench.Device.BeginStop(probe);
+        bench.Loop.RunUntilIdle();
+        Assert.True(probe.Flushed);
+        Assert.Equal(IoStatus.ShuttingDown, bench.Read(0, 1).Status);
+    }
+
+    [Fact]
+    public void Requests_outside_the_device_or_malformed_are_invalid()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Invalid, bench.Read(2047, 2).Status);
+        Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Read, 0, 2, AlignedMemory.Allocate(512), IoFlags.None).Status);
+        Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Flush, 0, 1, default, IoFlags.None).Status);
+    }
+
+    [Fact]
+    public void Moving_units_copies_what_reads_and_names_what_does_not()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.Content.AsSpan(800 * 512, 24 * 512).Fill(1);
+        bench.Primary.BadForReading.Add(811);
+        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(102) };
+        Assert.True(bench.Device.TryStartMove(move));
+        bench.Loop.RunUntilIdle();
+        Assert.True(move.IsFinished);
+        Assert.Equal(3, move.UnitsMoved);
+        Assert.Equal(23, move.BlocksCopied);
+        Assert.Equal([new Extent(new BlockNumber(811), new BlockCount(1))], move.Unread);
+        bench.Primary.Content.AsSpan(800 * 512, 24 * 512).Fill(2);
+        Assert.All(bench.Read(800, 11).Data, b => Assert.Equal(1, b));
+        Assert.NotEqual(IoStatus.Ok, bench.Read(811, 1).Status);
+    }
+
+    [Fact]
+    public void Write_that_is_under_way_is_never_lost_to_a_move()
+    {
+        EngineBench bench = new();
+        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
+        bool written = false;
+        BufferSlice data = AlignedMemory.Allocate(512);
+        data.Span.Fill(7);
+        bench.Start(IoOperation.Write, 803, 1, data, IoFlags.None, _ => written = true);
+        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(100) };
+        Assert.True(bench.Device.TryStartMove(move));
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.False(move.IsFinished);
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.True(written);
+        Assert.True(move.IsFinished);
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+    }
+
+    [Fact]
+    public void Steady_reads_and_writes_allocate_nothing()
+    {
+        EngineBench bench = new();
+        BufferSlice buffer = AlignedMemory.Allocate(4096);
+        AllocationProbe probe = new(bench, buffer);
+        probe.Run(2_000);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        probe.Run(10_000);
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    private sealed class StopProbe : IStopOwner
+    {
+        public bool Flushed { get; private set; }
+
+        public void OnQuiesced(bool flushed) => Flushed = flushed;
+    }
+
+    private sealed class MoveProbe : MoveRequest
+    {
+        public bool IsFinished { get; private set; }
+
+        public override void OnFinished() => IsFinished = true;
+    }
+
+    private sealed class AllocationProbe(EngineBench bench, BufferSlice buffer) : IIoOwner
+    {
+        private readonly IoRequest _request = new();
+
+        public void OnCompleted(IoRequest request)
+        {
+        }
+
+        public void Run(int count)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                Extent extent = new(new BlockNumber(i % 200 * 8), new BlockCount(8));
+                _request.Prepare(this, (i & 1) == 0 ? IoOperation.Read : IoOperation.Write, extent, buffer);
+                bench.Device.Submit(_request);
+                while (bench.Loop.Step())
+                {
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+using System;
+using System.IO;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using DmRemap.Linux.Native;
+using DmRemap.Linux.Sockets;
+using Xunit;
+
+namespace DmRemap.Tests.Linux;
+
+[SupportedOSPlatform("linux")]
+public sealed class ListeningSocketTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("dmremap-socket-").FullName;
+
+    private string SocketPath => Path.Combine(_directory, "s");
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public void Unix_socket_is_for_its_user_only_and_goes_away()
+    {
+        using (ListeningSocket socket = ListeningSocket.OpenUnix(SocketPath))
+        {
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(SocketPath));
+            Assert.Equal(SocketPath, socket.Path);
+        }
+        Assert.False(Path.Exists(SocketPath));
+    }
+
+    [Fact]
+    public void Socket_of_a_dead_server_is_replaced()
+    {
+        using (Socket dead = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            dead.Bind(new UnixDomainSocketEndPoint(SocketPath + "x"));
+            File.Move(SocketPath + "x", SocketPath);
+        }
+        Assert.True(Path.Exists(SocketPath));
+        using ListeningSocket socket = ListeningSocket.OpenUnix(SocketPath);
+        using Socket client = Connect();
+    }
+
+    [Fact]
+    public void Socket_where_somebody_answers_is_in_use()
+    {
+        using ListeningSocket first = ListeningSocket.OpenUnix(SocketPath);
+        SystemCallException exception = Assert.Throws<SystemCallException>(() => ListeningSocket.OpenUnix(SocketPath));
+        Assert.Equal(Errno.EADDRINUSE, exception.Errno);
+        using Socket client = Connect();
+    }
+
+    [Fact]
+    public void File_that_is_no_socket_is_never_removed()
+    {
+        File.WriteAllText(SocketPath, "precious");
+        SystemCallException exception = Assert.Throws<SystemCallException>(() => ListeningSocket.OpenUnix(SocketPath));
+        Assert.Equal(Errno.EEXIST, exception.Errno);
+        Assert.Equal("precious", File.ReadAllText(SocketPath));
+    }
+
+    [Fact]
+    public void Directory_that_is_missing_and_path_that_is_too_long_are_told()
+    {
+        SystemCallException missing = Assert.Throws<SystemCallException>(
+            () => ListeningSocket.OpenUnix(Path.Combine(_directory, "no", "s")));
+        Assert.Equal(Errno.ENOENT, missing.Errno);
+        string path = Path.Combine(_directory, new string('x', 108));
+        Assert.Contains("too long", Assert.Throws<ArgumentException>(() => ListeningSocket.OpenUnix(path)).Message,
+            StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("::1")]
+    public void Tcp_socket_says_its_port(string address)
+    {
+        Assert.SkipUnless(Socket.OSSupportsIPv6 || address.Contains('.', StringComparison.Ordinal), "no IPv6 here");
+        using ListeningSocket socket = ListeningSocket.OpenTcpLoopback(new IPEndPoint(IPAddress.Parse(address), 0));
+        Assert.InRange(socket.Port, 1, 65535);
+        using TcpClient client = new(address, socket.Port);
+    }
+
+    [Fact]
+    public void Tcp_socket_that_others_could_reach_is_refused() =>
+        Assert.Throws<ArgumentException>(() => ListeningSocket.OpenTcpLoopback(new IPEndPoint(IPAddress.Any, 0)));
+
+    private Socket Connect()
+    {
+        Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        client.Connect(new UnixDomainSocketEndPoint(SocketPath));
+        return client;
+    }
+}

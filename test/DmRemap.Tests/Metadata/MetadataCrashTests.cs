@@ -1,0 +1,210 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine.Metadata;
+using Xunit;
+
+namespace DmRemap.Tests.Metadata;
+
+/// <summary>
+/// Power cuts at every event of a run, with any subset of the blocks in flight on the medium: what recovery finds is
+/// the table of the last Done commit, or one that was being written since; also when recovery itself is cut, anywhere.
+/// </summary>
+public sealed class MetadataCrashTests
+{
+    private const int CommitCount = 4;
+
+    [Theory]
+    [InlineData(1, 11)]
+    [InlineData(1, 12)]
+    [InlineData(2, 13)]
+    public void A_power_cut_at_any_event_leaves_the_last_done_table_or_the_next(int spares, int seed)
+    {
+        MetadataBench bench = MetadataBench.Formatted(spares, seed);
+        bench.MustRecover();
+        Random random = new(seed);
+        ChangeSource source = bench.Changes(random);
+        ModelTable done = new();
+        for (int i = 0; i < CommitCount; i++)
+        {
+            TableChange[] changes = source.Next(1 + random.Next(4));
+            ModelTable next = done.With(changes);
+            CommitRequest request = bench.BeginCommit(changes);
+            while (request.IsPending)
+            {
+                CutAndCheck(bench, random, [done, next], seed);
+                Assert.True(bench.Loop.Step());
+            }
+            Assert.Equal(CommitOutcome.Done, request.Outcome);
+            done = next;
+            CutAndCheck(bench, random, [done], seed);
+        }
+    }
+
+    [Fact]
+    public void A_power_cut_during_recovery_at_any_event_changes_nothing()
+    {
+        const int Seed = 21;
+        MetadataBench bench = MetadataBench.Formatted(2, Seed);
+        bench.MustRecover();
+        Random random = new(Seed);
+        ChangeSource source = bench.Changes(random);
+        TableChange[] first = source.Next(5);
+        ModelTable done = new ModelTable().With(first);
+        Assert.Equal(CommitOutcome.Done, bench.Commit(first));
+        TableChange[] second = source.Next(3);
+        CommitRequest pending = bench.BeginCommit(second);
+        int cuts = 0;
+        while (pending.IsPending)
+        {
+            CutRecoveryEverywhere(bench.Crashed(random), random, [done, done.With(second)]);
+            Assert.True(bench.Loop.Step());
+            cuts++;
+        }
+        Assert.True(cuts > 20, $"{cuts} cuts");
+    }
+
+    [Fact]
+    public void A_power_cut_at_any_event_of_create_leaves_an_empty_set_or_none()
+    {
+        const int Seed = 31;
+        Random random = new(Seed);
+        MetadataBench bench = new(spares: 2, Seed);
+        MetadataFormatterProbe probe = new();
+        new MetadataFormatter(bench.Loop, bench.Disks, MetadataBench.FormatRequestFor(2), probe).Begin();
+        while (!probe.IsDone)
+        {
+            MetadataBench crashed = bench.Crashed(random);
+            crashed.Recover();
+            Assert.True(crashed.Recovered is null || crashed.Recovered.Entries.Length == 0);
+            Assert.True(bench.Loop.Step());
+        }
+        bench.MustRecover();
+        Assert.Empty(bench.Recovered!.Entries);
+    }
+
+    [Fact]
+    public void Every_outcome_under_failing_writes_and_power_cuts_is_true()
+    {
+        for (int seed = 100; seed < 160; seed++)
+        {
+            RunWithFaultsAndCuts(seed);
+        }
+    }
+
+    /// <summary>
+    /// One commit at a time; any write may fail, having reached the disk in part. Failed means that no cut brings it
+    /// back; Unknown that a cut may, until a later Done.
+    /// </summary>
+    private static void RunWithFaultsAndCuts(int seed)
+    {
+        MetadataBench bench = MetadataBench.Formatted(1 + (seed % 2), seed);
+        bench.MustRecover();
+        Random random = new(seed);
+        ChangeSource source = bench.Changes(random);
+        int failureRate = random.Next(5, 40);
+        foreach (SparseDisk disk in bench.Disks)
+        {
+            disk.Fault = (_, request) => FailInPart(disk, request, random, failureRate);
+        }
+        ModelTable done = new();
+        List<ModelTable> possible = [];
+        for (int i = 0; i < 12; i++)
+        {
+            TableChange[] changes = source.Next(1 + random.Next(3));
+            ModelTable next = done.With(changes);
+            CommitRequest request = bench.BeginCommit(changes);
+            while (request.IsPending)
+            {
+                if (random.Next(4) == 0)
+                {
+                    CheckTable(bench.Crashed(random), [done, next, .. possible], seed);
+                }
+                Assert.True(bench.Loop.Step());
+            }
+            if (request.Outcome == CommitOutcome.Done)
+            {
+                done = next;
+            }
+            else if (request.Outcome == CommitOutcome.Unknown)
+            {
+                // That the superblocks were written at all means that earlier doubts had been settled before.
+                possible = [next];
+                Assert.False(bench.Store.IsSettled);
+            }
+            if (bench.Store.IsSettled)
+            {
+                possible.Clear();
+            }
+            CheckTable(bench.Crashed(random), [done, .. possible], seed);
+        }
+    }
+
+    private static int FailInPart(SparseDisk disk, IoRequest request, Random random, int failureRate)
+    {
+        if (random.Next(100) >= failureRate || request.Operation != IoOperation.Write)
+        {
+            return 0;
+        }
+        for (int i = 0; i < request.Extent.Count.Value; i++)
+        {
+            if (random.Next(2) == 0)
+            {
+                disk.Image.Write(request.Extent.Start.Value + i, request.Buffer.Span.Slice(i * 512, 512));
+            }
+        }
+        return 5;
+    }
+
+    private static void CutAndCheck(MetadataBench bench, Random random, ModelTable[] allowed, int seed)
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            CheckTable(bench.Crashed(random), allowed, seed);
+        }
+    }
+
+    private static void CheckTable(MetadataBench crashed, ModelTable[] allowed, int seed)
+    {
+        crashed.Recover();
+        Assert.True(crashed.Refusal is null, $"refused: {crashed.Refusal}, seed={seed}");
+        RecoveredSet found = crashed.Recovered!;
+        Assert.True(allowed.Any(table => table.Equals(found.Entries, found.Retired)), $"another table, seed={seed}");
+
+        // Recovery is idempotent: what it has shown once, every later start shows.
+        RecoveredSet again = crashed.Reopened();
+        Assert.Equal(found.Entries, again.Entries);
+        Assert.Equal(found.Retired, again.Retired);
+    }
+
+    private static void CutRecoveryEverywhere(MetadataBench crashed, Random random, ModelTable[] allowed)
+    {
+        crashed.BeginRecovery(0xC1);
+        while (!crashed.IsAnswered)
+        {
+            CheckTable(crashed.Crashed(random), allowed, seed: 21);
+            Assert.True(crashed.Loop.Step());
+        }
+        Assert.Null(crashed.Refusal);
+        RecoveredSet found = crashed.Recovered!;
+        CheckTable(crashed.Crashed(random), [new ModelTable().With(ChangesOf(found))], seed: 21);
+    }
+
+    private static IEnumerable<TableChange> ChangesOf(RecoveredSet set) =>
+    [
+        .. set.Entries.Select(entry => new TableChange(TableChangeKind.Set, entry)),
+        .. set.Retired.Select(location => new TableChange(
+            TableChangeKind.RetireSpareUnit,
+            new RemapEntry { Unit = default, State = default, Blocks = default, Location = location })),
+    ];
+
+    private sealed class MetadataFormatterProbe : IMetadataFormatOwner
+    {
+        public bool IsDone { get; private set; }
+
+        public void OnFormatted(MetadataFormatter formatter) => IsDone = true;
+    }
+}
