@@ -31,7 +31,8 @@ internal sealed class RemapCommand
     public static Command Build(CliServices services, CommonOptions common)
     {
         RemapCommand parts = new();
-        Command command = new("remap", "Move blocks of a running device to a spare: copies what reads, says what does not.")
+        Command command = new(
+            "remap", "Move blocks of a running device to a spare: copies what reads, says what does not.")
         {
             parts._name, parts._run, parts._bytes,
         };
@@ -93,7 +94,9 @@ internal sealed class RemapCommand
             output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.RemapReport));
             return;
         }
-        string already = report.UnitsAlreadyRemapped > 0 ? $", {report.UnitsAlreadyRemapped} were there already" : "";
+        string already = report.UnitsAlreadyRemapped > 0
+            ? $", {report.UnitsAlreadyRemapped} were there already"
+            : "";
         output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
             + $"{Amounts.Plural(report.UnitsRemapped, "unit")} moved to a spare{already}; "
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied");
@@ -107,7 +110,8 @@ internal sealed class RemapCommand
         }
         if (report.UnitsFailed > 0)
         {
-            output.Answer($"{Amounts.Plural(report.UnitsFailed, "unit")} stayed on the main device: {report.Failure}");
+            output.Answer(
+                $"{Amounts.Plural(report.UnitsFailed, "unit")} stayed on the main device: {report.Failure}");
         }
     }
 }

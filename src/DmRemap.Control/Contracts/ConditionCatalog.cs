@@ -15,8 +15,11 @@ public enum Severity : byte
     Critical = 2,
 }
 
-/// <summary>A condition a device can be in: its name in JSON, its message id, and what a person should do.</summary>
-public sealed record Condition(string Name, string MessageId, Severity Severity, string Meaning, string Action);
+/// <summary>
+/// A condition a device can be in: its name in JSON, its message id, and what a person should do.
+/// </summary>
+public sealed record Condition(
+    string Name, string MessageId, Severity Severity, string Meaning, string Action);
 
 /// <summary>Every condition. The texts are those of `status` and of docs/messages.md.</summary>
 public static class ConditionCatalog

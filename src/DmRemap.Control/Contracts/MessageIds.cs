@@ -1,8 +1,8 @@
 namespace DmRemap.Control.Contracts;
 
 /// <summary>
-/// Ids of the messages that Control and the program itself give out; docs/messages.md explains each. Stable: a script
-/// may compare them. Ids of members, registry and metadata stand beside the code that refuses.
+/// Ids of the messages that Control and the program itself give out; docs/messages.md explains each. Stable:
+/// a script may compare them. Ids of members, registry and metadata stand beside the code that refuses.
 /// </summary>
 public static class MessageIds
 {
@@ -21,7 +21,6 @@ public static class MessageIds
     public const string LostData = "DMR-STATUS-LOST-DATA";
     public const string SpareLow = "DMR-STATUS-SPARE-LOW";
     public const string NotRunning = "DMR-DEVICE-NOT-RUNNING";
-    public const string NoSuchDevice = "DMR-DEVICE-UNKNOWN";
     public const string Running = "DMR-DEVICE-RUNNING";
     public const string Stopping = "DMR-DEVICE-STOPPING";
 

@@ -2,7 +2,10 @@ using System.Collections.Generic;
 
 namespace DmRemap.Control.Contracts;
 
-/// <summary>What `remap` did. Blocks are logical blocks of the exported device; FirstBlock to LastBlock, both included.</summary>
+/// <summary>
+/// What `remap` did. Blocks are logical blocks of the exported device; FirstBlock to LastBlock, both
+/// included.
+/// </summary>
 public sealed record RemapReport
 {
     public required long FirstBlock { get; init; }
