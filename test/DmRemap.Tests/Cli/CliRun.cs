@@ -7,7 +7,7 @@ using DmRemap.Cli.Commands;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
 using DmRemap.Linux.Members;
-using DmRemap.Tests.Control;
+using DmRemap.Tests.Support;
 
 namespace DmRemap.Tests.Cli;
 
@@ -34,8 +34,8 @@ internal sealed class CliRun : IDisposable
     {
         _environment = new Dictionary<string, string>
         {
-            ["DMREMAP_CONFIG_DIR"] = _directory.File("config"),
-            ["DMREMAP_RUN_DIR"] = _directory.File("run"),
+            ["DMREMAP_CONFIG_DIR"] = _directory["config"],
+            ["DMREMAP_RUN_DIR"] = _directory["run"],
         };
         Directories = HostDirectories.Find(new StateFiles(), _environment.GetValueOrDefault);
         Directories.PrepareConfiguration();

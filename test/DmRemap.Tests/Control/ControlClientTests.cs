@@ -10,6 +10,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
@@ -22,7 +23,7 @@ public sealed class ControlClientTests : IDisposable
 
     private readonly TemporaryDirectory _directory = new();
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     private static CancellationToken Ended => TestContext.Current.CancellationToken;
 

@@ -7,6 +7,7 @@ using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Server;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
@@ -22,7 +23,7 @@ public sealed class ControlServerTests : IAsyncDisposable
     private readonly StubDevice _device = new();
     private ControlServer? _server;
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     public async ValueTask DisposeAsync()
     {

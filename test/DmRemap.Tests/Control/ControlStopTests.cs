@@ -7,6 +7,7 @@ using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
@@ -19,7 +20,7 @@ public sealed class ControlStopTests : IDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly StubDevice _device = new();
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     private static CancellationToken Ended => TestContext.Current.CancellationToken;
 
@@ -176,7 +177,7 @@ public sealed class ControlStopTests : IDisposable
     [Fact]
     public void A_path_too_long_for_a_socket_or_without_a_directory_is_refused()
     {
-        string[] paths = [_directory.File(new string('x', 120)), _directory.File("no/disk1.sock")];
+        string[] paths = [_directory[new string('x', 120)], _directory["no/disk1.sock"]];
         foreach (string path in paths)
         {
             RefusalException refused =

@@ -4,7 +4,7 @@ using System.Linq;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
-using DmRemap.Tests.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;

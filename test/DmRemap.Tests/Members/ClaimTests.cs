@@ -7,6 +7,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;

@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 
 namespace DmRemap.Tests.Members;
 

@@ -3,6 +3,7 @@ using System.IO;
 using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;

@@ -1,7 +1,9 @@
 using System;
 using System.IO;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;
@@ -136,7 +138,7 @@ public sealed class MemberRulesTests
     private static MemberFile Pretend(string path, TransferMode mode) =>
         new(path, new Microsoft.Win32.SafeHandles.SafeFileHandle(-1, ownsHandle: false))
         {
-            Kind = MemberKind.RegularFile,
+            Kind = MemberKind.File,
             Mode = mode,
             ModeReason = "a reason",
             FileSystem = "none",

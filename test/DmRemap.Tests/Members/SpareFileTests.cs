@@ -6,6 +6,7 @@ using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
 using DmRemap.Linux.Native;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;

@@ -2,6 +2,7 @@ using System.IO;
 using System.Runtime.Versioning;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;

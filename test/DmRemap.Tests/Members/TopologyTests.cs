@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;
