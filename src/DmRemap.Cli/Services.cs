@@ -1,4 +1,5 @@
 using System;
+using DmRemap.Cli.Composition;
 using DmRemap.Cli.Devices;
 using DmRemap.Linux.Members;
 
@@ -9,15 +10,16 @@ internal static class Services
 {
     public static CliServices OfProcess()
     {
-        NotBuiltYet missing = new();
-        return new CliServices
+        CliServices services = new()
         {
             Terminal = Terminal.OfProcess(),
             Files = new StateFiles(),
             Environment = Environment.GetEnvironmentVariable,
-            Creator = missing,
-            Server = missing,
-            Demonstration = missing,
+        };
+        return services with
+        {
+            Creator = new DeviceCreator(services),
+            Server = new DeviceServer(services),
         };
     }
 }

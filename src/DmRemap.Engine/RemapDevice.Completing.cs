@@ -13,7 +13,7 @@ public sealed partial class RemapDevice
         BlockStates blocks = entry.Blocks.With(mask, state);
         if (blocks != entry.Blocks)
         {
-            Table.Set(entry with { Blocks = blocks });
+            SetEntry(entry with { Blocks = blocks });
             Pending.Add(entry.Unit);
         }
     }

@@ -143,12 +143,13 @@ public sealed partial class RemapDevice
         }
         Suspects.TryGet(entry.Unit, out Suspect suspect);
         ulong lost = suspect.BadBlocks & (entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
-        Table.Set(entry with
+        SetEntry(entry with
         {
             Blocks = entry.Blocks.With(lost, BlockState.Lost),
             LastErrno = (ushort)System.Math.Clamp(errno, 0, ushort.MaxValue),
             LastErrorDay = Today,
         });
+        Counters.BlocksLost += System.Numerics.BitOperations.PopCount(lost);
         Pending.Add(entry.Unit);
         Suspects.Remove(entry.Unit);
         if (!_lazyCommit.IsSet)
@@ -176,11 +177,11 @@ public sealed partial class RemapDevice
         bool isWhole = (blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(unit)) == Units.FullMask(unit);
         if (isWhole)
         {
-            Table.Remove(unit);
+            RemoveEntry(unit);
         }
         else
         {
-            Table.Set(entry with { Blocks = blocks });
+            SetEntry(entry with { Blocks = blocks });
         }
         Pending.Add(unit);
     }

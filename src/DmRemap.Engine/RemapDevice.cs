@@ -59,6 +59,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         {
             _freeRequests = new RemapRequest { Next = _freeRequests };
         }
+        Tally = TableTally.Of(Table);
         _flush = new FlushCoordinator(this);
         _lazyCommit = new LoopTimer(this);
         StartRepairs();
@@ -80,6 +81,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
 
     /// <summary>Loop thread only.</summary>
     public SpareAllocator Allocator { get; }
+
+    /// <summary>Remapped units, lost and zero blocks. Any thread may read it.</summary>
+    public TableTally Tally { get; }
 
     /// <summary>Requests that have been submitted and not answered.</summary>
     public int InFlight { get; private set; }
@@ -128,6 +132,26 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             TakeFailure(fragment);
         }
         Pump();
+    }
+
+    /// <summary>The one way into the table, so that the tally is always right.</summary>
+    internal void SetEntry(in RemapEntry entry)
+    {
+        if (Table.TryGet(entry.Unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+        }
+        Table.Set(entry);
+        Tally.Add(entry, Units, 1);
+    }
+
+    internal void RemoveEntry(UnitNumber unit)
+    {
+        if (Table.TryGet(unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+            Table.Remove(unit);
+        }
     }
 
     /// <summary>The first block of a place in a spare unit, in the spare's own blocks.</summary>

@@ -11,13 +11,15 @@ public sealed class StatusTests
 {
     private static readonly string[] s_fields =
     [
-        "name", "uuid", "state", "conditions", "backend", "primary", "spares", "remaps", "lostBlocks", "counters",
+        "name", "uuid", "state", "conditions", "backend", "primary", "spares", "remaps", "lostBlocks",
+        "counters",
     ];
 
     [Fact]
     public async Task Status_as_json_has_the_fields_that_scripts_rely_on()
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         JsonElement running = await device.StatusAsync();
         foreach (string field in s_fields)
         {
@@ -34,7 +36,8 @@ public sealed class StatusTests
     [Fact]
     public async Task Lost_blocks_are_listed_in_status_where_they_are()
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         await device.AddFaultAsync("800-802 read");
         CommandResult remap = (await device.RunAsync("remap", DeviceUnderTest.Name, "800-807")).Expect(0, 7);
         Assert.Contains("3", remap.Output, StringComparison.Ordinal);
@@ -48,8 +51,10 @@ public sealed class StatusTests
     [Fact]
     public async Task List_names_the_device_and_version_is_a_number()
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
-        Assert.Contains(DeviceUnderTest.Name, (await device.RunAsync("list")).Expect(0).Output, StringComparison.Ordinal);
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        Assert.Contains(DeviceUnderTest.Name, (await device.RunAsync("list")).Expect(0).Output,
+            StringComparison.Ordinal);
         Assert.Matches(@"^[0-9]+\.[0-9]+\.[0-9]+", (await device.RunAsync("--version")).Expect(0).Output);
     }
 

@@ -16,6 +16,7 @@ public static class MessageIds
     public const string ConditionSlow = "DMR-CONDITION-SLOW";
     public const string ConditionReadOnly = "DMR-CONDITION-READ-ONLY";
     public const string ConditionRehearsal = "DMR-CONDITION-REHEARSAL";
+    public const string ConditionWritesRejected = "DMR-CONDITION-WRITES-REJECTED";
 
     public const string LostData = "DMR-STATUS-LOST-DATA";
     public const string SpareLow = "DMR-STATUS-SPARE-LOW";
@@ -42,6 +43,7 @@ public static class MessageIds
     public const string Declined = "DMR-USAGE-DECLINED";
     public const string ListenNotLoopback = "DMR-LISTEN-NOT-LOOPBACK";
     public const string NotBuilt = "DMR-NOT-BUILT";
+    public const string NoIoUring = "DMR-NO-IO-URING";
     public const string Interrupted = "DMR-INTERRUPTED";
     public const string Internal = "DMR-INTERNAL";
 }
