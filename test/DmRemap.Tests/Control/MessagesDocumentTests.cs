@@ -31,7 +31,8 @@ public sealed partial class MessagesDocumentTests
         Assert.Equal(used, explained);
     }
 
-    [GeneratedRegex("\"(DMR(?:-[A-Z0-9]+)+)\"")]
+    /// <summary>A literal that is an id, or a line of output that begins with one.</summary>
+    [GeneratedRegex("\"(DMR(?:-[A-Z0-9]+)+)[\" ]")]
     private static partial Regex IdLiteral();
 
     [GeneratedRegex(@"^\| `(DMR(?:-[A-Z0-9]+)+)` \|", RegexOptions.Multiline)]
