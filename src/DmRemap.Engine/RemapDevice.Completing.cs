@@ -32,7 +32,7 @@ public sealed partial class RemapDevice
         }
         else
         {
-            NoteWriteSuccess(member, io.IsForceUnitAccess);
+            NoteWriteSuccess(member, fragment.Exported, io.IsForceUnitAccess);
             if (!member.IsPrimary)
             {
                 MarkOnSpare(fragment.Exported);

@@ -13,7 +13,6 @@ public sealed partial class RemapDevice
     /// <summary>How long a rule that nobody flushes for stays in memory only.</summary>
     private static readonly Duration s_lazyCommitAfter = Duration.FromSeconds(1);
 
-    private readonly WriteControl _writeControl = new();
     private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
     private ReadControl? _readControl;
 
@@ -27,7 +26,9 @@ public sealed partial class RemapDevice
     public bool IsMetadataUnavailable { get; private set; }
 
     /// <summary>The primary refuses every write (F-17).</summary>
-    public bool AreWritesRejected => _writeControl.WritesRejected;
+    public bool AreWritesRejected => WriteControl.WritesRejected;
+
+    internal WriteControl WriteControl { get; } = new();
 
     internal Instant Now => _loop.Now;
 
@@ -59,7 +60,7 @@ public sealed partial class RemapDevice
         }
     }
 
-    internal void NoteWriteSuccess(Member member, bool isForceUnitAccess)
+    internal void NoteWriteSuccess(Member member, Extent exported, bool isForceUnitAccess)
     {
         member.Writes++;
         if (!isForceUnitAccess)
@@ -68,7 +69,7 @@ public sealed partial class RemapDevice
         }
         if (member.IsPrimary)
         {
-            _writeControl.OnWriteSucceeded();
+            WriteControl.OnWriteSucceeded(Units.UnitOf(exported.Start));
         }
     }
 
@@ -96,10 +97,9 @@ public sealed partial class RemapDevice
         bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
         if (member.IsPrimary && kind == ErrorClass.Ambiguous)
         {
-            if (_writeControl.OnAmbiguousFailure(unit) == WriteVerdict.WritesRejected)
-            {
-                Publish(EngineEventKind.WritesRejected, member, Units.ExtentOf(unit), SpareLocation.None, errno);
-            }
+            bool wasRejected = WriteControl.WritesRejected;
+            WriteControl.OnAmbiguousFailure(unit);
+            NoteRejection(wasRejected, errno);
         }
         if (!isMedium)
         {
@@ -110,6 +110,15 @@ public sealed partial class RemapDevice
             }
         }
         return isMedium || (!member.IsPrimary && (leavesNothingBehind || kind == ErrorClass.NoSpace));
+    }
+
+    /// <summary>Say it once, when it begins.</summary>
+    internal void NoteRejection(bool wasRejected, int errno)
+    {
+        if (AreWritesRejected && !wasRejected)
+        {
+            Publish(EngineEventKind.WritesRejected, Primary, default, SpareLocation.None, errno);
+        }
     }
 
     /// <summary>A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.</summary>

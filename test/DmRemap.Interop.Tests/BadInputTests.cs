@@ -48,7 +48,7 @@ public sealed class BadInputTests
         {
             CommandResult result = await device.RunAsync(
                 "create", Name, "--main", path, "--spare", device.SparePath, "--yes");
-            AssertRefused(result, [1, 5], [path]);
+            AssertRefused(result, [2, 3, 5], [path]);
         }
 
         Assert.Empty(Directory.EnumerateFileSystemEntries(device.ConfigFolder));
@@ -121,7 +121,7 @@ public sealed class BadInputTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(new byte[MiB], 8 * MiB);
         CommandResult result = await device.RunAsync(
             "create", Name, "--main", device.MainPath, "--spare", device.SparePath, "--yes");
-        AssertRefused(result, [5], [device.SparePath, "16"]);
+        AssertRefused(result, [2], [device.SparePath, "16"]);
     }
 
     [Theory]

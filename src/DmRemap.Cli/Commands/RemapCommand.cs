@@ -84,7 +84,7 @@ internal sealed class RemapCommand
         {
             return ExitCode.Failed;
         }
-        return report.UnitsFailed > 0 || report.BlocksLost > 0 ? ExitCode.DoneDegraded : ExitCode.Done;
+        return report.UnitsFailed > 0 || report.BlocksUnread > 0 ? ExitCode.DoneDegraded : ExitCode.Done;
     }
 
     private static void Write(CommandOutput output, string name, RemapReport report)
@@ -100,11 +100,11 @@ internal sealed class RemapCommand
         output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
             + $"{Amounts.Plural(report.UnitsRemapped, "unit")} moved to a spare{already}; "
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied");
-        if (report.BlocksLost > 0)
+        if (report.BlocksUnread > 0)
         {
-            output.Answer($"{Amounts.Plural(report.BlocksLost, "block")} did not read: lost until written");
+            output.Answer($"{Amounts.Plural(report.BlocksUnread, "block")} did not read: they stay where they are, and fail until they read or are written");
         }
-        foreach (LostExtent extent in report.LostExtents)
+        foreach (LostExtent extent in report.UnreadExtents)
         {
             output.Answer($"  {extent.FirstBlock}-{extent.FirstBlock + extent.Blocks - 1}");
         }

@@ -106,7 +106,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                 long recommended = SpareLayout.RecommendedSpareBytes(new ByteCount(mainBytes)).Value;
                 throw new RefusalException(new Refusal(
                     "DMR-MEMBER-MISSING",
-                    ExitCode.RefusedForSafety,
+                    ExitCode.NoSuchDevice,
                     path,
                     $"The spare {path} does not exist.",
                     $"Check the path, or add --spare-size SIZE to make it as a file (recommended here: {Amounts.Bytes(recommended)})."));
@@ -196,6 +196,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         });
         MetadataFormatter formatter = await formatting.Ended;
         await host.RunAsync(() => Array.ForEach(devices, device => device.Retire()));
+        Array.ForEach(devices, device => device.Dispose());
         if (formatter.Refusal is not null)
         {
             throw MetadataRefusals.ToException(name, paths, formatter.Refusal);

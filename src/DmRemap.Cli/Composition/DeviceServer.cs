@@ -29,15 +29,16 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
         string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
-        MemberRules.RequireStateElsewhere(
-            [directories.ConfigurationPath, directories.RunPath, Path.GetDirectoryName(Path.GetFullPath(socketPath))!],
-            record.MainPath);
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
         using CancellationTokenSource starting = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using Signals signals = new(starting.Cancel);
         DeviceAssembly assembly = new(record, options.ReadOnly, output.Note);
         MemberFile[] members = await assembly.ClaimAsync(starting.Token);
+        // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
+        MemberRules.RequireStateElsewhere(
+            [directories.ConfigurationPath, directories.RunPath, Path.GetDirectoryName(Path.GetFullPath(socketPath))!],
+            record.MainPath);
         LoopHost host = new(options.Name);
         await host.Started;
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);

@@ -133,8 +133,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         UnitsAlreadyRemapped = move.UnitsAlreadyMoved,
         UnitsFailed = move.UnitsFailed,
         BlocksCopied = move.BlocksCopied,
-        BlocksLost = move.BlocksUnread,
-        LostExtents =
+        BlocksUnread = move.BlocksUnread,
+        UnreadExtents =
         [
             .. move.Unread.Take(DeviceStatus.LostExtentsMax)
                 .Select(extent => new LostExtent(extent.Start.Value, extent.Count.Value)),

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Requests;
@@ -25,6 +26,8 @@ internal sealed class WriteRedirect(RemapDevice device)
     private int _partCount;
     private int _at;
     private FragmentIo? _fragment;
+    private Extent _control;
+    private bool _isControlRead;
 
     private enum Plan : byte
     {
@@ -69,6 +72,19 @@ internal sealed class WriteRedirect(RemapDevice device)
                     yield return Wait.Io;
                     TakeHome();
                 }
+            }
+            if (StartControl())
+            {
+                yield return Wait.Hold;
+                SubmitToPrimary(IoOperation.Read, _control, ScratchAt(0, (int)_control.Count.Value));
+                yield return Wait.Io;
+                _isControlRead = IoSucceeded;
+                if (_isControlRead)
+                {
+                    SubmitToPrimary(IoOperation.Write, _control, ScratchAt(0, (int)_control.Count.Value));
+                    yield return Wait.Io;
+                }
+                TakeControl();
             }
             for (_at = 0; _at < _partCount; _at++)
             {
@@ -166,7 +182,7 @@ internal sealed class WriteRedirect(RemapDevice device)
         Member member = isOnSpare ? Device.Spare(part.Old.Location.Spare) : Device.Primary;
         if (IoSucceeded)
         {
-            Device.NoteWriteSuccess(member, _fragment!.Request!.Parent!.IsForceUnitAccess);
+            Device.NoteWriteSuccess(member, part.Blocks, _fragment!.Request!.Parent!.IsForceUnitAccess);
             if (isOnSpare)
             {
                 Device.SetBlocks(part.Old, PartMask, BlockState.OnSpare);
@@ -184,6 +200,49 @@ internal sealed class WriteRedirect(RemapDevice device)
         }
         part.Plan = Plan.Failed;
         Fail(part, IoStatus.DeviceError, IoErrno);
+    }
+
+    /// <summary>
+    /// Is a control due? Its place is held like any other unit: nobody's write can slip between its reading and its
+    /// writing. Only a unit that nobody holds is taken, so that no two repairs wait for each other.
+    /// </summary>
+    private bool StartControl()
+    {
+        if (!Device.WriteControl.NeedsControl)
+        {
+            return false;
+        }
+        UnitNumber place = Device.WriteControl.Place;
+        if (Device.Holds.IsHeld(place) || Device.IsSuspicious(place) || Device.Table.TryGet(place, out _))
+        {
+            Device.WriteControl.OnControl(ControlWriteOutcome.NoPlace);
+            return false;
+        }
+        Extent unit = Units.ExtentOf(place);
+        int first = Units.IndexInUnit(unit.Start);
+        int count = PieceAt(Device.Primary, first, first + (int)unit.Count.Value);
+        _control = new Extent(unit.Start, new BlockCount(count));
+        Device.Holds.Acquire(place, this);
+        return true;
+    }
+
+    private void TakeControl()
+    {
+        bool wasRejected = Device.AreWritesRejected;
+        ControlWriteOutcome outcome = !_isControlRead
+            ? ControlWriteOutcome.NoPlace
+            : IoSucceeded ? ControlWriteOutcome.Written : ControlWriteOutcome.Rejected;
+        if (outcome == ControlWriteOutcome.Written)
+        {
+            // It is in the drive's cache now, like any write, and the next flush must cover it.
+            Device.Primary.CompletedWrites++;
+        }
+        Device.ReleaseHold(Units.UnitOf(_control.Start));
+        if (Device.WriteControl.NeedsControl)
+        {
+            Device.WriteControl.OnControl(outcome);
+        }
+        Device.NoteRejection(wasRejected, IoErrno);
     }
 
     /// <summary>False: this part needs no spare unit.</summary>

@@ -161,15 +161,15 @@ public sealed class ClientCommandTests : IAsyncDisposable
         _device.OnRemap = (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value) with
         {
             BlocksCopied = 14,
-            BlocksLost = 2,
-            LostExtents = [new LostExtent(10, 2)],
+            BlocksUnread = 2,
+            UnreadExtents = [new LostExtent(10, 2)],
         });
         Start();
         CliResult result = await _cli.RunAsync("remap", "disk1", "8-23");
         Assert.Equal(7, result.ExitCode);
         Assert.Equal(
             "disk1: blocks 8-23: 2 units moved to a spare; 14 blocks copied\n"
-            + "2 blocks did not read: lost until written\n  10-11\n",
+            + "2 blocks did not read: they stay where they are, and fail until they read or are written\n  10-11\n",
             result.Output);
     }
 

@@ -141,6 +141,7 @@ public sealed class RemapDeviceTests
     public void Disk_that_rejects_every_write_does_not_eat_the_spare()
     {
         EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 1)).Status);
         bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
         for (int i = 0; i < 40; i++)
         {
@@ -148,6 +149,35 @@ public sealed class RemapDeviceTests
         }
         Assert.True(bench.Device.AreWritesRejected);
         Assert.InRange(bench.Device.Table.Count, 0, 8);
+        Assert.Single(bench.Events, e => e.Kind == EngineEventKind.WritesRejected);
+    }
+
+    [Fact]
+    public void Disk_that_has_rejected_every_write_from_the_start_takes_a_bounded_part_of_the_spare()
+    {
+        EngineBench bench = new(new BenchOptions { Blocks = 8192, SpareUnits = 1000 });
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int i = 0; i < 400; i++)
+        {
+            bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
+        }
+        Assert.True(bench.Device.AreWritesRejected);
+        Assert.InRange(bench.Device.Table.Count, 200, 256);
+    }
+
+    [Fact]
+    public void Dense_cluster_of_bad_sectors_is_remapped_whole_and_the_control_changes_nothing()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 7)).Status);
+        for (long block = 256; block < 768; block++)
+        {
+            bench.Primary.BadForWriting.Add(block);
+        }
+        Assert.Equal(IoStatus.Ok, bench.Write(256, EngineBench.Pattern(256, 512, 1)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(512, EngineBench.Pattern(256, 512, 2)).Status);
+        Assert.Equal(64, bench.Device.Table.Count);
+        Assert.All(bench.Read(2000, 8).Data, b => Assert.Equal(7, b));
     }
 
     [Fact]
