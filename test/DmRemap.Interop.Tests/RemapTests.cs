@@ -72,17 +72,19 @@ public sealed class RemapTests
         using NbdTestClient client = await device.ConnectAsync();
         byte[] unit = new byte[Unit];
         Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1000 * 512, unit));
-        // The other seven blocks of the unit still read, one by one.
-        for (int block = 1001; block < 1008; block++)
-        {
-            byte[] neighbour = new byte[512];
-            Assert.Equal(0u, await client.ReadAsync(block * 512, neighbour));
-            Content.AssertEqual(model.AsSpan(block * 512, 512), neighbour, $"block {block}");
-        }
+        // The physical sector of the image has 4096 bytes: its eight blocks fail together, the next ones read.
+        Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1007 * 512, new byte[512]));
+        byte[] neighbour = new byte[512];
+        Assert.Equal(0u, await client.ReadAsync(1008 * 512, neighbour));
+        Content.AssertEqual(model.AsSpan(1008 * 512, 512), neighbour, "block 1008");
 
-        Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1000 * 512, new byte[512]));
-        Content.Fill(model.AsSpan(1000 * 512, 512), 1000 * 512, 2);
+        // One block written: that one reads, the other seven are still lost.
+        Content.Fill(model.AsSpan(1000 * 512, Unit), 1000 * 512, 2);
         Assert.Equal(0u, await client.WriteAsync(1000 * 512, model.AsMemory(1000 * 512, 512)));
+        Assert.Equal(0u, await client.ReadAsync(1000 * 512, neighbour));
+        Content.AssertEqual(model.AsSpan(1000 * 512, 512), neighbour, "block 1000");
+        Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1001 * 512, new byte[512]));
+        Assert.Equal(0u, await client.WriteAsync(1001 * 512, model.AsMemory(1001 * 512, 7 * 512)));
         await AssertContentAsync(client, model);
         await device.KillAsync();
         await device.ServeAsync(faults);

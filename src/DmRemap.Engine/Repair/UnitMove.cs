@@ -137,7 +137,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         else
         {
-            Device.NoteUncommitted(Placed, outcome);
+            Device.NoteUncommitted(_unit, Placed.Location, outcome);
             FailUnit(IoStatus.MetadataUnavailable);
         }
     }
