@@ -14,7 +14,7 @@ public sealed class RegistryTests
     [Fact]
     public void Record_is_found_again_after_it_was_added()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         DeviceRecord record = RegistrySamples.Record("disk1");
         registry.Add(record);
@@ -25,7 +25,7 @@ public sealed class RegistryTests
     [Fact]
     public void Name_that_is_taken_keeps_its_record()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         DeviceRecord first = RegistrySamples.Record("disk1");
         registry.RequireFree("disk1");
@@ -42,7 +42,7 @@ public sealed class RegistryTests
     [Fact]
     public void Damaged_record_keeps_its_name_taken()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         File.WriteAllText(directory["disk1.json"], "{");
         AssertRefused(
@@ -55,7 +55,7 @@ public sealed class RegistryTests
     [Fact]
     public void Replaced_record_is_the_new_one_and_removed_record_is_gone()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         DeviceRecord record = RegistrySamples.Record("disk1");
         registry.Add(record);
@@ -70,7 +70,7 @@ public sealed class RegistryTests
     [Fact]
     public void Missing_registry_is_empty_and_unreadable_one_is_an_error()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Assert.Empty(new DeviceRegistry(directory["none"], new StateFiles()).List());
         AssertRefused(
             "DMR-REGISTRY-NO-SUCH-DEVICE",
@@ -91,7 +91,7 @@ public sealed class RegistryTests
     [Fact]
     public void List_is_sorted_and_shows_what_cannot_be_read()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         foreach (string name in (string[])["zeta", "alpha", "Beta"])
         {
@@ -112,7 +112,7 @@ public sealed class RegistryTests
     [Fact]
     public void Record_truncated_at_any_byte_is_damaged_and_never_absent()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         byte[] text = RegistryCodec.Encode(RegistrySamples.Record("disk1"));
         for (int length = 0; length < text.Length - 1; length += 3)
@@ -125,7 +125,7 @@ public sealed class RegistryTests
     [Fact]
     public void Newer_record_says_which_version_it_needs()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         File.WriteAllText(directory["disk1.json"], "{\"format\": 2, \"name\": [\"changed\"]}");
         RefusalException refusal = Assert.Throws<RefusalException>(() => registry.Load("disk1"));
@@ -137,7 +137,7 @@ public sealed class RegistryTests
     [Fact]
     public void Record_under_another_name_is_damaged()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         DeviceRegistry registry = new(directory.Path, new StateFiles());
         registry.Add(RegistrySamples.Record("disk1"));
         File.Copy(directory["disk1.json"], directory["disk2.json"]);

@@ -20,7 +20,7 @@ public sealed class ClaimTests
     [Fact]
     public void Second_claim_is_held_and_free_again_after_the_first_is_given_up()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using (MemberFile first = MemberFile.TryClaim(path, new MemberOptions()).Member!)
         {
@@ -37,7 +37,7 @@ public sealed class ClaimTests
     [Fact]
     public void Claim_is_on_the_file_not_on_its_name()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         Tool.Need("ln");
         Tool.Run("ln", path, directory["hardlink"]);
@@ -48,7 +48,7 @@ public sealed class ClaimTests
     [Fact]
     public void Living_process_with_the_claim_is_refused_at_once_and_named()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using LockingChild child = LockingChild.Start(path);
         RefusalException refusal = Assert.Throws<RefusalException>(() => MemberFile.WaitForClaim(
@@ -62,7 +62,7 @@ public sealed class ClaimTests
     [Fact]
     public void Claim_is_free_when_the_process_with_it_was_killed()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using LockingChild child = LockingChild.Start(path);
         child.Kill();
@@ -74,7 +74,7 @@ public sealed class ClaimTests
     [Fact]
     public async Task Claim_that_only_the_kernel_holds_is_waited_for_and_said()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using KernelHeldClaim held = KernelHeldClaim.Take(path);
         using BlockingCollection<string> reasons = [];
@@ -99,7 +99,7 @@ public sealed class ClaimTests
         Tool.Need("nbdkit");
         Tool.Need("nbdfuse");
         Tool.Need("fusermount3");
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using FuseFile file = FuseFile.Mount(directory["mnt"]);
         file.Stop();
         using BlockingCollection<string> reasons = [];
@@ -127,7 +127,7 @@ public sealed class ClaimTests
     [Fact]
     public async Task Waiting_ends_when_cancelled_and_takes_nothing()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using KernelHeldClaim held = KernelHeldClaim.Take(path);
         using CancellationTokenSource cancellation = new();

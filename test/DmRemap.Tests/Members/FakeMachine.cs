@@ -7,7 +7,7 @@ namespace DmRemap.Tests.Members;
 /// <summary>A /sys and /proc of a machine that does not exist, as directories and links.</summary>
 internal sealed class FakeMachine : IDisposable
 {
-    private readonly TemporaryDirectory _root = new();
+    private readonly ScratchDirectory _root = new();
     private string _mounts = string.Empty;
     private string _swaps = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
 

@@ -15,7 +15,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Block_device_is_claimed_for_itself_and_measured()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using LoopDevice loop = LoopDevice.Attach(directory.MakeFile("image", 4 * MebiByte));
         using MemberFile member = MemberFile.TryClaim(loop.Path, new MemberOptions()).Member!;
         Assert.True(member.IsBlockDevice);
@@ -35,7 +35,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Block_device_keeps_its_own_block_size()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using LoopDevice loop = LoopDevice.Attach(directory.MakeFile("image", 4 * MebiByte), "-b", "4096");
         using (MemberFile member = MemberFile.TryClaim(loop.Path, new MemberOptions()).Member!)
         {
@@ -50,7 +50,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Loop_and_its_file_are_one_storage()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string image = directory.MakeFile("image", 4 * MebiByte);
         string other = directory.MakeFile("other", 4 * MebiByte);
         using LoopDevice loop = LoopDevice.Attach(image);
@@ -67,7 +67,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Mounted_device_is_refused_with_its_mount_point()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using LoopDevice loop = LoopDevice.Attach(directory.MakeSparseFile("image", 8 * MebiByte));
         using MountedExt4 mount = MountedExt4.Make(loop.Path, directory["mnt"]);
         RefusalException refusal = Assert.Throws<RefusalException>(() => MemberFile.WaitForClaim(
@@ -81,7 +81,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void File_on_the_file_system_that_the_main_device_carries_is_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string image = directory.MakeSparseFile("image", 8 * MebiByte);
         using LoopDevice loop = LoopDevice.Attach(image);
         using MountedExt4 mount = MountedExt4.Make(loop.Path, directory["mnt"]);
@@ -103,7 +103,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Partition_and_its_disk_cannot_both_be_members()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string image = directory.MakeSparseFile("image", 8 * MebiByte);
         using LoopDevice loop = LoopDevice.Attach(image, "-P");
         Tool.Need("addpart");
@@ -155,7 +155,7 @@ public sealed class LoopDeviceTests
         machine.AddDisk("sda", 8, 0);
         machine.AddPartition("sda", "sda1", 8, 1);
         machine.AddPartition("sda", "sda2", 8, 2);
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Tool.NeedRoot();
         Tool.Need("mknod");
         Tool.Run("mknod", directory["sda1"], "b", "8", "1");
@@ -173,7 +173,7 @@ public sealed class LoopDeviceTests
     [Fact]
     public void Detached_loop_device_is_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path;
         using (LoopDevice loop = LoopDevice.Attach(directory.MakeFile("image", 4 * MebiByte)))
         {

@@ -12,7 +12,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Regular_file_is_claimed_and_measured()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using MemberFile member = Claim(path);
         Assert.Equal(MemberKind.RegularFile, member.Kind);
@@ -31,7 +31,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Mode_is_direct_exactly_when_there_is_no_reason_against_it()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using MemberFile member = Claim(directory.MakeFile("main", MebiByte));
         Assert.Equal(member.IsDirect, member.ModeReason.Length == 0);
         Assert.Equal(member.IsDirect, (OpenFlags(member) & DirectFlag) != 0);
@@ -45,7 +45,7 @@ public sealed class MemberFileTests
     [Fact]
     public void File_on_ext4_is_direct_and_direct_transfers_work()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         byte[] content = File.ReadAllBytes(path);
         using MemberFile member = Claim(path);
@@ -91,7 +91,7 @@ public sealed class MemberFileTests
     [InlineData(4096, 4096, 1)]
     public void Size_that_is_no_multiple_of_the_block_is_rounded_down(int block, int bytes, int blocks)
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using MemberFile member =
             Claim(directory.MakeFile("main", bytes), new MemberOptions { BlockBytes = block });
         Assert.Equal(bytes, member.SizeBytes);
@@ -103,7 +103,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Descriptor_is_not_inherited_by_programs_we_start()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using MemberFile member = Claim(directory.MakeFile("main", MebiByte));
         Assert.NotEqual(0, OpenFlags(member) & CloseOnExecFlag);
     }
@@ -111,7 +111,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Read_only_member_is_claimed_too_and_cannot_be_written()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using MemberFile member = Claim(path, new MemberOptions { Access = MemberAccess.ReadOnly });
         Assert.True(member.Geometry.IsReadOnly);
@@ -123,7 +123,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Link_is_followed_and_kept_as_given()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         File.CreateSymbolicLink(directory["link"], path);
         using MemberFile member = Claim(directory["link"]);
@@ -134,7 +134,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Missing_path_is_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         AssertRefused("DMR-MEMBER-MISSING", ExitCode.NoSuchDevice, directory["nothing"]);
         directory.MakeFile("file", 10);
         AssertRefused("DMR-MEMBER-MISSING", ExitCode.NoSuchDevice, directory["file/below"]);
@@ -143,7 +143,7 @@ public sealed class MemberFileTests
     [Fact]
     public void Link_to_nowhere_and_link_to_itself_are_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         File.CreateSymbolicLink(directory["dangling"], directory["nothing"]);
         File.CreateSymbolicLink(directory["loop"], directory["loop"]);
         AssertRefused("DMR-MEMBER-MISSING", ExitCode.NoSuchDevice, directory["dangling"]);
@@ -154,7 +154,7 @@ public sealed class MemberFileTests
     public void Directory_pipe_and_character_device_are_refused()
     {
         Tool.Need("mkfifo");
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Tool.Run("mkfifo", directory["pipe"]);
         AssertRefused("DMR-MEMBER-NOT-STORAGE", ExitCode.Usage, directory.Path);
         AssertRefused("DMR-MEMBER-NOT-STORAGE", ExitCode.Usage, directory["pipe"]);
@@ -170,7 +170,7 @@ public sealed class MemberFileTests
     [InlineData(511)]
     public void File_without_a_whole_block_is_refused(int bytes)
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", bytes);
         AssertRefused("DMR-MEMBER-EMPTY", ExitCode.Usage, path);
 
@@ -185,7 +185,7 @@ public sealed class MemberFileTests
     [InlineData(8192)]
     public void Block_size_that_is_none_is_refused(int block)
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         RefusalException refusal = Assert.Throws<RefusalException>(
             () => MemberFile.TryClaim(path, new MemberOptions { BlockBytes = block }));

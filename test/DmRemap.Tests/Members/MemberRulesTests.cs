@@ -13,7 +13,7 @@ public sealed class MemberRulesTests
     [Fact]
     public void Two_files_in_one_directory_may_be_members()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string main = directory.MakeFile("main", MebiByte);
         string spare = directory.MakeFile("spare", MebiByte);
         MemberRules.RequireApart(main, [spare]);
@@ -24,7 +24,7 @@ public sealed class MemberRulesTests
     [Fact]
     public void One_file_under_two_names_is_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string main = directory.MakeFile("main", MebiByte);
         string spare = directory.MakeFile("spare", MebiByte);
         Tool.Need("ln");
@@ -41,7 +41,7 @@ public sealed class MemberRulesTests
     {
         Tool.Need("mkfs.ext4");
         Tool.Need("blkid");
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string main = directory.MakeFile("main", MebiByte);
         string spare = directory.MakeSparseFile("spare", 4 * MebiByte);
         Assert.Empty(MemberRules.FindConcerns(main, [spare]));
@@ -56,7 +56,7 @@ public sealed class MemberRulesTests
     [Fact]
     public void Without_blkid_the_spare_is_not_called_empty()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string main = directory.MakeFile("main", MebiByte);
         string spare = directory.MakeFile("spare", MebiByte);
         Refusal concern = Assert.Single(MemberRules.FindConcerns(
@@ -128,7 +128,7 @@ public sealed class MemberRulesTests
     [Fact]
     public void State_beside_an_image_file_is_not_on_it()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string main = directory.MakeFile("main", MebiByte);
         MemberRules.RequireStateElsewhere([directory.Path, "/"], main);
     }

@@ -76,7 +76,7 @@ public sealed class PrimaryFingerprintTests
     [Fact]
     public void Fingerprint_of_an_open_file_matches_itself()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeFile("main", 1 << 20);
         PrimaryFingerprint first;
         using (MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!)

@@ -20,7 +20,7 @@ public sealed class SpareFileTests
     [InlineData(3 * MebiByte + 12_345)]
     public void New_spare_is_zeros_without_a_hole_and_private(int bytes)
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         long reported = 0;
         SpareFile.Create(directory["spare"], bytes, written => reported = written, CancellationToken.None);
         Assert.Equal(bytes, reported);
@@ -35,7 +35,7 @@ public sealed class SpareFileTests
     [Fact]
     public void New_spare_of_many_pieces_is_synced_on_the_way()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         List<long> reports = [];
         SpareFile.Create(directory["spare"], 70 * MebiByte, reports.Add, CancellationToken.None);
         Assert.Equal([64L * MebiByte, 70L * MebiByte], reports);
@@ -44,7 +44,7 @@ public sealed class SpareFileTests
     [Fact]
     public void Existing_file_is_never_overwritten()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         byte[] content = File.ReadAllBytes(directory.MakeFile("photos", 5000));
         File.CreateSymbolicLink(directory["link"], directory["nothing"]);
         foreach (string name in (string[])["photos", "link"])
@@ -61,7 +61,7 @@ public sealed class SpareFileTests
     [Fact]
     public void Missing_directory_is_refused()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         RefusalException refusal = Assert.Throws<RefusalException>(
             () => SpareFile.Create(directory["none/spare"], 4096, null, CancellationToken.None));
         Assert.Equal("DMR-MEMBER-MISSING", refusal.Id);
@@ -71,7 +71,7 @@ public sealed class SpareFileTests
     [Fact]
     public void File_system_without_room_is_refused_with_the_missing_amount()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using LoopDevice loop = LoopDevice.Attach(directory.MakeSparseFile("image", 8 * MebiByte));
         using MountedExt4 mount = MountedExt4.Make(loop.Path, directory["mnt"]);
         string spare = Path.Combine(mount.Point, "spare");
@@ -96,7 +96,7 @@ public sealed class SpareFileTests
     [Fact]
     public void File_system_that_fills_up_on_the_way_leaves_no_half_spare()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         using LoopDevice loop = LoopDevice.Attach(directory.MakeSparseFile("image", 96 * MebiByte));
         using MountedExt4 mount = MountedExt4.Make(loop.Path, directory["mnt"]);
         string spare = Path.Combine(mount.Point, "spare");
@@ -113,7 +113,7 @@ public sealed class SpareFileTests
     [Fact]
     public void Cancelled_creation_leaves_nothing()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Assert.ThrowsAny<OperationCanceledException>(
             () => SpareFile.Create(
                 directory["spare"], MebiByte, null, new CancellationToken(canceled: true)));
@@ -123,7 +123,7 @@ public sealed class SpareFileTests
     [Fact]
     public void Holes_of_an_existing_spare_are_written_and_its_data_stays()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeSparseFile("spare", (2 * MebiByte) + 777);
         byte[] expected = new byte[(2 * MebiByte) + 777];
         foreach (int place in (int[])[0, 300_000, MebiByte, expected.Length - 100])
@@ -142,7 +142,7 @@ public sealed class SpareFileTests
     public void Allocated_but_unwritten_blocks_are_written()
     {
         Tool.Need("fallocate");
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory["spare"];
         Tool.Run("fallocate", "-l", "1048576", path);
         if (ExtentsOf(path).Holes.Count == 0)
@@ -184,7 +184,7 @@ public sealed class SpareFileTests
     [Fact]
     public void Spare_that_is_in_use_is_not_filled()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory.MakeSparseFile("spare", MebiByte);
         using MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!;
         RefusalException refusal = Assert.Throws<RefusalException>(

@@ -18,7 +18,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Directory_and_its_parents_are_made_private()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         foreach (DirectoryRule rule in (DirectoryRule[])[DirectoryRule.Chosen, DirectoryRule.InSharedPlace])
         {
             string path = directory[$"{rule}/below/here"];
@@ -32,7 +32,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Link_file_and_open_directory_are_not_trusted_in_a_shared_place()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Directory.CreateDirectory(directory["real"], PrivateDirectory);
         File.CreateSymbolicLink(directory["link"], directory["real"]);
         directory.MakeFile("file", 1);
@@ -56,7 +56,7 @@ public sealed class StateFilesTests
     {
         Tool.NeedRoot();
         Tool.Need("chown");
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Directory.CreateDirectory(directory["theirs"], PrivateDirectory);
         Tool.Run("chown", "65534", directory["theirs"]);
         foreach (DirectoryRule rule in (DirectoryRule[])[DirectoryRule.InSharedPlace, DirectoryRule.Chosen])
@@ -68,7 +68,7 @@ public sealed class StateFilesTests
     [Fact]
     public void New_file_is_private_and_made_once()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory["a.json"];
         Assert.True(s_files.TryCreate(path, "one"u8));
         Assert.False(s_files.TryCreate(path, "two"u8));
@@ -80,7 +80,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Replaced_file_is_another_file_so_that_readers_of_the_old_one_see_it_whole()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory["a.json"];
         s_files.TryCreate(path, "one"u8);
         using FileStream reader =
@@ -96,7 +96,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Removed_file_is_gone_and_a_second_removal_says_so()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         s_files.TryCreate(directory["a.json"], "one"u8);
         Assert.True(s_files.Remove(directory["a.json"]));
         Assert.False(s_files.Remove(directory["a.json"]));
@@ -106,7 +106,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Failure_is_an_io_error_that_leaves_no_draft()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         Directory.CreateDirectory(directory["a.json"]);
         Assert.Throws<IOException>(() => s_files.Replace(directory["a.json"], "one"u8));
         Assert.False(s_files.TryCreate(directory["a.json"], "one"u8));
@@ -117,7 +117,7 @@ public sealed class StateFilesTests
     [Fact]
     public void Record_can_be_written_by_many_at_once_and_one_wins()
     {
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string path = directory["a.json"];
         int winners = 0;
         System.Threading.Tasks.Parallel.For(0, 16, i =>

@@ -130,7 +130,7 @@ public sealed class TopologyTests
     public void Swap_file_and_file_behind_a_loop_are_in_use()
     {
         using FakeMachine machine = new();
-        using TemporaryDirectory directory = new();
+        using ScratchDirectory directory = new();
         string swap = directory.MakeFile("swap file", 4096);
         string image = directory.MakeFile("image", 4096);
         machine.Swap(swap.Replace(" ", @"\040", System.StringComparison.Ordinal));

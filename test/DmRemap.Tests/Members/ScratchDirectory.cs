@@ -4,7 +4,7 @@ using System.IO;
 namespace DmRemap.Tests.Members;
 
 /// <summary>A directory of its own for a test, removed with all that is in it.</summary>
-internal sealed class TemporaryDirectory : IDisposable
+internal sealed class ScratchDirectory : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("dmremap-test-").FullName;
 
