@@ -154,7 +154,7 @@ internal static class ClaimHolders
 
     private static bool IsEnding(int process)
     {
-        // "4711 (name) S ppid pgrp session tty tpgid flags ...": a name may hold anything, count from its end.
+        // "4711 (name) S ppid pgrp session tty tpgid flags ...": a name may hold anything.
         string stat = TryRead($"/proc/{process}/stat");
         string[] fields =
             stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);

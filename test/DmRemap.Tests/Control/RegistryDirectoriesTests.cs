@@ -13,14 +13,14 @@ public sealed class RegistryDirectoriesTests
 {
     [Theory]
     [InlineData(0U, "", "/etc/dmremap", "/run/dmremap")]
-    [InlineData(0U, "XDG_CONFIG_HOME=/x,XDG_RUNTIME_DIR=/y,HOME=/root", "/etc/dmremap", "/run/dmremap")]
+    [InlineData(0U, "XDG_CONFIG_HOME=/x,XDG_RUNTIME_DIR=/y,HOME=/r", "/etc/dmremap", "/run/dmremap")]
     [InlineData(0U, "DMREMAP_CONFIG_DIR=/a,DMREMAP_RUN_DIR=/b", "/a", "/b")]
-    [InlineData(1000U, "HOME=/home/u", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
-    [InlineData(1000U, "HOME=/home/u,XDG_CONFIG_HOME=/c", "/c/dmremap", "/tmp/dmremap-1000")]
-    [InlineData(1000U, "HOME=/home/u,XDG_CONFIG_HOME=c", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
+    [InlineData(1000U, "HOME=/h", "/h/.config/dmremap", "/tmp/dmremap-1000")]
+    [InlineData(1000U, "HOME=/h,XDG_CONFIG_HOME=/c", "/c/dmremap", "/tmp/dmremap-1000")]
+    [InlineData(1000U, "HOME=/h,XDG_CONFIG_HOME=c", "/h/.config/dmremap", "/tmp/dmremap-1000")]
     [InlineData(
         1000U, "HOME=/h,XDG_RUNTIME_DIR=/run/user/1000", "/h/.config/dmremap", "/run/user/1000/dmremap")]
-    [InlineData(1000U, "HOME=/home/u,XDG_RUNTIME_DIR=", "/home/u/.config/dmremap", "/tmp/dmremap-1000")]
+    [InlineData(1000U, "HOME=/h,XDG_RUNTIME_DIR=", "/h/.config/dmremap", "/tmp/dmremap-1000")]
     [InlineData(1000U, "DMREMAP_CONFIG_DIR=/a,DMREMAP_RUN_DIR=/b", "/a", "/b")]
     [InlineData(
         1000U, "DMREMAP_CONFIG_DIR=,HOME=/h,DMREMAP_RUN_DIR=", "/h/.config/dmremap", "/tmp/dmremap-1000")]
