@@ -150,7 +150,26 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
             Primary = _request.Primary,
             Members = descriptions,
         };
+        CheckReadable();
         return null;
+    }
+
+    /// <summary>
+    /// What is about to be written is what a start accepts: a request that contradicts itself ends here.
+    /// </summary>
+    private void CheckReadable()
+    {
+        CheckpointWriter empty = new();
+        empty.Begin(Set!, new TableImage(), CheckpointArea.A, _request.Epoch, generation: 1);
+        SuperblockState state = new() { Epoch = _request.Epoch, Generation = 1, Checkpoint = empty.Pointer };
+        byte[] copy = new byte[SpareLayout.SuperblockBytes];
+        for (int member = 0; member < Members.Length; member++)
+        {
+            SuperblockEncoder.Encode(Set!, Members[member].Layout, state, member, 0, copy);
+            UnverifiedSuperblock written = new(copy);
+            Superblock? superblock = written.Verify(0, FeatureFlags.Supported, out _);
+            Invariant.Check(superblock is not null);
+        }
     }
 
     private static MetadataRefusal RefusalOf(DeviceGeometry device, int position) =>

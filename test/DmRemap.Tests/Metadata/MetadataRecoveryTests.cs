@@ -4,6 +4,7 @@ using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine.Metadata;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;
@@ -300,6 +301,18 @@ public sealed class MetadataRecoveryTests
         MetadataBench nine = new(9, seed: 1);
         nine.Format();
         Assert.Equal(MetadataRefusalKind.TooManySpares, nine.Refusal!.Kind);
+    }
+
+    [Fact]
+    public void Create_never_writes_what_no_start_accepts()
+    {
+        FormatRequest request = MetadataBench.FormatRequestFor(2);
+        MetadataBench bench = new(2, seed: 1);
+        Guid[] twice = [request.MemberUuids[0], request.MemberUuids[0]];
+        Assert.Throws<InvariantException>(() => bench.Format(request with { MemberUuids = twice }));
+        PrimaryIdentity shorter = new() { Bytes = 512 };
+        Assert.Throws<InvariantException>(() => bench.Format(request with { Primary = shorter }));
+        Assert.Equal(0, bench.Disks[0].Operations);
     }
 
     /// <summary>A set with three entries in its table, and one older table in the other area.</summary>

@@ -252,16 +252,32 @@ public sealed class MetadataStoreTests
         SimulatedDisk disk = new(loop, SimulatedDisk.MakeGeometry(Limits.SpareBytesMin / 512));
         OneSet set = new(loop, disk);
         CommitRequest request = new(4);
-        for (int i = 0; i < 20; i++)
+        Assert.Equal(0, LeastAllocatedBy(() => CommitTimes(loop, set, request, 2_000)));
+    }
+
+    /// <summary>
+    /// The least of a few rounds: a collection that another thread's test causes ends this thread's allocation
+    /// buffer, and the unused rest of it is counted. What allocates per commit shows in every round.
+    /// </summary>
+    private static long LeastAllocatedBy(Action round)
+    {
+        round();
+        long least = long.MaxValue;
+        for (int i = 0; i < 5 && least > 0; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            round();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        return least;
+    }
+
+    private static void CommitTimes(SimulatedLoop loop, OneSet set, CommitRequest request, int times)
+    {
+        for (int i = 0; i < times; i++)
         {
             CommitOnce(loop, set, request, i);
         }
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 10_000; i++)
-        {
-            CommitOnce(loop, set, request, i);
-        }
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
     private static void CommitOnce(SimulatedLoop loop, OneSet set, CommitRequest request, int i)
