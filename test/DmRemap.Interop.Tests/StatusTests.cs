@@ -45,7 +45,8 @@ public sealed class StatusTests
             DateTime end = TimeProvider.System.GetUtcNow().UtcDateTime + TimeSpan.FromSeconds(30);
             while (await device.StatusNumberAsync("lostBlocks") == 0)
             {
-                Assert.True(TimeProvider.System.GetUtcNow().UtcDateTime < end, "the blocks were never given up");
+                Assert.True(TimeProvider.System.GetUtcNow().UtcDateTime < end,
+                    "the blocks were never given up");
                 Assert.Equal(5u, await client.ReadAsync(800 * 512, new byte[4096]));
                 await Task.Delay(500, TestContext.Current.CancellationToken);
             }

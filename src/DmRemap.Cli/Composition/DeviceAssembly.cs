@@ -32,8 +32,8 @@ internal sealed record AssembledDevice
 }
 
 /// <summary>
-/// From a registered name to a device that can take requests: claim every member and wait for the claims (F-1), check
-/// that they are what the registry says, recover the metadata, and only then build the device.
+/// From a registered name to a device that can take requests: claim every member and wait for the claims
+/// (F-1), check that they are what the registry says, recover the metadata, and only then build the device.
 /// </summary>
 internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Action<string> onWaiting)
 {
@@ -82,7 +82,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 PrimaryBytes = members[0].SizeBytes,
                 PrimaryText = PrimaryFingerprint.Of(members[0]).ToText(),
             };
-            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), recovering).Begin();
+            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
+                recovering).Begin();
         });
         MetadataRecovery recovery = await recovering.Ended;
         if (recovery.Recovered is not RecoveredSet set)
@@ -139,7 +140,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         RemapDevice device = new(new RemapDeviceParts
         {
             Loop = host.Loop,
-            Primary = new Member(Member.Primary, members[0].Path, faults, new BlockNumber(0)) { Kind = members[0].Kind },
+            Primary =
+                new Member(Member.Primary, members[0].Path, faults,
+                    new BlockNumber(0)) { Kind = members[0].Kind },
             Spares = spares,
             Table = table,
             Allocator = allocator,

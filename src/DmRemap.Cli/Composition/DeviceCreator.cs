@@ -19,8 +19,8 @@ using DmRemap.Linux.Members;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// `create`: everything that can be refused is refused before the first byte is written; the spares are written before
-/// the registry names them, so that an interrupted create leaves no device behind.
+/// `create`: everything that can be refused is refused before the first byte is written; the spares are
+/// written before the registry names them, so that an interrupted create leaves no device behind.
 /// </summary>
 internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 {
@@ -37,7 +37,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 
         // The main device is opened read-only: adopting a disk changes nothing on it (P6).
         MemberOptions mainOptions = new() { Access = MemberAccess.ReadOnly, BlockBytes = options.BlockBytes };
-        using MemberFile main = await OpenedMember.ClaimAsync(mainPath, mainOptions, output.Note, cancellation);
+        using MemberFile main =
+            await OpenedMember.ClaimAsync(mainPath, mainOptions, output.Note, cancellation);
         MemberRules.RequireUnused(mainPath);
         MemberRules.RequireStateElsewhere([directories.ConfigurationPath], mainPath);
         UnitGeometry units = UnitsOf(options, main);
@@ -115,7 +116,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     }
 
     private static async Task<MemberFile> OpenSpareAsync(
-        string path, MemberFile main, UnitGeometry units, CommandOutput output, CancellationToken cancellation)
+        string path, MemberFile main, UnitGeometry units, CommandOutput output,
+        CancellationToken cancellation)
     {
         MemberRules.RequireUnused(path);
         if (IsRegularFile(path))
@@ -191,7 +193,9 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         UringFile[] devices = [];
         await host.RunAsync(() =>
         {
-            devices = [.. spares.Select(spare => OpenedMember.Attach(host.Loop, spare, request.Geometry.BlockSize))];
+            devices =
+                [.. spares.Select(spare =>
+                    OpenedMember.Attach(host.Loop, spare, request.Geometry.BlockSize))];
             new MetadataFormatter(host.Loop, devices, request, formatting).Begin();
         });
         MetadataFormatter formatter = await formatting.Ended;
@@ -251,7 +255,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             Created = services.Time.GetUtcNow(),
         };
 
-    private static CreateReport ReportOf(DeviceRecord record, MetadataMember[] members, List<string> warnings) => new()
+    private static CreateReport ReportOf(DeviceRecord record, MetadataMember[] members,
+        List<string> warnings) => new()
     {
         Name = record.Name,
         Uuid = record.SetUuid.ToString(),

@@ -99,7 +99,8 @@ internal sealed class FrontDoor : IDisposable
         _sockets.Add(socket);
         if (socket.Path is not null)
         {
-            _exports.Add($"nbd+unix:///{name}?socket={Uri.EscapeDataString(Path.GetFullPath(socket.Path)).Replace("%2F", "/", StringComparison.Ordinal)}");
+            _exports.Add(
+                $"nbd+unix:///{name}?socket={Uri.EscapeDataString(Path.GetFullPath(socket.Path)).Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {

@@ -7,7 +7,9 @@ using DmRemap.Linux.Uring;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>The loop's thread as the control plane sees it: run this there, and tell me when it has.</summary>
+/// <summary>
+/// The loop's thread as the control plane sees it: run this there, and tell me when it has.
+/// </summary>
 internal sealed class LoopHost : IDisposable
 {
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(5);
@@ -51,12 +53,16 @@ internal sealed class LoopHost : IDisposable
         Message<T> message = new(function);
         if (!Loop.Post(message))
         {
-            message.Completion.SetException(new InvalidOperationException("the data thread has ended or is overloaded"));
+            message.Completion.SetException(
+                new InvalidOperationException("the data thread has ended or is overloaded"));
         }
         return message.Completion.Task;
     }
 
-    /// <summary>Leave the loop. False: it has not ended in time (it never blocks, so this says that something is wrong).</summary>
+    /// <summary>
+    /// Leave the loop. False: it has not ended in time (it never blocks, so this says that something is
+    /// wrong).
+    /// </summary>
     public bool End()
     {
         Loop.Stop();
@@ -73,7 +79,8 @@ internal sealed class LoopHost : IDisposable
 
     private sealed class Message<T>(Func<T> function) : ILoopMessage
     {
-        public TaskCompletionSource<T> Completion { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<T> Completion { get; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public void Run()
         {

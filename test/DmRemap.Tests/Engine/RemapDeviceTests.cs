@@ -185,7 +185,8 @@ public sealed class RemapDeviceTests
     {
         EngineBench bench = new();
         bench.Primary.BadForWriting.Add(803);
-        // The allocator's first choice for unit 100 fails, wherever it lies: the whole first half of the spare does.
+        // The allocator's first choice for unit 100 fails, wherever it lies: the whole first half of the
+        // spare does.
         bench.Spares[0].Fault = (n, request) => n == 0 ? 5 : 0;
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         Assert.Single(bench.Log.Retired);
@@ -406,7 +407,8 @@ public sealed class RemapDeviceTests
         long commits = bench.Log.Commits;
         bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
         bool answered = false;
-        bench.Start(IoOperation.Write, 804, 1, AlignedMemory.Allocate(512), IoFlags.None, _ => answered = true);
+        bench.Start(IoOperation.Write, 804, 1, AlignedMemory.Allocate(512), IoFlags.None, _ =>
+            answered = true);
         bench.Loop.RunFor(Duration.FromSeconds(1));
         Assert.Equal(commits, bench.Log.Commits);
         bench.Log.IsStuck = true;
@@ -458,7 +460,8 @@ public sealed class RemapDeviceTests
         EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
-        Assert.Equal(IoStatus.Ok, bench.Write(805, EngineBench.Pattern(1, 512, 8), IoFlags.ForceUnitAccess).Status);
+        Assert.Equal(IoStatus.Ok,
+            bench.Write(805, EngineBench.Pattern(1, 512, 8), IoFlags.ForceUnitAccess).Status);
         Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[5]);
     }
 
@@ -479,7 +482,8 @@ public sealed class RemapDeviceTests
     {
         EngineBench bench = new();
         Assert.Equal(IoStatus.Invalid, bench.Read(2047, 2).Status);
-        Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Read, 0, 2, AlignedMemory.Allocate(512), IoFlags.None).Status);
+        Assert.Equal(IoStatus.Invalid,
+            bench.Run(IoOperation.Read, 0, 2, AlignedMemory.Allocate(512), IoFlags.None).Status);
         Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Flush, 0, 1, default, IoFlags.None).Status);
     }
 

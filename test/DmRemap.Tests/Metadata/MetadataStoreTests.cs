@@ -256,8 +256,9 @@ public sealed class MetadataStoreTests
     }
 
     /// <summary>
-    /// The least of a few rounds: a collection that another thread's test causes ends this thread's allocation
-    /// buffer, and the unused rest of it is counted. What allocates per commit shows in every round.
+    /// The least of a few rounds: a collection that another thread's test causes ends this thread's
+    /// allocation buffer, and the unused rest of it is counted. What allocates per commit shows in every
+    /// round.
     /// </summary>
     private static long LeastAllocatedBy(Action round)
     {
