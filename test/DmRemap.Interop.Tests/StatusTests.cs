@@ -67,7 +67,8 @@ public sealed class StatusTests
             await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         Assert.Contains(DeviceUnderTest.Name, (await device.RunAsync("list")).Expect(0).Output,
             StringComparison.Ordinal);
-        Assert.Matches(@"^dmremap [0-9]+\.[0-9]+\.[0-9]+\n$", (await device.RunAsync("--version")).Expect(0).Output);
+        Assert.Matches(
+            @"^dmremap [0-9]+\.[0-9]+\.[0-9]+\n$", (await device.RunAsync("--version")).Expect(0).Output);
     }
 
     [Fact]

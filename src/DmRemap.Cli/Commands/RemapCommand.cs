@@ -103,7 +103,8 @@ internal sealed class RemapCommand
         if (report.BlocksUnread > 0)
         {
             output.Answer(
-                $"{Amounts.Plural(report.BlocksUnread, "block")} did not read: they stay where they are, and fail until they read or are written");
+                $"{Amounts.Plural(report.BlocksUnread, "block")} did not read: "
+                + "they stay where they are, and fail until they read or are written");
         }
         foreach (LostExtent extent in report.UnreadExtents)
         {

@@ -102,7 +102,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 "DMR-MEMBER-SIZE-CHANGED",
                 ExitCode.RefusedForSafety,
                 main.Path,
-                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when {record.Name} was created.",
+                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when "
+                    + $"{record.Name} was created.",
                 "Check that the path leads to the same disk and that nothing has shortened or grown it."));
         }
         MemberRules.RequireApart(record.MainPath, _sparePaths);

@@ -80,7 +80,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                 MessageIds.Usage,
                 ExitCode.Usage,
                 main.Path,
-                $"Units of {unitBytes} bytes do not fit {main.Path}: its physical blocks have {disk.PhysicalBlockBytes} "
+                $"Units of {unitBytes} bytes do not fit {main.Path}: its physical blocks have "
+                    + $"{disk.PhysicalBlockBytes} "
                     + $"bytes, and a unit has at most {unitBytesMax}.",
                 "Leave --unit out."));
         }
@@ -110,7 +111,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                     ExitCode.NoSuchDevice,
                     path,
                     $"The spare {path} does not exist.",
-                    $"Check the path, or add --spare-size SIZE to make it as a file (recommended here: {Amounts.Bytes(recommended)})."));
+                    "Check the path, or add --spare-size SIZE to make it as a file (recommended "
+                        + $"here: {Amounts.Bytes(recommended)})."));
             }
         }
     }

@@ -124,7 +124,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
             ExitCode.Usage,
             path,
             $"{path}: {first}.",
-            "Write one rule a line: FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]."));
+            "Write one rule a line: FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] "
+                + "[delay=MS]."));
     }
 
     /// <summary>

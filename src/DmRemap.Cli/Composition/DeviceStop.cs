@@ -122,7 +122,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             OutstandingOn = [.. busy.Select(file => file.Name)],
             RequestsFailed = requests,
             Left =
-                "requests were cut off at the deadline; the next start waits for what the kernel still owns, then recovers",
+                "requests were cut off at the deadline; the next start waits for what the kernel "
+                    + "still owns, then recovers",
         };
     }
 }

@@ -55,7 +55,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             if (dropped > 0)
             {
                 _print(
-                    $"DMR-EVENTS-DROPPED {dropped} more events were not printed; `dmremap status` counts them all");
+                    $"DMR-EVENTS-DROPPED {dropped} more events were not printed; `dmremap status` "
+                        + "counts them all");
             }
         }
     }
@@ -87,7 +88,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.FlushFailed =>
                 $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
             EngineEventKind.MemberError =>
-                $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing is remapped",
+                $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing "
+                    + "is remapped",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
             EngineEventKind.None => "DMR-EVENT-NONE",

@@ -31,7 +31,8 @@ internal sealed class LoopHost : IDisposable
                     ExitCode.MissingHere,
                     device,
                     $"io_uring is not available to this process: {e.Message}.",
-                    "Allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile that permits it)."),
+                    "Allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile "
+                        + "that permits it)."),
                 e);
         }
         Loop.Start(_ => _started.SetResult());

@@ -28,7 +28,8 @@ internal static class MetadataRefusals
         MetadataRefusalKind.Damaged => (
             "DMR-META-DAMAGED", ExitCode.MetadataUnreadable,
             "every copy of the metadata was read and none is valid",
-            "Nothing was changed, and the device is not started as if it were new. Restore the spare from a copy."),
+            "Nothing was changed, and the device is not started as if it were new. Restore the "
+                + "spare from a copy."),
         MetadataRefusalKind.Unreadable => (
             "DMR-META-UNREADABLE", ExitCode.MetadataUnreadable,
             "no valid copy of the metadata could be read, and some copies could not be read at all",
@@ -66,7 +67,8 @@ internal static class MetadataRefusals
             "Check that it is the right device and that nothing has shortened or grown it."),
         MetadataRefusalKind.WrongBlockSize => (
             "DMR-META-BLOCK-SIZE", ExitCode.RefusedForSafety, "its blocks do not fit",
-            "Use a spare whose logical block equals the main device's and that is aligned to its physical blocks."),
+            "Use a spare whose logical block equals the main device's and that is aligned to its "
+                + "physical blocks."),
         MetadataRefusalKind.WrongPrimary => (
             "DMR-META-WRONG-MAIN", ExitCode.RefusedForSafety,
             "the main device is not the one this set was made for",
@@ -74,7 +76,8 @@ internal static class MetadataRefusals
         MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
             "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable,
             "the remap table cannot be read from any of its places",
-            "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; restore the spare."),
+            "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; "
+                + "restore the spare."),
         MetadataRefusalKind.WriteFailed => (
             "DMR-META-WRITE-FAILED", ExitCode.MetadataUnreadable, "writing metadata to it failed",
             "Check the spare's health; the device is not started, because no remap could be recorded."),

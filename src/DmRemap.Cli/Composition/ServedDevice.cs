@@ -184,7 +184,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         ExitCode.Usage,
         Name,
         $"\"{rule}\" is no fault rule: {why}.",
-        "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors of 512 bytes."));
+        "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors "
+            + "of 512 bytes."));
 
     private sealed class StatusQuestion(Action ask) : ILoopMessage
     {

@@ -60,7 +60,8 @@ internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvi
             {
                 DeviceStatus status = await scene.GetStatusAsync(CancellationToken.None);
                 Live($"{status.Counters!.Writes} writes, {status.Counters.WriteErrors} failed below, "
-                    + $"{status.Remaps} units on the spare, {status.Counters.ClientErrors} errors seen above");
+                    + $"{status.Remaps} units on the spare, {status.Counters.ClientErrors} errors "
+                        + "seen above");
             }
         }
         ClearLine();
@@ -74,7 +75,8 @@ internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvi
         output.Answer("");
         output.Answer($"  bytes that differ            {verdict.BytesWrong}");
         output.Answer(
-            $"  sectors that cannot be read  {verdict.SectorsUnreadable}   (their content is gone; never made up)");
+            $"  sectors that cannot be read  {verdict.SectorsUnreadable}   (their content is gone; "
+                + "never made up)");
         output.Answer($"  units on the spare           {status.Remaps}   of {status.Spares[0].Units!.Total}");
         output.Answer(
             $"  errors the disk made         {status.Counters!.FaultsInjected}   since the second start");

@@ -168,7 +168,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         await scene.ServeAsync(cancellation);
         DeviceStatus status = await scene.GetStatusAsync(cancellation);
         _story.Done(
-            $"{acknowledged} writes had been acknowledged; {status.Remaps} remaps were found again on the spare");
+            $"{acknowledged} writes had been acknowledged; {status.Remaps} remaps were found again "
+                + "on the spare");
     }
 
     /// <summary>Lost blocks fail until they are written; then they hold what was written.</summary>
@@ -190,7 +191,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         client.Flush();
         DeviceStatus status = await scene.GetStatusAsync(cancellation);
         _story.Done(
-            $"it failed with an I/O error, never with zeros; written, it reads again ({status.Remaps} units on the spare)");
+            "it failed with an I/O error, never with zeros; written, it reads again "
+                + $"({status.Remaps} units on the spare)");
     }
 
     private async Task<Verdict> CompareAsync(DemoScene scene, CancellationToken cancellation)
