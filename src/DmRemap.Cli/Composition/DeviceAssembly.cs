@@ -143,7 +143,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Loop = host.Loop,
             Primary =
                 new Member(Member.Primary, members[0].Path, faults,
-                    new BlockNumber(0)) { Kind = members[0].Kind },
+                    new BlockNumber(0))
+                { Kind = members[0].Kind },
             Spares = spares,
             Table = table,
             Allocator = allocator,

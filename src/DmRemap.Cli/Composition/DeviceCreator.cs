@@ -259,20 +259,20 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 
     private static CreateReport ReportOf(DeviceRecord record, MetadataMember[] members,
         List<string> warnings) => new()
-    {
-        Name = record.Name,
-        Uuid = record.SetUuid.ToString(),
-        MainPath = record.MainPath,
-        SizeBytes = record.MainBytes / record.BlockBytes * record.BlockBytes,
-        BlockSize = record.BlockBytes,
-        UnitBytes = record.UnitBytes,
-        Spares =
+        {
+            Name = record.Name,
+            Uuid = record.SetUuid.ToString(),
+            MainPath = record.MainPath,
+            SizeBytes = record.MainBytes / record.BlockBytes * record.BlockBytes,
+            BlockSize = record.BlockBytes,
+            UnitBytes = record.UnitBytes,
+            Spares =
         [
             .. record.Spares.Select((spare, i) =>
                 new CreatedSpare(spare.Path, spare.Uuid.ToString(), members[i].Layout.DataUnits)),
         ],
-        Warnings = warnings,
-    };
+            Warnings = warnings,
+        };
 
     private sealed class Formatting : IMetadataFormatOwner
     {

@@ -100,8 +100,12 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         if (!Device.Table.TryGet(_unit, out _entry))
         {
             _entry =
-                new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable,
-                    Blocks = BlockStates.AllOnPrimary };
+                new RemapEntry
+                {
+                    Unit = _unit,
+                    State = UnitState.LostUnreadable,
+                    Blocks = BlockStates.AllOnPrimary
+                };
         }
         _toRead = Units.MaskIn(_unit, _part);
         _bad = 0;

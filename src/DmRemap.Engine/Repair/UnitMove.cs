@@ -86,8 +86,12 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable,
-                Blocks = BlockStates.AllOnPrimary };
+            : new RemapEntry
+            {
+                Unit = _unit,
+                State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary
+            };
         Changes.Prepare(this);
         Supplied = 0;
         _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit);

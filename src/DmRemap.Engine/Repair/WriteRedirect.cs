@@ -161,8 +161,12 @@ internal sealed class WriteRedirect(RemapDevice device)
         bool hasEntry = Device.Table.TryGet(part.Unit, out RemapEntry entry);
         part.Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable,
-                Blocks = BlockStates.AllOnPrimary };
+            : new RemapEntry
+            {
+                Unit = part.Unit,
+                State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary
+            };
         part.WasHealthy = !hasEntry && !Device.IsSuspicious(part.Unit);
         bool needsPlace = hasEntry ? entry.Location.IsNone : !part.WasHealthy;
         part.Plan = needsPlace ? Plan.Place : Plan.AtHome;

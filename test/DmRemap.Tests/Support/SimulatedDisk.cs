@@ -70,14 +70,14 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
 
     public static DeviceGeometry MakeGeometry(long blocks, int blockBytes = 512, int physicalBytes = 4096,
         int alignmentOffset = 0) => new()
-    {
-        LogicalBlockSize = new BlockSize(blockBytes),
-        PhysicalBlockBytes = physicalBytes,
-        Blocks = new BlockCount(blocks),
-        AlignmentOffsetBytes = alignmentOffset,
-        CanDiscard = true,
-        CanWriteZeroes = true,
-    };
+        {
+            LogicalBlockSize = new BlockSize(blockBytes),
+            PhysicalBlockBytes = physicalBytes,
+            Blocks = new BlockCount(blocks),
+            AlignmentOffsetBytes = alignmentOffset,
+            CanDiscard = true,
+            CanWriteZeroes = true,
+        };
 
     public void Submit(IoRequest request)
     {
