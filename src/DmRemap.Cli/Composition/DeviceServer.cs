@@ -38,10 +38,9 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         DeviceAssembly assembly = new(record, options.ReadOnly, output.Note);
         MemberFile[] members = await assembly.ClaimAsync(starting.Token);
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
-        MemberRules.RequireStateElsewhere(
-            [directories.ConfigurationPath, directories.RunPath,
-                Path.GetDirectoryName(Path.GetFullPath(socketPath))!],
-            record.MainPath);
+        string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(socketPath))!;
+        string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
+        MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
         LoopHost host = new(options.Name);
         await host.Started;
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
@@ -50,6 +49,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         using FrontDoor door =
             await FrontDoor.OpenAsync(host, assembled.Device, record.Name, socketPath, options.Listen);
         using ServedDevice served = new(host, record, assembled, door, services.Time);
+        await using RecursionWatch watch = new(record, statePaths, output.Note, services.Time);
+        served.Watch = watch;
         StopReport report;
         await using (
             ControlServer control = ControlServer.Start(directories.ControlSocketPath(record.Name), served))

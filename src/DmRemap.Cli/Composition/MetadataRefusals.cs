@@ -28,8 +28,7 @@ internal static class MetadataRefusals
             MetadataRefusalKind.Damaged => (
                 "DMR-META-DAMAGED", ExitCode.MetadataUnreadable,
                 "every copy of the metadata was read and none is valid",
-                "Nothing was changed, and the device is not started as if it were new. Restore the "
-                    + "spare from a copy."),
+                "The device is not started as if it were new. Restore the spare from a copy."),
             MetadataRefusalKind.Unreadable => (
                 "DMR-META-UNREADABLE", ExitCode.MetadataUnreadable,
                 "no valid copy of the metadata could be read, and some copies could not be read at all",
@@ -72,7 +71,8 @@ internal static class MetadataRefusals
             MetadataRefusalKind.WrongPrimary => (
                 "DMR-META-WRONG-MAIN", ExitCode.RefusedForSafety,
                 "the main device is not the one this set was made for",
-                "Check the path of the main device. Remapped blocks of one disk must never appear on another."),
+                "Check the path of the main device. Remapped blocks of one disk must never appear "
+                    + "on another."),
             MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
                 "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable,
                 "the remap table cannot be read from any of its places",

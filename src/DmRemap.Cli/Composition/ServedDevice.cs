@@ -48,6 +48,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
 
     public IReadOnlyList<string> Exports { get; }
 
+    public RecursionWatch? Watch { get; set; }
+
     public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);
 
     public string State => _stop.HasBegun ? DeviceStates.Stopping : DeviceStates.Running;

@@ -57,12 +57,19 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
             (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
-            (ConditionCatalog.Degraded,
-                Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i))),
+            (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
         ];
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
+    }
+
+    private static bool IsDegraded(ServedDevice served)
+    {
+        RemapDevice device = served.Assembled.Device;
+        bool hasIllSpare =
+            Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i));
+        return hasIllSpare || served.Watch is { IsRecursive: true };
     }
 
     private static PrimaryStatus Primary(ServedDevice served)

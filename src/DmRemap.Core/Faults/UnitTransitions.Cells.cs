@@ -38,10 +38,7 @@ public static partial class UnitTransitions
                     : RedirectOr(new Decision(UnitAction.WriteInPlace, state), state, situation);
             case UnitState.LostUnreadable:
             case UnitState.LostDeclared:
-                if (situation.Block == BlockState.OnPrimary)
-                {
-                    return OnPrimary(state, situation);
-                }
+                // Also for its blocks that still read: a bad spot's neighbours are the next to go.
                 Decision inPlace = situation.PrimaryGone
                     ? WaitOrFail(state, situation)
                     : new Decision(UnitAction.WriteInPlace, state);

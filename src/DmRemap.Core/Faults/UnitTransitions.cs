@@ -48,7 +48,7 @@ public static partial class UnitTransitions
             UnitEvent.PrimaryWriteMediumError => !hasSpareUnit && block == BlockState.OnPrimary,
             UnitEvent.PrimaryWriteUnavailable => !hasSpareUnit,
             UnitEvent.InPlaceEqual or UnitEvent.InPlaceDiffers
-                => state == UnitState.Suspect || (isLost && block != BlockState.OnPrimary),
+                => state == UnitState.Suspect || isLost,
             UnitEvent.ZeroesFailed or UnitEvent.DiscardFailed => state == UnitState.Healthy,
             UnitEvent.SpareReadMediumError or UnitEvent.SpareReadUnavailable => block == BlockState.OnSpare,
             // Without an own spare unit: the fresh one of a Redirect failed.

@@ -29,21 +29,21 @@ internal static class UnitTransitionsTable
         AnyLost AnyMoved | Read | Lost | | Fail | = | Unreadable
         AnyLost AnyMoved | Read | Zero | | AnswerZeros | =
 
-        Healthy AnyLost | Write | OnPrimary | !gone | UsePrimary | =
-        Healthy AnyLost | Write | OnPrimary | gone !fail | Hold | =
-        Healthy AnyLost | Write | OnPrimary | gone fail | Fail | = | DeviceError
+        Healthy | Write | OnPrimary | !gone | UsePrimary | =
+        Healthy | Write | OnPrimary | gone !fail | Hold | =
+        Healthy | Write | OnPrimary | gone fail | Fail | = | DeviceError
         Suspect | Write WriteZeroes | OnPrimary | gone !fail | Hold | =
         Suspect | Write WriteZeroes | OnPrimary | gone fail | Fail | = | DeviceError
         Suspect | Write WriteZeroes | OnPrimary | !gone spare !breaker | Redirect | Remapped
         Suspect | Write WriteZeroes | OnPrimary | !gone spare breaker control | Redirect | Remapped
         Suspect | Write WriteZeroes | OnPrimary | !gone spare breaker !control | Fail | = | DeviceError
         Suspect | Write WriteZeroes | OnPrimary | !gone !spare | WriteInPlace | =
-        AnyLost | Write | Lost Zero | spare !breaker | Redirect | Remapped
-        AnyLost | Write | Lost Zero | spare breaker control | Redirect | Remapped
-        AnyLost | Write | Lost Zero | spare breaker !control | Fail | = | DeviceError
-        AnyLost | Write | Lost Zero | !spare !gone | WriteInPlace | =
-        AnyLost | Write | Lost Zero | !spare gone !fail | Hold | =
-        AnyLost | Write | Lost Zero | !spare gone fail | Fail | = | DeviceError
+        AnyLost | Write | OffSpare | spare !breaker | Redirect | Remapped
+        AnyLost | Write | OffSpare | spare breaker control | Redirect | Remapped
+        AnyLost | Write | OffSpare | spare breaker !control | Fail | = | DeviceError
+        AnyLost | Write | OffSpare | !spare !gone | WriteInPlace | =
+        AnyLost | Write | OffSpare | !spare gone !fail | Hold | =
+        AnyLost | Write | OffSpare | !spare gone fail | Fail | = | DeviceError
         Remapped | Write | OnSpare | | UseSpare | =
         Remapped | Write | OffSpare | | MoveToSpare | =
         Probation | Write WriteZeroes | Anywhere | | UseBoth | =
@@ -60,10 +60,10 @@ internal static class UnitTransitionsTable
         Healthy Suspect AnyLost | PrimaryWriteUnavailable | OffSpare | fail | Fail | = | DeviceError
         Suspect | InPlaceEqual | OnPrimary | all | AcceptInPlace | Healthy
         Suspect | InPlaceEqual | OnPrimary | !all | AcceptInPlace | =
-        AnyLost | InPlaceEqual | Lost Zero | all | AcceptInPlace | Healthy
-        AnyLost | InPlaceEqual | Lost Zero | !all | AcceptInPlace | =
+        AnyLost | InPlaceEqual | OffSpare | all | AcceptInPlace | Healthy
+        AnyLost | InPlaceEqual | OffSpare | !all | AcceptInPlace | =
         Suspect | InPlaceDiffers | OnPrimary | | Fail | = | OutOfSpares
-        AnyLost | InPlaceDiffers | Lost Zero | | Fail | = | OutOfSpares
+        AnyLost | InPlaceDiffers | OffSpare | | Fail | = | OutOfSpares
 
         Healthy | WriteZeroes Discard | OnPrimary | !gone | UsePrimary | =
         Healthy | WriteZeroes Discard | OnPrimary | gone !fail | Hold | =
