@@ -40,8 +40,8 @@ internal sealed class DemoScene : IDisposable
     public string Uri => $"nbd+unix:///{Name}?socket={Socket}";
 
     /// <summary>
-    /// The directories of `dmremap`, as its environment names them; and what keeps a killed daemon from leaving
-    /// the runtime's own sockets behind.
+    /// The directories of `dmremap`, as its environment names them; and what keeps a killed daemon from
+    /// leaving the runtime's own sockets behind.
     /// </summary>
     public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string>
     {

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine;
 using DmRemap.Tests.Support;
 using Xunit;
 
@@ -77,6 +78,9 @@ public sealed class RemapDeviceModelTests
 
     private sealed class ModelRun
     {
+        /// <summary>Three units each: enough spare units are left for the bad sectors.</summary>
+        private const int MovesMax = 15;
+
         private readonly Random _random;
         private readonly BenchOptions _options;
         private readonly EngineBench _bench;
@@ -84,6 +88,7 @@ public sealed class RemapDeviceModelTests
         private readonly int _blockBytes;
         private int _inFlight;
         private int _version;
+        private int _moves;
 
         public ModelRun(int seed, int blockBytes, int physicalBytes, int alignmentOffset)
         {
@@ -198,10 +203,13 @@ public sealed class RemapDeviceModelTests
             long start = ClusteredBlock();
             long count = Math.Min(1 + _random.Next(40), Blocks - start);
             count = Math.Min(count, Limits.SliceBytes / _blockBytes);
-            switch (_random.Next(10))
+            switch (_random.Next(11))
             {
                 case 0:
                     StartFlush();
+                    break;
+                case 10:
+                    StartMove(start);
                     break;
                 case 1:
                     StartZeroes(start, count);
@@ -277,6 +285,20 @@ public sealed class RemapDeviceModelTests
             });
         }
 
+        /// <summary>
+        /// A person moves a few units while requests run: nothing may be lost or changed by it.
+        /// </summary>
+        private void StartMove(long start)
+        {
+            UnitNumber first = _bench.Device.Units.UnitOf(new BlockNumber(start));
+            long last = Math.Min(first.Value + 2, _bench.Device.Units.Units - 1);
+            Move move = new() { First = first, Last = new UnitNumber(last) };
+            if (_moves < MovesMax && _bench.Device.TryStartMove(move))
+            {
+                _moves++;
+            }
+        }
+
         private void StartFlush()
         {
             int stamp = _model.Clock;
@@ -287,6 +309,13 @@ public sealed class RemapDeviceModelTests
                 Assert.Equal(IoStatus.Ok, request.Status);
                 _model.Flushed(stamp);
             });
+        }
+
+        private sealed class Move : MoveRequest
+        {
+            public override void OnFinished()
+            {
+            }
         }
 
         private static bool IsFailed(IoRequest request, long block)

@@ -231,6 +231,27 @@ public sealed class RemapDeviceServiceTests
     }
 
     [Fact]
+    public void Write_that_arrives_during_a_move_waits_for_it_and_is_not_lost()
+    {
+        EngineBench bench = new();
+        bench.Primary.Hang = request => request.Operation == IoOperation.Read;
+        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(100) };
+        Assert.True(bench.Device.TryStartMove(move));
+        BufferSlice data = AlignedMemory.Allocate(512);
+        data.Span.Fill(7);
+        bool written = false;
+        bench.Start(IoOperation.Write, 803, 1, data, IoFlags.None, _ => written = true);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.False(written);
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.True(written);
+        Assert.Equal(1, move.UnitsMoved);
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+    }
+
+    [Fact]
     public void Steady_reads_and_writes_allocate_nothing()
     {
         EngineBench bench = new();

@@ -377,8 +377,8 @@ public sealed class UringLoopTests
             }
             else if (_round == WarmUp + Rounds)
             {
-                // The best of some attempts: what a turn allocates shows in each of them, what the runtime does
-                // once (compile a method again) does not.
+                // The best of some attempts: what a turn allocates shows in each of them, what the runtime
+                // does once (compile a method again) does not.
                 long allocated = GC.GetAllocatedBytesForCurrentThread() - _before;
                 AllocatedBytes = _attempts == 0 ? allocated : long.Min(AllocatedBytes, allocated);
                 _attempts++;
