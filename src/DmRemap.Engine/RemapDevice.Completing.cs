@@ -17,7 +17,7 @@ public sealed partial class RemapDevice
         }
         else
         {
-            NoteWriteSuccess(member, fragment.Exported, io.IsForceUnitAccess);
+            NoteWriteSuccess(member, io.Operation, fragment.Exported, io.IsForceUnitAccess);
         }
         Finish(fragment);
     }

@@ -31,6 +31,9 @@ public sealed partial class RemapDevice
 
     internal Instant Now => _loop.Now;
 
+    /// <summary>Rules of which a crash may show either form; any commit that is Done ends it.</summary>
+    internal bool HasDoubts => _inDoubt.Count > 0;
+
     private bool HasSuspicion => Suspects.Count > 0 || _inDoubt.Count > 0;
 
     internal static ErrorClass Classify(Member member, IoOperation operation, IoStatus status, int errno,
@@ -61,16 +64,21 @@ public sealed partial class RemapDevice
         }
     }
 
-    internal void NoteWriteSuccess(Member member, Extent exported, bool isForceUnitAccess)
+    internal void NoteWriteSuccess(Member member, IoOperation operation, Extent exported,
+        bool isForceUnitAccess)
     {
         member.Writes++;
         if (!isForceUnitAccess)
         {
             member.CompletedWrites++;
         }
-        if (member.IsPrimary)
+        if (member.IsPrimary && operation == IoOperation.Write)
         {
-            WriteControl.OnWriteSucceeded(Units.UnitOf(exported.Start));
+            WriteControl.OnWriteSucceeded(exported);
+        }
+        else if (!member.IsPrimary && Suspects.Count > 0)
+        {
+            ClearSuspects(exported);
         }
     }
 
@@ -102,7 +110,7 @@ public sealed partial class RemapDevice
         if (member.IsPrimary && kind == ErrorClass.Ambiguous)
         {
             bool wasRejected = WriteControl.WritesRejected;
-            WriteControl.OnAmbiguousFailure(unit);
+            WriteControl.OnAmbiguousFailure(unit, Units.ExtentOf(unit));
             NoteRejection(wasRejected, errno);
         }
         if (!isMedium)
@@ -153,16 +161,15 @@ public sealed partial class RemapDevice
     /// </summary>
     internal void NoteUnreadable(in RemapEntry entry, ulong bad, int errno, Member source)
     {
+        Suspects.TryGet(entry.Unit, out Suspect before);
         SuspectVerdict verdict = Suspects.OnFailure(entry.Unit, bad, _loop.Now);
-        if (verdict != SuspectVerdict.DeclareLost)
+        ulong readable = entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare);
+        ulong lost = verdict == SuspectVerdict.DeclareLost ? bad & before.BadBlocks & readable : 0;
+        if (lost == 0)
         {
             Publish(EngineEventKind.Unreadable, source, BlocksOf(entry.Unit, bad), entry.Location, errno);
             return;
         }
-        Suspects.TryGet(entry.Unit, out Suspect suspect);
-        ulong lost =
-            suspect.BadBlocks & (
-                entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
         SetEntry(entry with
         {
             Blocks = entry.Blocks.With(lost, BlockState.Lost),
@@ -171,8 +178,16 @@ public sealed partial class RemapDevice
         });
         Counters.BlocksLost += System.Numerics.BitOperations.PopCount(lost);
         Losses.Add(entry.Unit);
-        Suspects.Remove(entry.Unit);
+        Suspects.Clear(entry.Unit, lost);
         Publish(EngineEventKind.Lost, source, BlocksOf(entry.Unit, lost), entry.Location, errno);
+    }
+
+    /// <summary>A unit moved from a failing spare unit, and these places could not come along.</summary>
+    internal void NoteLostOnSpare(in RemapEntry old, ulong lost, int errno)
+    {
+        Counters.BlocksLost += System.Numerics.BitOperations.PopCount(lost);
+        Extent blocks = BlocksOf(old.Unit, lost);
+        Publish(EngineEventKind.Lost, Spare(old.Location.Spare), blocks, old.Location, errno);
     }
 
     /// <summary>These places read: they are suspect no longer.</summary>
@@ -189,11 +204,15 @@ public sealed partial class RemapDevice
 
     internal void NoteCommit(CommitOutcome outcome)
     {
+        bool wasUnavailable = IsMetadataUnavailable;
         IsMetadataUnavailable = outcome != CommitOutcome.Done;
         if (outcome != CommitOutcome.Done)
         {
             Counters.CommitFailures++;
-            Publish(EngineEventKind.CommitFailed, Primary, default, SpareLocation.None, 0);
+            if (!wasUnavailable)
+            {
+                Publish(EngineEventKind.CommitFailed, Primary, default, SpareLocation.None, 0);
+            }
             return;
         }
         // What was in doubt has been superseded on every member: its spare units are named by no table any
@@ -228,6 +247,17 @@ public sealed partial class RemapDevice
         }
         // Of two doubtful rules for one unit, the earlier one's spare unit stays taken until the next start.
         _inDoubt[unit.Value] = fresh;
+        Losses.Arm();
+    }
+
+    /// <summary>New content in a good place: these blocks are suspect no longer.</summary>
+    private void ClearSuspects(Extent written)
+    {
+        UnitNumber last = Units.UnitOf(new BlockNumber(written.End.Value - 1));
+        for (UnitNumber unit = Units.UnitOf(written.Start); unit <= last; unit = new(unit.Value + 1))
+        {
+            Suspects.Clear(unit, Units.MaskIn(unit, written));
+        }
     }
 
     /// <summary>The smallest extent of exported blocks that holds these places of the unit.</summary>

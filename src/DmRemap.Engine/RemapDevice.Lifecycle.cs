@@ -20,6 +20,7 @@ public sealed partial class RemapDevice
     private IStopOwner? _stopOwner;
     private readonly UnitMove _move;
     private bool _isStopFlushSent;
+    private bool _areLossesRecorded;
 
     /// <summary>No new requests are taken.</summary>
     public bool IsStopping => _stopOwner is not null;
@@ -36,7 +37,6 @@ public sealed partial class RemapDevice
         Invariant.Check(_stopOwner is null);
         _stopOwner = owner;
         _move.Abandon();
-        Losses.Record();
         ContinueStop();
     }
 
@@ -67,6 +67,16 @@ public sealed partial class RemapDevice
         {
             return;
         }
+        if (!_areLossesRecorded)
+        {
+            // Once, when no repair holds a unit any more.
+            _areLossesRecorded = true;
+            Losses.Record();
+            if (!Losses.IsIdle)
+            {
+                return;
+            }
+        }
         _isStopFlushSent = true;
         InFlight++;
         _stopFlush.Prepare(new StopFlush(this), IoOperation.Flush, default, default);
@@ -75,7 +85,7 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// The last flush before the end: everything acknowledged is on the medium, and every rule recorded.
+    /// The last flush before the end: everything acknowledged is on the medium.
     /// </summary>
     private sealed class StopFlush(RemapDevice device) : IIoOwner
     {

@@ -55,6 +55,8 @@ public sealed partial class RemapDevice
     /// </summary>
     private bool TryPassSuspicion(RemapRequest request, ref Extent part)
     {
+        // Bounded: a zeroing of the whole disk is looked at slice by slice.
+        part = Shorten(part, Limits.ZeroingSliceBytes);
         UnitNumber last = Units.UnitOf(new BlockNumber(part.End.Value - 1));
         for (UnitNumber unit = Units.UnitOf(part.Start); unit <= last; unit = new(unit.Value + 1))
         {

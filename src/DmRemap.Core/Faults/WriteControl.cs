@@ -5,8 +5,8 @@ namespace DmRemap.Core.Faults;
 
 /// <summary>
 /// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects
-/// writes lets none. Eight distinct units failed and no write taken between them ask for a control: the
-/// application's own last good write, read and written again, unchanged. A dense cluster of bad sectors
+/// writes lets none. Eight distinct units failed and no write taken between them ask for a control: blocks of
+/// the application's own last good write, read and written again, unchanged. A dense cluster of bad sectors
 /// passes it; a write-protected disk does not. Where no write has ever succeeded there is nothing to repeat
 /// (other blocks of the primary are not ours to write): then a bounded number of units may move before the
 /// disk is said to reject writes.
@@ -24,35 +24,34 @@ public sealed class WriteControl
     private readonly UnitNumber[] _failed = new UnitNumber[DistinctUnitsMax];
     private int _count;
     private int _uncontrolled;
-    private UnitNumber _lastGood;
-    private bool _hasLastGood;
+    private bool _isControlRunning;
 
     /// <summary>
     /// A control failed, or too many units failed without one. True until the primary takes a write again.
     /// </summary>
     public bool WritesRejected { get; private set; }
 
-    /// <summary>A control is due before more units move.</summary>
-    public bool NeedsControl => _count == DistinctUnitsMax && _hasLastGood && !WritesRejected;
+    /// <summary>A control is due before more units move, and nobody makes it yet.</summary>
+    public bool NeedsControl =>
+        _count == DistinctUnitsMax && !Place.IsEmpty && !WritesRejected && !_isControlRunning;
 
-    /// <summary>Where the application's last good write was; meaningful when NeedsControl.</summary>
-    public UnitNumber Place => _lastGood;
+    /// <summary>The blocks of the application's last good write; empty when there is none.</summary>
+    public Extent Place { get; private set; }
 
-    /// <summary>The primary took a write of the application.</summary>
-    public void OnWriteSucceeded(UnitNumber unit)
+    /// <summary>The primary took data of the application (not a discard or a zeroing command).</summary>
+    public void OnWriteSucceeded(Extent written)
     {
-        _lastGood = unit;
-        _hasLastGood = true;
+        Place = written;
         Reset();
     }
 
     /// <summary>A write to this unit failed in a way that may be the medium's.</summary>
-    public void OnAmbiguousFailure(UnitNumber unit)
+    public void OnAmbiguousFailure(UnitNumber unit, Extent blocks)
     {
-        if (_hasLastGood && _lastGood == unit)
+        if (Place.Overlaps(blocks))
         {
             // The place has gone bad itself: it proves nothing any more.
-            _hasLastGood = false;
+            Place = default;
         }
         if (_failed.AsSpan(0, _count).Contains(unit))
         {
@@ -63,17 +62,34 @@ public sealed class WriteControl
             _failed[_count] = unit;
             _count++;
         }
-        else if (!_hasLastGood)
+        else if (Place.IsEmpty)
         {
             _uncontrolled++;
             WritesRejected |= _uncontrolled >= UncontrolledMax - DistinctUnitsMax;
         }
     }
 
-    /// <summary>How the control ended. A place that could not be had, or not be read, says nothing.</summary>
+    /// <summary>Somebody makes the control: nobody else does meanwhile. Ends with OnControl.</summary>
+    public void BeginControl()
+    {
+        Invariant.Check(NeedsControl);
+        _isControlRunning = true;
+    }
+
+    /// <summary>The control's place is being repaired or has moved: it is none any more.</summary>
+    public void OnPlaceUnusable() => Place = default;
+
+    /// <summary>
+    /// How the control ended. It counts only while no write has succeeded since it was due.
+    /// </summary>
     public void OnControl(ControlWriteOutcome outcome)
     {
-        Invariant.Check(_count == DistinctUnitsMax);
+        Invariant.Check(_isControlRunning);
+        _isControlRunning = false;
+        if (_count < DistinctUnitsMax)
+        {
+            return;
+        }
         switch (outcome)
         {
             case ControlWriteOutcome.Written:
@@ -81,9 +97,10 @@ public sealed class WriteControl
                 break;
             case ControlWriteOutcome.Rejected:
                 WritesRejected = true;
+                Place = default;
                 break;
             case ControlWriteOutcome.NoPlace:
-                _hasLastGood = false;
+                Place = default;
                 break;
             default:
                 Invariant.Unreachable("an outcome that is none");
@@ -107,6 +124,6 @@ public enum ControlWriteOutcome : byte
     /// <summary>The disk takes writes elsewhere: the failing units are bad.</summary>
     Written = 1,
 
-    /// <summary>The place is being repaired, has moved, or does not read.</summary>
+    /// <summary>The place does not read.</summary>
     NoPlace = 2,
 }

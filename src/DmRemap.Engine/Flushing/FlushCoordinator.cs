@@ -118,7 +118,8 @@ internal sealed class FlushCoordinator : IIoOwner
 
     private void EndCycle()
     {
-        _isRunning = false;
+        // Still running while it answers: who asks from inside an answer waits for the next cycle, and is not
+        // answered with this one.
         while (_running.TryDequeue(out RemapRequest request))
         {
             if (_status != IoStatus.Ok)
@@ -127,6 +128,7 @@ internal sealed class FlushCoordinator : IIoOwner
             }
             _device.Answer(request);
         }
+        _isRunning = false;
         if (!_waiting.IsEmpty)
         {
             StartCycle();

@@ -16,10 +16,18 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
 {
     private const int AttemptsMax = 8;
 
+    /// <summary>Fresh units of one spare that may fail before another spare is tried.</summary>
+    private const int FailuresOnSpareMax = 2;
+
     private int _index;
     private int _count;
     private int _attempts;
-    private bool _isOldUndecided;
+    private bool _isPieceRead;
+    private bool _isMedium;
+    private int _pieceErrno;
+    private int _failuresOnSpare;
+    private int _skippedSpare = -1;
+    private readonly BufferSlice _controlBuffer = AlignedMemory.Allocate(AlignedMemory.Alignment);
     private ulong _toRead;
     private ulong _toWrite;
 
@@ -28,6 +36,14 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
 
     /// <summary>In: places whose new bytes are in the scratch unit already.</summary>
     protected ulong Supplied { get; set; }
+
+    /// <summary>
+    /// Out: the old spare unit could not be read, and not because it is bad: the unit cannot move.
+    /// </summary>
+    protected bool IsOldUndecided { get; private set; }
+
+    /// <summary>In: fresh spare units that may still be recorded as bad with this commit.</summary>
+    protected int RetirementsLeft { get; set; }
 
     /// <summary>
     /// Out: the rule to commit, or none (State is Healthy) when no spare unit could be had.
@@ -45,9 +61,15 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             {
                 SubmitToSpare(IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count));
                 yield return Wait.Io;
+                if (NeedsSpareControl())
+                {
+                    SubmitSpareControl(Device.Spare(Old.Location.Spare), _controlBuffer);
+                    yield return Wait.Io;
+                    _isMedium = IoSucceeded;
+                }
                 TakeOldPiece();
             }
-            while (!_isOldUndecided && _attempts < AttemptsMax && TryPlace())
+            while (!IsOldUndecided && _attempts < AttemptsMax && TryPlace())
             {
                 while (NextRunToWrite())
                 {
@@ -68,6 +90,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                 }
                 GiveUpPlace();
             }
+            EndPlacing();
             yield return Wait.Return;
         }
     }
@@ -76,6 +99,11 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     protected void PublishPlacement(in RemapEntry old, in RemapEntry placed)
     {
         Device.PublishRule(placed);
+        ulong lost = placed.Blocks.MaskOf(BlockState.Lost) & ~old.Blocks.MaskOf(BlockState.Lost);
+        if (lost != 0)
+        {
+            Device.NoteLostOnSpare(old, lost, _pieceErrno);
+        }
         Device.Counters.RemapsMade++;
         if (!old.Location.IsNone)
         {
@@ -86,7 +114,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private void StartComposing()
     {
         _attempts = 0;
-        _isOldUndecided = false;
+        _failuresOnSpare = 0;
+        IsOldUndecided = false;
         Placed = default;
         _toRead = Old.Location.IsNone ? 0
             : Old.Blocks.MaskOf(BlockState.OnSpare) & ~Supplied & Units.FullMask(Old.Unit);
@@ -107,28 +136,42 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     }
 
     /// <summary>
+    /// Did the piece fail in a way that a spare which is away, or being reset, fails too? Then the spare is
+    /// read elsewhere first: only a confirmed medium error makes a block lost (F-6, F-17).
+    /// </summary>
+    private bool NeedsSpareControl()
+    {
+        _isPieceRead = IoSucceeded;
+        _pieceErrno = IoErrno;
+        if (_isPieceRead)
+        {
+            return false;
+        }
+        Member spare = Device.Spare(Old.Location.Spare);
+        spare.ReadErrors++;
+        ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
+        _isMedium = kind == ErrorClass.Medium;
+        return kind == ErrorClass.Ambiguous;
+    }
+
+    /// <summary>
     /// What the failing spare unit no longer reads is lost: never what the primary once held (F-29).
     /// </summary>
     private void TakeOldPiece()
     {
         ulong piece = BlockStates.Mask(_index, _count);
-        Member spare = Device.Spare(Old.Location.Spare);
-        ErrorClass kind = IoSucceeded
-            ? ErrorClass.Other
-            : RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        if (IoSucceeded)
+        if (_isPieceRead)
         {
             _toWrite |= piece;
         }
-        else if (kind is not ErrorClass.Medium and not ErrorClass.Ambiguous)
+        else if (_isMedium)
         {
-            // A spare that is away has lost nothing: the unit stays where it is.
-            _isOldUndecided = true;
+            Old = Old with { Blocks = Old.Blocks.With(piece, BlockState.Lost) };
         }
         else
         {
-            Old = Old with { Blocks = Old.Blocks.With(piece, BlockState.Lost) };
-            Device.Publish(EngineEventKind.Lost, spare, ExtentOfPiece(), Old.Location, IoErrno);
+            // A spare that is away has lost nothing: the unit stays where it is.
+            IsOldUndecided = true;
         }
     }
 
@@ -173,17 +216,27 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         Member spare = Device.Spare(failed.Spare);
         spare.WriteErrors++;
         bool isRetired = Device.NoteSpareFailure(spare, failed, IoStatus, IoErrno, IoElapsed);
-        if (isRetired && !Changes.IsFull)
+        if (isRetired && RetirementsLeft > 0)
         {
+            RetirementsLeft--;
             Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, Placed));
         }
         Placed = default;
+        _failuresOnSpare++;
+        if (_failuresOnSpare == FailuresOnSpareMax && Device.Allocator.IsUsable(failed.Spare))
+        {
+            // The next attempts go to another spare, where there is one; this one is not given up for that.
+            _skippedSpare = failed.Spare;
+            Device.Allocator.SetUsable(failed.Spare, false);
+        }
     }
 
-    private Extent ExtentOfPiece()
+    private void EndPlacing()
     {
-        BlockNumber start = Units.ExtentOf(Old.Unit).Start;
-        int first = Units.IndexInUnit(start);
-        return new Extent(start + new BlockCount(_index - first), new BlockCount(_count));
+        if (_skippedSpare >= 0)
+        {
+            Device.Allocator.SetUsable(_skippedSpare, true);
+            _skippedSpare = -1;
+        }
     }
 }

@@ -182,24 +182,37 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         _errno = IoErrno;
         _failedAt = Device.Now;
         ErrorClass kind = RemapDevice.Classify(Source, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        if (kind == ErrorClass.Ambiguous && Device.ReadControlOf(Source) is ReadControl control)
+        if (kind != ErrorClass.Ambiguous)
         {
-            if (control.Judge(_unit, _failedAt) == ReadVerdict.NeedsControl)
-            {
-                _places = control.PlacesFor(_unit, Device.Now);
-                _control = new ControlRound(_places.Count);
-                return;
-            }
-            kind = ErrorClass.Medium;
+            NoteFailure(kind == ErrorClass.Medium);
         }
-        // A spare has no control of its own: its ambiguous errors count as the medium's, because what it
-        // holds is read from nowhere else.
-        bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
-        NoteFailure(isMedium);
+        else if (Device.ReadControlOf(Source) is not ReadControl control)
+        {
+            // A spare's control is its first block, which holds a superblock: does the device read at all?
+            _control = new ControlRound(1);
+        }
+        else if (control.Judge(_unit, _failedAt) == ReadVerdict.Medium)
+        {
+            NoteFailure(true);
+        }
+        else
+        {
+            _places = control.PlacesFor(_unit, Device.Now);
+            _control = new ControlRound(_places.Count);
+            if (_places.Count == 0)
+            {
+                NoteFailure(false);
+            }
+        }
     }
 
     private void SubmitControlRead()
     {
+        if (!Source.IsPrimary)
+        {
+            SubmitSpareControl(Source, Scratch);
+            return;
+        }
         Extent unit = Units.ExtentOf(_places[_place]);
         int count = (int)System.Math.Min(unit.Count.Value, PieceAt(Device.Primary, 0, Units.BlocksPerUnit));
         Extent control = new(unit.Start, new BlockCount(count));
@@ -208,7 +221,7 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
 
     private void TakeControlRead()
     {
-        if (IoSucceeded)
+        if (IoSucceeded && Source.IsPrimary)
         {
             Device.NoteReadSuccess(Device.Primary, Units.ExtentOf(_places[_place]));
         }

@@ -127,6 +127,20 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         spare.Device.Submit(_io);
     }
 
+    /// <summary>
+    /// Read the spare's first physical block, where a superblock lies: the control for errors that may be the
+    /// whole device's (F-17).
+    /// </summary>
+    protected void SubmitSpareControl(Member spare, BufferSlice into)
+    {
+        DeviceGeometry geometry = spare.Device.Geometry;
+        int bytes =
+            Math.Max(geometry.LogicalBlockSize.Bytes, Math.Min(geometry.PhysicalBlockBytes, into.Length));
+        Extent first = new(new BlockNumber(0), new BlockCount(bytes / geometry.LogicalBlockSize.Bytes));
+        _io.Prepare(this, IoOperation.Read, first, into.Slice(0, bytes));
+        spare.Device.Submit(_io);
+    }
+
     protected void SubmitChanges()
     {
         Device.Counters.Commits++;

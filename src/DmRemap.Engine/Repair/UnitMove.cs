@@ -11,8 +11,10 @@ namespace DmRemap.Engine.Repair;
 /// is named. Order (F-5): hold → drain → read → write the spare durably → record → publish → release. The
 /// copy is read under the hold, so no acknowledged write can slip between the reading and the publishing.
 /// </summary>
-internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
+internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, RetiredMax + 1)
 {
+    private const int RetiredMax = 16;
+
     private MoveRequest? _request;
     private UnitNumber _unit;
     private ulong _toRead;
@@ -93,6 +95,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
                 Blocks = BlockStates.AllOnPrimary
             };
         Changes.Prepare(this);
+        RetirementsLeft = RetiredMax;
         Supplied = 0;
         _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit);
         return true;

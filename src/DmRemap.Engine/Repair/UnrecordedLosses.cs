@@ -51,7 +51,8 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
                 _changes.Add(new TableChange(TableChangeKind.Set, entry));
             }
         }
-        if (_changes.Count > 0)
+        // Also with nothing to say: a commit that is Done ends every doubt.
+        if (_changes.Count > 0 || device.HasDoubts)
         {
             device.Counters.Commits++;
             device.Log.Commit(_changes);
@@ -79,10 +80,11 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
         device.Pump();
     }
 
-    private void Arm()
+    /// <summary>There is something to record, soon.</summary>
+    public void Arm()
     {
         _timer ??= new LoopTimer(this);
-        if (_units.Count > 0 && !_timer.IsSet && !device.IsStopping)
+        if ((_units.Count > 0 || device.HasDoubts) && !_timer.IsSet && !device.IsStopping)
         {
             loop.Schedule(_timer, loop.Now + s_recordAfter);
         }

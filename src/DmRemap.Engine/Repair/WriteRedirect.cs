@@ -15,7 +15,7 @@ namespace DmRemap.Engine.Repair;
 /// between any two leaves the former rule, and the write was not acknowledged.
 /// </summary>
 internal sealed class WriteRedirect(RemapDevice device)
-    : PlacementJob(device, (PartsMax * 2) + RetiredMax), IFragmentJob
+    : PlacementJob(device, ((PartsMax + 1) * 2) + RetiredMax), IFragmentJob
 {
     /// <summary>
     /// Units that a fragment can touch: one more than it is long, when it starts inside one.
@@ -24,12 +24,13 @@ internal sealed class WriteRedirect(RemapDevice device)
 
     private const int RetiredMax = 64;
 
-    private readonly Part[] _parts = new Part[PartsMax];
+    private readonly Part[] _parts = new Part[PartsMax + 1];
     private int _partCount;
     private int _at;
     private FragmentIo? _fragment;
     private Extent _control;
     private bool _isControlRead;
+    private bool _isControlSaved;
 
     private enum Plan : byte
     {
@@ -81,15 +82,19 @@ internal sealed class WriteRedirect(RemapDevice device)
             if (StartControl())
             {
                 yield return Wait.Hold;
-                SubmitToPrimary(IoOperation.Read, _control, ScratchAt(0, (int)_control.Count.Value));
+                SubmitToPrimary(IoOperation.Read, _control, ControlBuffer());
                 yield return Wait.Io;
                 _isControlRead = IoSucceeded;
                 if (_isControlRead)
                 {
-                    SubmitToPrimary(IoOperation.Write, _control, ScratchAt(0, (int)_control.Count.Value));
+                    SubmitToPrimary(IoOperation.Write, _control, ControlBuffer());
                     yield return Wait.Io;
                 }
-                TakeControl();
+                if (MustSaveControl())
+                {
+                    yield return Wait.Subscript;
+                }
+                EndControl();
             }
             for (_at = 0; _at < _partCount; _at++)
             {
@@ -130,6 +135,7 @@ internal sealed class WriteRedirect(RemapDevice device)
     {
         Device.Counters.WriteRedirects++;
         Changes.Prepare(this);
+        RetirementsLeft = RetiredMax;
         _partCount = 0;
         Extent rest = _fragment!.Exported;
         bool isFatal = _fragment.Io.Status == IoStatus.DeviceError && !Device.MayBeMedium(_fragment);
@@ -200,7 +206,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         if (IoSucceeded)
         {
             bool changesRule = isOnSpare && ChangesRule(part);
-            Device.NoteWriteSuccess(member, part.Blocks, changesRule
+            Device.NoteWriteSuccess(
+                member, IoOperation.Write, part.Blocks, changesRule
                 || _fragment!.Request!.Parent!.IsForceUnitAccess);
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
             if (changesRule)
@@ -224,8 +231,9 @@ internal sealed class WriteRedirect(RemapDevice device)
     }
 
     /// <summary>
-    /// Is a control due? Its place is held like any other unit: nobody's write can slip between its reading
-    /// and its writing. Only a unit that nobody holds is taken, so that no two repairs wait for each other.
+    /// Is a control due? It repeats blocks of the application's last good write, at most a physical block.
+    /// Its unit is held like any other: nobody's write can slip between its reading and its writing. Only a
+    /// unit that nobody holds is taken, so that no two repairs wait for each other.
     /// </summary>
     private bool StartControl()
     {
@@ -233,38 +241,74 @@ internal sealed class WriteRedirect(RemapDevice device)
         {
             return false;
         }
-        UnitNumber place = Device.WriteControl.Place;
-        if (Device.Holds.IsHeld(place) || Device.IsSuspicious(place) || Device.Table.TryGet(place, out _))
+        Extent written = Device.WriteControl.Place;
+        UnitNumber unit = Units.UnitOf(written.Start);
+        if (Device.Holds.IsHeld(unit) || Device.IsSuspicious(unit) || Device.Table.TryGet(unit, out _))
         {
-            Device.WriteControl.OnControl(ControlWriteOutcome.NoPlace);
+            Device.WriteControl.OnPlaceUnusable();
             return false;
         }
-        Extent unit = Units.ExtentOf(place);
-        int first = Units.IndexInUnit(unit.Start);
-        int count = PieceAt(Device.Primary, first, first + (int)unit.Count.Value);
-        _control = new Extent(unit.Start, new BlockCount(count));
-        Device.Holds.Acquire(place, this);
+        int index = Units.IndexInUnit(written.Start);
+        int end = (int)Math.Min(Units.BlocksPerUnit, index + written.Count.Value);
+        _control = new Extent(written.Start, new BlockCount(PieceAt(Device.Primary, index, end)));
+        Device.WriteControl.BeginControl();
+        Device.Holds.Acquire(unit, this);
         return true;
     }
 
-    private void TakeControl()
+    /// <summary>
+    /// The control write failed, and a failed write may have ruined what was there: the good bytes, which we
+    /// hold, go to a spare unit.
+    /// </summary>
+    private bool MustSaveControl()
     {
         bool wasRejected = Device.AreWritesRejected;
-        ControlWriteOutcome outcome = !_isControlRead
-            ? ControlWriteOutcome.NoPlace
-            : IoSucceeded ? ControlWriteOutcome.Written : ControlWriteOutcome.Rejected;
-        if (outcome == ControlWriteOutcome.Written)
+        bool isWritten = _isControlRead && IoSucceeded;
+        _isControlSaved = false;
+        ControlWriteOutcome outcome = isWritten ? ControlWriteOutcome.Written
+            : _isControlRead ? ControlWriteOutcome.Rejected : ControlWriteOutcome.NoPlace;
+        if (isWritten)
         {
             // It is in the drive's cache now, like any write, and the next flush must cover it.
             Device.Primary.CompletedWrites++;
         }
-        Device.ReleaseHold(Units.UnitOf(_control.Start));
-        if (Device.WriteControl.NeedsControl)
-        {
-            Device.WriteControl.OnControl(outcome);
-        }
+        Device.WriteControl.OnControl(outcome);
         Device.NoteRejection(wasRejected, IoErrno);
+        if (outcome != ControlWriteOutcome.Rejected)
+        {
+            return false;
+        }
+        UnitNumber unit = Units.UnitOf(_control.Start);
+        Old = new RemapEntry
+        {
+            Unit = unit,
+            State = UnitState.LostUnreadable,
+            Blocks = BlockStates.AllOnPrimary,
+        };
+        Supplied = Units.MaskIn(unit, _control);
+        _isControlSaved = true;
+        return true;
     }
+
+    /// <summary>
+    /// A saved control is one more part of this work: committed, published and released with it.
+    /// </summary>
+    private void EndControl()
+    {
+        UnitNumber unit = Units.UnitOf(_control.Start);
+        if (!_isControlSaved || !IsPlaced)
+        {
+            Device.ReleaseHold(unit);
+            return;
+        }
+        _parts[_partCount] =
+            new Part { Unit = unit, Blocks = _control, Plan = Plan.Placed, Old = Old, New = Placed };
+        _partCount++;
+        Changes.Add(new TableChange(TableChangeKind.Set, Placed));
+    }
+
+    private BufferSlice ControlBuffer() =>
+        ScratchAt(Units.IndexInUnit(_control.Start), (int)_control.Count.Value);
 
     /// <summary>False: this part needs no spare unit.</summary>
     private bool StartPlacing()
@@ -303,6 +347,13 @@ internal sealed class WriteRedirect(RemapDevice device)
             {
                 Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, part.Old));
             }
+            return true;
+        }
+        if (IsOldUndecided)
+        {
+            // The spare that holds the rest of the unit is away: nothing is exhausted, and nothing is lost.
+            part.Plan = Plan.Failed;
+            Fail(part, IoStatus.DeviceError, part.Errno);
             return true;
         }
         Device.NoteExhausted(part.Blocks);
@@ -371,7 +422,10 @@ internal sealed class WriteRedirect(RemapDevice device)
         bool isPlaced = part.Plan == Plan.Placed;
         if (outcome != CommitOutcome.Done)
         {
-            Fail(part, IoStatus.MetadataUnavailable, 0);
+            if (_fragment!.Exported.Overlaps(part.Blocks))
+            {
+                Fail(part, IoStatus.MetadataUnavailable, 0);
+            }
             Device.NoteUncommitted(part.Unit, isPlaced ? part.New.Location : SpareLocation.None, outcome);
         }
         else if (isPlaced)

@@ -39,13 +39,22 @@ internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax)
                 Device.Holds.Acquire(_unit, this);
                 yield return Wait.Hold;
             }
-            BuildChanges();
-            if (Changes.Count > 0)
+            bool areAllThere = BuildChanges();
+            if (areAllThere && Changes.Count > 0)
             {
                 SubmitChanges();
                 yield return Wait.Commit;
             }
-            TakeCommit();
+            if (areAllThere)
+            {
+                TakeCommit();
+            }
+            else
+            {
+                // A unit's rule went away while we waited for it (its blocks were rewritten in place):
+                // nothing is changed, and the request is split anew.
+                _fragment!.Request!.Cursor = _fragment.Exported.Start;
+            }
             for (_unit = FirstUnit; _unit <= _last; _unit = new(_unit.Value + 1))
             {
                 Device.ReleaseHold(_unit);
@@ -58,14 +67,16 @@ internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax)
 
     private UnitNumber FirstUnit => Units.UnitOf(_fragment!.Exported.Start);
 
-    private void BuildChanges()
+    /// <summary>False: some unit has no rule any more.</summary>
+    private bool BuildChanges()
     {
         Changes.Prepare(this);
         for (UnitNumber unit = FirstUnit; unit <= _last; unit = new(unit.Value + 1))
         {
-            // Entries do not go away while requests run: the unit had one when the request was split.
-            bool hasEntry = Device.Table.TryGet(unit, out RemapEntry entry);
-            Invariant.Check(hasEntry);
+            if (!Device.Table.TryGet(unit, out RemapEntry entry))
+            {
+                return false;
+            }
             ulong mask = Units.MaskIn(unit, _fragment!.Exported);
             RemapEntry zeroed = entry with { Blocks = entry.Blocks.With(mask, BlockState.Zero) };
             if (zeroed != entry || Device.IsInDoubt(unit))
@@ -73,6 +84,7 @@ internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax)
                 Changes.Add(new TableChange(TableChangeKind.Set, zeroed));
             }
         }
+        return true;
     }
 
     private void TakeCommit()

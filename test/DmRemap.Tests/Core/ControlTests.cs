@@ -11,15 +11,18 @@ public sealed class ControlTests
 {
     private static UnitNumber Unit(long unit) => new(unit);
 
+    /// <summary>The eight blocks of a unit.</summary>
+    private static Extent At(long unit) => new(new BlockNumber(unit * 8), new BlockCount(8));
+
     private static Instant Second(long seconds) => new(seconds * 1_000_000_000);
 
     private static WriteControl FailedEight()
     {
         WriteControl control = new();
-        control.OnWriteSucceeded(Unit(500));
+        control.OnWriteSucceeded(At(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit));
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
         }
         Assert.True(control.NeedsControl);
         return control;
@@ -29,17 +32,17 @@ public sealed class ControlTests
     public void Eight_distinct_units_failed_since_the_last_good_write_ask_for_a_control_at_its_place()
     {
         WriteControl control = new();
-        control.OnWriteSucceeded(Unit(500));
+        control.OnWriteSucceeded(At(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax - 1; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit));
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
             // The same unit again says nothing new.
-            control.OnAmbiguousFailure(Unit(unit));
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
         }
         Assert.False(control.NeedsControl);
-        control.OnAmbiguousFailure(Unit(100));
+        control.OnAmbiguousFailure(Unit(100), At(100));
         Assert.True(control.NeedsControl);
-        Assert.Equal(Unit(500), control.Place);
+        Assert.Equal(At(500), control.Place);
         Assert.False(control.WritesRejected);
     }
 
@@ -51,10 +54,12 @@ public sealed class ControlTests
         ControlWriteOutcome outcome, bool isRejected)
     {
         WriteControl control = FailedEight();
+        control.BeginControl();
+        Assert.False(control.NeedsControl);
         control.OnControl(outcome);
         Assert.Equal(isRejected, control.WritesRejected);
         Assert.False(control.NeedsControl);
-        control.OnWriteSucceeded(Unit(501));
+        control.OnWriteSucceeded(At(501));
         Assert.False(control.WritesRejected);
     }
 
@@ -62,7 +67,7 @@ public sealed class ControlTests
     public void Place_that_fails_itself_is_no_control()
     {
         WriteControl control = FailedEight();
-        control.OnAmbiguousFailure(Unit(500));
+        control.OnAmbiguousFailure(Unit(500), At(500));
         Assert.False(control.NeedsControl);
     }
 
@@ -72,10 +77,10 @@ public sealed class ControlTests
         WriteControl control = new();
         for (int unit = 0; unit < WriteControl.UncontrolledMax - 1; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit));
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
             Assert.False(control.WritesRejected);
         }
-        control.OnAmbiguousFailure(Unit(10_000));
+        control.OnAmbiguousFailure(Unit(10_000), At(10_000));
         Assert.True(control.WritesRejected);
     }
 
@@ -85,11 +90,11 @@ public sealed class ControlTests
         WriteControl control = new();
         for (int unit = 0; unit < 1000; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit));
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
             Assert.False(control.NeedsControl);
             if (unit % 7 == 6)
             {
-                control.OnWriteSucceeded(Unit(5000));
+                control.OnWriteSucceeded(At(5000));
             }
         }
         Assert.False(control.WritesRejected);

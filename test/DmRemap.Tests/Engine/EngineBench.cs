@@ -30,7 +30,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
         SpareAllocator allocator = new();
         Member[] spares = new Member[o.Spares];
         Spares = new SimulatedDisk[o.Spares];
-        long spareBlocks = o.SpareUnits * units.BlocksPerUnit;
+        long spareBlocks = (o.SpareUnits + 1) * units.BlocksPerUnit;
         for (int i = 0; i < o.Spares; i++)
         {
             Spares[i] = new SimulatedDisk(
@@ -42,7 +42,8 @@ internal sealed class EngineBench : IIoOwner, IEventSink
                 // What was never written must never be read: it would show.
                 Spares[i].Content.AsSpan().Fill(0xDB);
             }
-            spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(0));
+            // Block 0 is a superblock's place; data begins behind it.
+            spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(units.BlocksPerUnit));
             allocator.AddSpare(i, o.SpareUnits);
         }
         if (o.Entries is not null)
@@ -91,6 +92,9 @@ internal sealed class EngineBench : IIoOwner, IEventSink
     }
 
     public void Publish(in EngineEvent happened) => Events.Add(happened);
+
+    /// <summary>The first block of a spare unit, on its spare.</summary>
+    public long SpareBlock(SpareLocation location) => (location.Unit.Value + 1) * Device.Units.BlocksPerUnit;
 
     /// <summary>Submit; the action is called when it completes.</summary>
     public void Start(

@@ -200,7 +200,7 @@ public sealed class RemapDeviceTests
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry before));
-        long spareBlock = before.Location.Unit.Value * 8;
+        long spareBlock = bench.SpareBlock(before.Location);
         bench.Spares[0].BadForWriting.Add(spareBlock + 2);
         Assert.Equal(IoStatus.Ok, bench.Write(802, EngineBench.Pattern(1, 512, 4)).Status);
         Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry after));
@@ -220,7 +220,7 @@ public sealed class RemapDeviceTests
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
-        bench.Spares[0].BadForReading.Add((entry.Location.Unit.Value * 8) + 5);
+        bench.Spares[0].BadForReading.Add(bench.SpareBlock(entry.Location) + 5);
         for (int i = 0; i < 4; i++)
         {
             Outcome read = bench.Read(800, 8);

@@ -1,0 +1,225 @@
+using System;
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Tests.Support;
+using Xunit;
+
+namespace DmRemap.Tests.Engine;
+
+/// <summary>
+/// What a spare that is away, ill or dying may not do: lose data, hang units, eat other spares.
+/// </summary>
+public sealed class RemapDeviceSpareTests
+{
+    [Fact]
+    public void Spare_that_is_away_for_a_moment_loses_nothing_by_a_write()
+    {
+        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512, Spares = 2 });
+        bench.Spares[0].Fault = (_, _) => 5;
+        Assert.NotEqual(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(1, 512, 4)).Status);
+        bench.Spares[0].Fault = null;
+        Outcome read = bench.Read(800, 8);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data[512..], b => Assert.Equal(9, b));
+        Assert.Equal(0, bench.Device.Tally.LostBlocks);
+    }
+
+    [Fact]
+    public void Spare_that_is_away_loses_nothing_by_reads_however_often_they_fail()
+    {
+        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512 });
+        bench.Spares[0].Fault = (_, _) => 5;
+        for (int i = 0; i < 6; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(800, 8).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        bench.Spares[0].Fault = null;
+        Assert.All(bench.Read(800, 8).Data, b => Assert.Equal(9, b));
+    }
+
+    [Fact]
+    public void Block_rewritten_on_the_spare_is_never_given_up_for_what_failed_before()
+    {
+        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512 });
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
+        long first = bench.SpareBlock(entry.Location);
+        bench.Spares[0].BadForReading.Add(first + 2);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(802, 1).Status);
+        bench.Spares[0].BadForReading.Clear();
+        Assert.Equal(IoStatus.Ok, bench.Write(802, EngineBench.Pattern(1, 512, 3)).Status);
+        Assert.Equal(3, bench.Read(802, 1).Data[0]);
+        bench.Spares[0].BadForReading.Add(first + 6);
+        for (int i = 0; i < 4; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(806, 1).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        Assert.Equal(BlockState.Lost, bench.Log.Durable[100].Blocks[6]);
+        Assert.Equal(3, bench.Read(802, 1).Data[0]);
+    }
+
+    [Fact]
+    public void Block_that_fails_for_the_first_time_is_suspect_first_whatever_its_neighbours_did()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForReading.Add(803);
+        for (int i = 0; i < 2; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(800, 8).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        bench.Primary.BadForReading.Add(805);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(800, 8).Status);
+        Assert.Equal(1, bench.Device.Tally.LostBlocks);
+        bench.Loop.RunFor(Duration.FromSeconds(70));
+        bench.Primary.BadForReading.Remove(805);
+        Assert.Equal(IoStatus.Ok, bench.Read(805, 1).Status);
+    }
+
+    [Fact]
+    public void Doubt_ends_by_itself_when_the_metadata_can_be_written_again()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Log.Outcome = n => n == 0 ? CommitOutcome.Unknown : CommitOutcome.Done;
+        Assert.NotEqual(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 6)).Status);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(800, 1).Status);
+        bench.Loop.RunFor(Duration.FromSeconds(3));
+        Assert.Equal(IoStatus.Ok, bench.Read(800, 1).Status);
+        Assert.False(bench.Device.IsMetadataUnavailable);
+    }
+
+    [Fact]
+    public void Dying_spare_does_not_use_up_every_attempt_while_another_is_free()
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 2 });
+        bench.Primary.BadForWriting.Add(803);
+        bench.Spares[0].Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
+        Assert.Equal(1, entry.Location.Spare);
+        Assert.InRange(bench.Device.Allocator.UnitsRetired(0), 0, 2);
+        Assert.True(bench.Device.Allocator.IsUsable(0));
+    }
+
+    [Fact]
+    public void Failed_control_write_moves_the_bytes_that_it_may_have_ruined()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(1600, EngineBench.Pattern(8, 512, 7)).Status);
+        bench.Primary.Fault = (_, request) =>
+        {
+            if (request.Operation != IoOperation.Write)
+            {
+                return 0;
+            }
+            // A failed write may leave anything behind.
+            int start = (int)request.Extent.Start.Value * 512;
+            bench.Primary.Content.AsSpan(start, request.Buffer.Length).Fill(0xBA);
+            return 5;
+        };
+        for (int i = 0; i < 12; i++)
+        {
+            bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
+        }
+        Assert.True(bench.Device.AreWritesRejected);
+        Outcome read = bench.Read(1600, 8);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data, b => Assert.Equal(7, b));
+    }
+
+    [Fact]
+    public void Control_repeats_only_blocks_that_the_application_wrote()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        Assert.Equal(IoStatus.Ok, bench.Write(1603, EngineBench.Pattern(2, 512, 7)).Status);
+        for (long block = 0; block < 256; block++)
+        {
+            bench.Primary.BadForWriting.Add(block);
+        }
+        bench.Primary.Log = [];
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(256, 512, 1)).Status);
+        List<string> elsewhere = bench.Primary.Log.FindAll(
+            line => line.StartsWith("Write [16", StringComparison.Ordinal));
+        Assert.Equal(["Write [1603, 1604) None"], elsewhere);
+    }
+
+    [Fact]
+    public void Zeroes_over_a_unit_whose_rule_goes_away_meanwhile_are_split_anew()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512, SpareUnits = 1 });
+        while (bench.Device.Allocator.TryAllocate(new UnitNumber(0), out _))
+        {
+        }
+        foreach (long unit in new long[] { 100, 101 })
+        {
+            bench.Device.SetEntry(new RemapEntry
+            {
+                Unit = new UnitNumber(unit),
+                State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary.With(1, BlockState.Lost),
+            });
+        }
+        // Unit 101 is rewritten in place, slowly; the zeroes over both wait for its hold.
+        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
+        int ended = 0;
+        BufferSlice data = AlignedMemory.Allocate(4096);
+        bench.Start(IoOperation.Write, 808, 8, data, IoFlags.None, request =>
+        {
+            Assert.Equal(IoStatus.Ok, request.Status);
+            ended++;
+        });
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        bench.Start(IoOperation.WriteZeroes, 800, 16, default, IoFlags.None, request =>
+        {
+            Assert.Equal(IoStatus.Ok, request.Status);
+            ended++;
+        });
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(2, ended);
+        Assert.All(bench.Read(800, 16).Data, b => Assert.Equal(0, b));
+    }
+
+    [Fact]
+    public void Flush_asked_from_inside_an_answer_waits_for_a_cycle_of_its_own()
+    {
+        EngineBench bench = new();
+        bench.Primary.Hang = request => request.Operation == IoOperation.Flush;
+        int answered = 0;
+        // More than the device has slots for: the last ones start when the first are answered.
+        for (int i = 0; i < Limits.RequestsInFlightMax + 8; i++)
+        {
+            bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered++);
+        }
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        bench.Device.Primary.CompletedWrites++;
+        while (bench.Primary.InFlight > 0)
+        {
+            int before = answered;
+            bench.Primary.ReleaseHanging();
+            bench.Device.Primary.CompletedWrites++;
+            bench.Loop.RunFor(Duration.FromMilliseconds(1));
+            Assert.True(answered > before);
+            bool allAnswered = answered == Limits.RequestsInFlightMax + 8;
+            // Whoever is not answered has a member flush of its own under way.
+            Assert.Equal(!allAnswered, bench.Primary.InFlight > 0);
+        }
+        Assert.Equal(Limits.RequestsInFlightMax + 8, answered);
+        Assert.True(bench.Primary.Operations >= 2);
+    }
+
+    /// <summary>Unit 100 is on spare 0, with nines.</summary>
+    private static EngineBench Remapped(BenchOptions options)
+    {
+        EngineBench bench = new(options);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        return bench;
+    }
+}
