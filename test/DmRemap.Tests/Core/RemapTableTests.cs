@@ -372,7 +372,7 @@ public sealed class RemapTableTests
     [Fact]
     public void Memory_of_many_small_leaves_serves_one_large_leaf_when_they_are_gone()
     {
-        const int leaves = 12_000;
+        const int leaves = 16_000;
         RemapTable table = new(Geometry((long)LeafUnits * leaves));
         for (long leaf = 0; leaf < leaves; leaf++)
         {

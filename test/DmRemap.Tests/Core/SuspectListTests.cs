@@ -97,6 +97,20 @@ public sealed class SuspectListTests
     }
 
     [Fact]
+    public void Blocks_that_read_again_leave_and_the_unit_with_the_last_of_them()
+    {
+        SuspectList list = new(8);
+        list.OnFailure(s_unit, 0b0111, Ms(0));
+        Assert.Equal(SuspectAdmission.Retry, list.Admit(s_unit, 0b0001, Ms(1000)));
+        list.Clear(s_unit, 0b1001);
+        Assert.True(list.TryGet(s_unit, out Suspect suspect));
+        Assert.Equal(new Suspect(s_unit, 0b0110, 1, Ms(1000), false), suspect);
+        list.Clear(new UnitNumber(43), ulong.MaxValue);
+        list.Clear(s_unit, 0b0110);
+        Assert.Equal(0, list.Count);
+    }
+
+    [Fact]
     public void Due_suspects_are_found_and_those_being_retried_are_not()
     {
         SuspectList list = new(8);
