@@ -1,3 +1,5 @@
+using DmRemap.Core.Faults;
+
 namespace DmRemap.Devices;
 
 public sealed record UringFileOptions
@@ -10,16 +12,11 @@ public sealed record UringFileOptions
     public CacheMode CacheMode { get; init; } = CacheMode.Direct;
 
     /// <summary>
-    /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx: stx_dio_mem_align);
+    /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx:
+    /// stx_dio_mem_align);
     /// 1 where any will do.
     /// </summary>
     public int MemoryAlignment { get; init; } = 512;
-}
-
-public enum MemberKind
-{
-    File = 0,
-    BlockDevice = 1,
 }
 
 /// <summary>How the descriptor was opened.</summary>
@@ -29,8 +26,8 @@ public enum CacheMode
     Direct = 0,
 
     /// <summary>
-    /// Through the page cache, for rehearsals with files only: every write is made durable at once (RWF_DSYNC), or an
-    /// error of the medium would appear when nobody can be told any more (F-23).
+    /// Through the page cache, for rehearsals with files only: every write is made durable at once
+    /// (RWF_DSYNC), or an error of the medium would appear when nobody can be told any more (F-23).
     /// </summary>
     PageCache = 1,
 }

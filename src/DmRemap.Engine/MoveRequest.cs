@@ -3,7 +3,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Engine;
 
-/// <summary>A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.</summary>
+/// <summary>
+/// A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.
+/// </summary>
 public abstract class MoveRequest
 {
     private const int UnreadListMax = 1024;
@@ -22,7 +24,9 @@ public abstract class MoveRequest
 
     public long BlocksCopied { get; internal set; }
 
-    /// <summary>Could not be read: they stay where they are, and fail until they read or are written.</summary>
+    /// <summary>
+    /// Could not be read: they stay where they are, and fail until they read or are written.
+    /// </summary>
     public long BlocksUnread { get; internal set; }
 
     /// <summary>The first of those, in blocks of the exported device; a bounded list.</summary>
@@ -31,9 +35,12 @@ public abstract class MoveRequest
     public IoStatus FirstError { get; internal set; } = IoStatus.Ok;
 
     /// <summary>Ended before its last unit, because the device is stopping.</summary>
-    public bool IsAbandoned { get; internal set; }
+    public bool IsAbandoned { get; private set; }
 
     private readonly List<Extent> _unread = [];
+
+    /// <summary>End after the unit at hand. On the loop's thread.</summary>
+    public void Abandon() => IsAbandoned = true;
 
     /// <summary>On the loop's thread, once.</summary>
     public abstract void OnFinished();

@@ -7,8 +7,8 @@ namespace DmRemap.Engine;
 public interface IStopOwner
 {
     /// <summary>
-    /// Nothing is in flight. Flushed says whether everything that was acknowledged is durable: only then may the
-    /// metadata be marked as cleanly stopped.
+    /// Nothing is in flight. Flushed says whether everything that was acknowledged is durable: only then may
+    /// the metadata be marked as cleanly stopped.
     /// </summary>
     void OnQuiesced(bool flushed);
 }
@@ -18,28 +18,31 @@ public sealed partial class RemapDevice
 {
     private readonly IoRequest _stopFlush = new();
     private IStopOwner? _stopOwner;
-    private UnitMove _move = null!;
+    private readonly UnitMove _move;
     private bool _isStopFlushSent;
 
     /// <summary>No new requests are taken.</summary>
     public bool IsStopping => _stopOwner is not null;
 
     /// <summary>Nothing is outstanding: no request, no repair, no flush.</summary>
-    public bool IsQuiet => InFlight == 0 && _busyJobs == 0 && _flush.IsIdle && _move.IsIdle && _fragments.IsAllFree;
+    public bool IsQuiet => InFlight == 0 && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
 
     /// <summary>
-    /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk that never
-    /// answers keeps it waiting, and the caller has the deadline.
+    /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk
+    /// that never answers keeps it waiting, and the caller has the deadline.
     /// </summary>
     public void BeginStop(IStopOwner owner)
     {
         Invariant.Check(_stopOwner is null);
         _stopOwner = owner;
         _move.Abandon();
+        Losses.Record();
         ContinueStop();
     }
 
-    /// <summary>Move these units to spares because a person asks; one such work at a time. False: one is running.</summary>
+    /// <summary>
+    /// Move these units to spares because a person asks; one such work at a time. False: one is running.
+    /// </summary>
     public bool TryStartMove(MoveRequest request)
     {
         if (!_move.IsIdle || IsStopping || Geometry.IsReadOnly)
@@ -57,17 +60,6 @@ public sealed partial class RemapDevice
         ContinueStop();
     }
 
-    private void StartRepairs()
-    {
-        Invariant.Check(Units.UnitBytes <= Limits.SliceBytes);
-        for (int i = 0; i < JobsMax; i++)
-        {
-            _freeRescues = new ReadRescue(this) { NextFree = _freeRescues };
-            _freeRedirects = new WriteRedirect(this) { NextFree = _freeRedirects };
-        }
-        _move = new UnitMove(this);
-    }
-
     /// <summary>Called whenever something ended: is it quiet now?</summary>
     private void ContinueStop()
     {
@@ -82,9 +74,12 @@ public sealed partial class RemapDevice
         Start(_stopFlush);
     }
 
-    /// <summary>The last flush before the end: everything acknowledged is on the medium, and every rule recorded.</summary>
+    /// <summary>
+    /// The last flush before the end: everything acknowledged is on the medium, and every rule recorded.
+    /// </summary>
     private sealed class StopFlush(RemapDevice device) : IIoOwner
     {
-        public void OnCompleted(IoRequest request) => device._stopOwner!.OnQuiesced(request.Status == IoStatus.Ok);
+        public void OnCompleted(IoRequest request) =>
+            device._stopOwner!.OnQuiesced(request.Status == IoStatus.Ok);
     }
 }

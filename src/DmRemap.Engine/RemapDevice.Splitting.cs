@@ -2,11 +2,14 @@ using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Requests;
+using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
 
-/// <summary>How a request becomes fragments: nearly always one, to the primary, without a look at anything cold.</summary>
+/// <summary>
+/// How a request becomes fragments: nearly always one, to the primary, without a look at anything cold.
+/// </summary>
 public sealed partial class RemapDevice
 {
     private void SplitRead(RemapRequest request)
@@ -64,8 +67,8 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// Zeroes: commands in slices where the primary is healthy, a rule where a unit has an entry, data where a command
-    /// has failed or a unit is suspect.
+    /// Zeroes: commands in slices where the primary is healthy, a rule where a unit has an entry, data where
+    /// a command has failed or a unit is suspect.
     /// </summary>
     private void SplitZeroes(RemapRequest request)
     {
@@ -92,9 +95,10 @@ public sealed partial class RemapDevice
                 Extent unit = Units.ExtentOf(entry.Unit);
                 if (unit.Start <= part.Start)
                 {
-                    Extent inUnit = unit.Intersect(part);
-                    SetBlocks(entry, Units.MaskIn(entry.Unit, inUnit), BlockState.Zero);
-                    request.Cursor = inUnit.End;
+                    if (!TrySubmitZeroRule(request, part))
+                    {
+                        return;
+                    }
                     continue;
                 }
                 part = Extent.FromBounds(part.Start, unit.Start);
@@ -107,7 +111,8 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// Discard is a hint. It never changes what a block with an entry reads (F-11), and never makes a lost one readable.
+    /// Discard is a hint. It never changes what a block with an entry reads (F-11), and never makes a lost
+    /// one readable.
     /// </summary>
     private void SplitDiscard(RemapRequest request)
     {
@@ -175,7 +180,8 @@ public sealed partial class RemapDevice
         }
         IoRequest parent = request.Parent!;
         IoFlags flags = parent.Flags & IoFlags.ForceUnitAccess;
-        SubmitTo(fragment, Primary, parent.Operation, part, part, request.BufferFor(part, Units.BlockSize), flags);
+        SubmitTo(fragment, Primary, parent.Operation, part, part, request.BufferFor(part, Units.BlockSize),
+            flags);
         return true;
     }
 
@@ -215,21 +221,27 @@ public sealed partial class RemapDevice
             : SubmitWriteInto(request, entry, unit.Intersect(part));
     }
 
-    /// <summary>A write into a unit with an entry: to its spare unit, or through the redirection to get one.</summary>
+    /// <summary>
+    /// A write into a unit with an entry: to its spare unit where all these blocks are there already.
+    /// </summary>
     private bool SubmitWriteInto(RemapRequest request, in RemapEntry entry, Extent part)
     {
         if (!TryRent(request, out FragmentIo fragment))
         {
             return false;
         }
-        if (entry.Location.IsNone)
+        ulong mask = Units.MaskIn(entry.Unit, part);
+        bool isInPlace = (entry.Blocks.MaskOf(BlockState.OnSpare) & mask) == mask && !entry.Location.IsNone;
+        if (isInPlace)
         {
-            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
-            EnqueueRedirect(fragment);
+            SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);
         }
         else
         {
-            SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);
+            // The write changes the unit's rule: it goes through the redirection, which makes that durable
+            // first.
+            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
+            _redirects.Enqueue(fragment);
         }
         return true;
     }
@@ -244,9 +256,34 @@ public sealed partial class RemapDevice
         SubmitTo(fragment, Spare(location.Spare), parent.Operation, part, onSpare, buffer, flags);
     }
 
+    /// <summary>Units with entries, as many as follow each other here.</summary>
+    private bool TrySubmitZeroRule(RemapRequest request, Extent part)
+    {
+        if (request.Outstanding > 1 || !TryRent(request, out FragmentIo fragment))
+        {
+            return false;
+        }
+        UnitNumber last = Units.UnitOf(part.Start);
+        BlockNumber end = Units.ExtentOf(last).End;
+        for (int count = 1; count < ZeroRule.UnitsMax && end < part.End; count++)
+        {
+            last = new UnitNumber(last.Value + 1);
+            if (!Table.TryGet(last, out _))
+            {
+                break;
+            }
+            end = Units.ExtentOf(last).End;
+        }
+        Extent covered = Extent.FromBounds(part.Start, end).Intersect(part);
+        PrepareRepair(fragment, covered, default, IoOperation.WriteZeroes);
+        _zeroRules.Enqueue(fragment);
+        return true;
+    }
+
     private bool TrySubmitZeroes(RemapRequest request, Extent part, bool asData)
     {
-        // One slice at a time: a zeroing of the whole disk must not be in flight on every unit at once (F-18).
+        // One slice at a time: a zeroing of the whole disk must not be in flight on every unit at once
+        // (F-18).
         if (request.Outstanding > 1 || !TryRent(request, out FragmentIo fragment))
         {
             return false;
@@ -282,7 +319,9 @@ public sealed partial class RemapDevice
         member.Device.Submit(fragment.Io);
     }
 
-    /// <summary>A slot for the request's next fragment; without one the request waits in line for it.</summary>
+    /// <summary>
+    /// A slot for the request's next fragment; without one the request waits in line for it.
+    /// </summary>
     private bool TryRent(RemapRequest request, out FragmentIo fragment)
     {
         if (_fragments.TryRent(out fragment))

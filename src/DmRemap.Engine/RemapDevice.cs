@@ -9,15 +9,15 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine;
 
 /// <summary>
-/// The remapped device: a block device made of a failing primary and its spares. A request is split where the table
-/// says so, its fragments go to their members, and what fails is repaired inside the request:
+/// The remapped device: a block device made of a failing primary and its spares. A request is split where the
+/// table says so, its fragments go to their members, and what fails is repaired inside the request:
 /// <code>
 ///   Submit ─▶ Continue ─▶ fragments ─▶ members ─▶ OnCompleted ─▶ Answer
 ///                ▲                                    │ failed
 ///                └── holds released ◀── RepairJob ◀───┘   (ReadRescue, WriteRedirect)
 /// </code>
-/// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record durable →
-/// table published → answered.
+/// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record
+/// durable → table published → answered.
 /// </summary>
 public sealed partial class RemapDevice : IBlockDevice, IIoOwner
 {
@@ -40,6 +40,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Primary = parts.Primary;
         Members = [parts.Primary, .. parts.Spares];
         Units = parts.Table.Geometry;
+        Invariant.Check(Units.UnitBytes <= Limits.SliceBytes);
         Table = parts.Table;
         Allocator = parts.Allocator;
         Log = parts.Log;
@@ -52,16 +53,19 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             CanWriteZeroes = true,
             IsReadOnly = parts.IsReadOnly,
         };
-        Pending = new PendingUnits(Table);
         Holds = new UnitHolds(Units, _fragments);
         _zeroes = AlignedMemory.Allocate(Limits.SliceBytes);
         for (int i = 0; i < Limits.RequestsInFlightMax; i++)
         {
             _freeRequests = new RemapRequest { Next = _freeRequests };
         }
+        Tally = TableTally.Of(Table);
         _flush = new FlushCoordinator(this);
-        _lazyCommit = new LoopTimer(this);
-        StartRepairs();
+        Losses = new UnrecordedLosses(this, _loop);
+        _rescues = new RepairLine<ReadRescue>(JobsMax, () => new ReadRescue(this));
+        _redirects = new RepairLine<WriteRedirect>(JobsMax, () => new WriteRedirect(this));
+        _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
+        _move = new UnitMove(this);
     }
 
     public DeviceGeometry Geometry { get; }
@@ -81,12 +85,15 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     /// <summary>Loop thread only.</summary>
     public SpareAllocator Allocator { get; }
 
+    /// <summary>Remapped units, lost and zero blocks. Any thread may read it.</summary>
+    public TableTally Tally { get; }
+
     /// <summary>Requests that have been submitted and not answered.</summary>
     public int InFlight { get; private set; }
 
     internal IMetadataLog Log { get; }
 
-    internal PendingUnits Pending { get; }
+    internal UnrecordedLosses Losses { get; }
 
     internal UnitHolds Holds { get; }
 
@@ -130,14 +137,37 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Pump();
     }
 
+    /// <summary>The one way into the table, so that the tally is always right.</summary>
+    internal void SetEntry(in RemapEntry entry)
+    {
+        if (Table.TryGet(entry.Unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+        }
+        Table.Set(entry);
+        Tally.Add(entry, Units, 1);
+    }
+
+    internal void RemoveEntry(UnitNumber unit)
+    {
+        if (Table.TryGet(unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+            Table.Remove(unit);
+        }
+    }
+
     /// <summary>The first block of a place in a spare unit, in the spare's own blocks.</summary>
     internal BlockNumber SpareBlock(SpareLocation location, int index) =>
         Spare(location.Spare).DataStart + new BlockCount((location.Unit.Value * Units.BlocksPerUnit) + index);
 
-    internal void Publish(EngineEventKind kind, Member member, Extent blocks, SpareLocation location, int errno) =>
+    internal void Publish(EngineEventKind kind, Member member, Extent blocks, SpareLocation location,
+        int errno) =>
         _events?.Publish(new EngineEvent(kind, member.Index, blocks, location, errno));
 
-    /// <summary>Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.</summary>
+    /// <summary>
+    /// Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.
+    /// </summary>
     internal void Pump()
     {
         if (_isPumping || IsInScript)
@@ -177,10 +207,11 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     internal void ReleaseHold(UnitNumber unit)
     {
         Holds.Release(unit, _resumed);
-        _flush.OnHoldReleased();
     }
 
-    /// <summary>Split the request further, as far as holds and slots allow; answer it when it is whole again.</summary>
+    /// <summary>
+    /// Split the request further, as far as holds and slots allow; answer it when it is whole again.
+    /// </summary>
     internal void Continue(RemapRequest request)
     {
         // The guard keeps a fragment that is refused at once from answering while we still split.
@@ -209,7 +240,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Settle(request);
     }
 
-    /// <summary>If nothing is left to do for it, make it durable where it asks for that, then answer.</summary>
+    /// <summary>
+    /// If nothing is left to do for it, make it durable where it asks for that, then answer.
+    /// </summary>
     internal void Settle(RemapRequest request)
     {
         if (request.Outstanding > 0 || !request.IsSplit || request.IsQueued)
@@ -224,7 +257,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Answer(request);
     }
 
-    /// <summary>The end of a request: its parent goes back to its owner, its slot to whoever waits for one.</summary>
+    /// <summary>
+    /// The end of a request: its parent goes back to its owner, its slot to whoever waits for one.
+    /// </summary>
     internal void Answer(RemapRequest request)
     {
         IoStatus status = request.Status;
@@ -306,35 +341,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         _lastWaitingParent = parent;
     }
 
-    /// <summary>
-    /// FUA on a unit whose rule is not durable yet, and zeroes with FUA (zeroing commands have no FUA of their own), are
-    /// durable only after a flush of the members and the commit of the rule.
-    /// </summary>
-    private bool NeedsFlush(RemapRequest request)
-    {
-        IoRequest parent = request.Parent!;
-        if (!parent.IsForceUnitAccess || parent.Operation is not (IoOperation.Write or IoOperation.WriteZeroes))
-        {
-            return false;
-        }
-        if (parent.Operation == IoOperation.WriteZeroes)
-        {
-            return true;
-        }
-        if (Pending.Count == 0)
-        {
-            return false;
-        }
-        UnitNumber last = Units.UnitOf(new BlockNumber(parent.Extent.End.Value - 1));
-        for (UnitNumber unit = Units.UnitOf(parent.Extent.Start); unit <= last; unit = new(unit.Value + 1))
-        {
-            if (Pending.Contains(unit))
-            {
-                return true;
-            }
-        }
-        return false;
-    }
+    /// <summary>Zeroing commands have no FUA of their own.</summary>
+    private static bool NeedsFlush(RemapRequest request) =>
+        request.Parent!.IsForceUnitAccess && request.Parent.Operation == IoOperation.WriteZeroes;
 
     private void Count(IoOperation operation)
     {

@@ -4,8 +4,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// The changes of all commits that become durable together, in the order of their arrival. Grows to the largest batch,
-/// then allocates nothing.
+/// The changes of all commits that become durable together, in the order of their arrival. Grows to the
+/// largest batch, then allocates nothing.
 /// </summary>
 public sealed class ChangeBatch
 {

@@ -5,8 +5,9 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// A checkpoint is a sequence of 64-byte cells: two of header, one for each run of entries, one for each run of retired
-/// spare units, one of trailer. Byte offsets in each; docs/internals/on-disk-format.md has the words.
+/// A checkpoint is a sequence of 64-byte cells: two of header, one for each run of entries, one for each run
+/// of retired spare units, one of trailer. Byte offsets in each; docs/internals/on-disk-format.md has the
+/// words.
 /// </summary>
 internal static class CheckpointFormat
 {
@@ -43,9 +44,11 @@ internal static class CheckpointFormat
 
     public const int TrailerCrcAt = 8;
 
-    public static ReadOnlySpan<byte> Magic => [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'c', (byte)'k', (byte)'p', (byte)'t'];
+    public static ReadOnlySpan<byte> Magic =>
+        [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'c', (byte)'k', (byte)'p', (byte)'t'];
 
-    public static ReadOnlySpan<byte> TrailerMagic => [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'c', (byte)'e', (byte)'n', (byte)'d'];
+    public static ReadOnlySpan<byte> TrailerMagic =>
+        [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'c', (byte)'e', (byte)'n', (byte)'d'];
 
     /// <summary>Why a unit has an entry: 0 its own writes failed, 1 unreadable, 2 declared.</summary>
     public static byte ReasonOf(UnitState state) => state switch
@@ -55,7 +58,10 @@ internal static class CheckpointFormat
         _ => 0,
     };
 
-    /// <summary>How many entries from the first on form one run: consecutive units on consecutive spare units, all else equal.</summary>
+    /// <summary>
+    /// How many entries from the first on form one run: consecutive units on consecutive spare units, all
+    /// else equal.
+    /// </summary>
     public static int RunLength(ReadOnlySpan<RemapEntry> entries)
     {
         Invariant.Check(!entries.IsEmpty);

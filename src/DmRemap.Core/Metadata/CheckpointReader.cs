@@ -24,7 +24,9 @@ public enum CheckpointDamage : byte
     /// <summary>A run beyond the primary or of no units.</summary>
     UnitOutOfBounds = 5,
 
-    /// <summary>State, block states, reason and location contradict each other, or a field of a later version is set.</summary>
+    /// <summary>
+    /// State, block states, reason and location contradict each other, or a field of a later version is set.
+    /// </summary>
     EntryContradictory = 6,
 
     /// <summary>A spare unit outside its spare's data area.</summary>
@@ -46,8 +48,8 @@ public enum CheckpointDamage : byte
 }
 
 /// <summary>
-/// Reads one checkpoint, slice by slice, into an image. The image is to be used only when <see cref="IsComplete"/>; it
-/// never grows beyond the number of entries that the (verified) superblock names.
+/// Reads one checkpoint, slice by slice, into an image. The image is to be used only when the reader
+/// <see cref="IsComplete"/>; it never grows beyond the number of entries that the verified superblock names.
 /// </summary>
 public sealed class CheckpointReader
 {
@@ -72,7 +74,8 @@ public sealed class CheckpointReader
     /// <param name="into">Filled as the slices come.</param>
     public void Begin(SetDescription set, in CheckpointPointer expected, long retiredMax, TableImage into)
     {
-        Invariant.Check(expected.Runs + expected.RetiredRuns + SpareLayout.FrameCells == expected.LengthBytes / SpareLayout.CellBytes);
+        long cells = expected.Runs + expected.RetiredRuns + SpareLayout.FrameCells;
+        Invariant.Check(cells * SpareLayout.CellBytes == expected.LengthBytes);
         _set = set;
         _expected = expected;
         _retiredMax = retiredMax;
@@ -80,13 +83,16 @@ public sealed class CheckpointReader
         _image.Clear();
         _spareRuns = 0;
         _cell = 0;
-        _cells = expected.LengthBytes / SpareLayout.CellBytes;
+        _cells = cells;
         _unitEnd = 0;
         _register = Crc32C.Start;
         IsComplete = false;
     }
 
-    /// <summary>The next slice: a multiple of 64 bytes, at least 128. Bytes behind the checkpoint's end are not looked at.</summary>
+    /// <summary>
+    /// The next slice: a multiple of 64 bytes, at least 128. Bytes behind the checkpoint's end are not looked
+    /// at.
+    /// </summary>
     public CheckpointDamage Feed(ReadOnlySpan<byte> slice)
     {
         Invariant.Check(slice.Length >= CheckpointFormat.HeaderBytes);
@@ -116,7 +122,8 @@ public sealed class CheckpointReader
         {
             return CheckpointDamage.HeaderChecksum;
         }
-        bool isNamed = new Guid(header.Slice(CheckpointFormat.SetUuidAt, 16), bigEndian: true) == _set!.SetUuid
+        bool isNamed =
+            new Guid(header.Slice(CheckpointFormat.SetUuidAt, 16), bigEndian: true) == _set!.SetUuid
             && Get64(header, CheckpointFormat.EpochAt) == _expected.Epoch
             && Get64(header, CheckpointFormat.GenerationAt) == _expected.Generation
             && Get64(header, CheckpointFormat.LengthAt) == (ulong)_expected.LengthBytes
@@ -171,11 +178,13 @@ public sealed class CheckpointReader
             Unit = new UnitNumber((long)unit),
             State = (UnitState)cell[CheckpointFormat.StateAt],
             Location = location,
-            Blocks = new BlockStates(Get64(cell, CheckpointFormat.BlocksLowAt), Get64(cell, CheckpointFormat.BlocksHighAt)),
+            Blocks = new BlockStates(
+                Get64(cell, CheckpointFormat.BlocksLowAt), Get64(cell, CheckpointFormat.BlocksHighAt)),
             LastErrno = BinaryPrimitives.ReadUInt16LittleEndian(cell[CheckpointFormat.ErrnoAt..]),
             LastErrorDay = BinaryPrimitives.ReadUInt16LittleEndian(cell[CheckpointFormat.DayAt..]),
         };
-        if (!_set.Allows(first) || !IsLaterZero(cell) || cell[CheckpointFormat.ReasonAt] != CheckpointFormat.ReasonOf(first.State))
+        bool isReasonRight = cell[CheckpointFormat.ReasonAt] == CheckpointFormat.ReasonOf(first.State);
+        if (!_set.Allows(first) || !isReasonRight || !IsLaterZero(cell))
         {
             return CheckpointDamage.EntryContradictory;
         }
@@ -185,8 +194,8 @@ public sealed class CheckpointReader
     }
 
     /// <summary>
-    /// Fields that a later version fills. Reading past them and writing the table anew would drop them silently, so a
-    /// value there is damage; a version that writes them sets a feature flag.
+    /// Fields that a later version fills. Reading past them and writing the table anew would drop them
+    /// silently, so a value there is damage; a version that writes them sets a feature flag.
     /// </summary>
     private static bool IsLaterZero(ReadOnlySpan<byte> cell) =>
         cell[CheckpointFormat.ProbationCountAt] == 0
@@ -249,7 +258,8 @@ public sealed class CheckpointReader
     {
         uint count = Get32(cell, CheckpointFormat.RetiredCountAt);
         int spare = cell[CheckpointFormat.RetiredSpareAt] - 1;
-        if (count is 0 or > int.MaxValue || spare < 0 || cell[(CheckpointFormat.RetiredSpareAt + 1)..].ContainsAnyExcept((byte)0))
+        bool isRestZero = !cell[(CheckpointFormat.RetiredSpareAt + 1)..].ContainsAnyExcept((byte)0);
+        if (count is 0 or > int.MaxValue || spare < 0 || !isRestZero)
         {
             return CheckpointDamage.EntryContradictory;
         }
@@ -314,7 +324,9 @@ public sealed class CheckpointReader
         return false;
     }
 
-    private static uint Get32(ReadOnlySpan<byte> cell, int at) => BinaryPrimitives.ReadUInt32LittleEndian(cell[at..]);
+    private static uint Get32(ReadOnlySpan<byte> cell, int at) =>
+        BinaryPrimitives.ReadUInt32LittleEndian(cell[at..]);
 
-    private static ulong Get64(ReadOnlySpan<byte> cell, int at) => BinaryPrimitives.ReadUInt64LittleEndian(cell[at..]);
+    private static ulong Get64(ReadOnlySpan<byte> cell, int at) =>
+        BinaryPrimitives.ReadUInt64LittleEndian(cell[at..]);
 }

@@ -6,8 +6,8 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// Serialises a table into slices, one after the other, so that a checkpoint of any size needs one slice of memory. No
-/// allocation. The image must not change until the last slice is filled.
+/// Serialises a table into slices, one after the other, so that a checkpoint of any size needs one slice of
+/// memory. No allocation. The image must not change until the last slice is filled.
 /// </summary>
 public sealed class CheckpointWriter
 {
@@ -32,7 +32,8 @@ public sealed class CheckpointWriter
     /// <summary>Names what has been written; complete when <see cref="IsDone"/>.</summary>
     public CheckpointPointer Pointer => _pointer;
 
-    public void Begin(SetDescription set, TableImage image, CheckpointArea area, ulong epoch, ulong generation)
+    public void Begin(
+        SetDescription set, TableImage image, CheckpointArea area, ulong epoch, ulong generation)
     {
         _set = set;
         _image = image;
@@ -54,8 +55,8 @@ public sealed class CheckpointWriter
     }
 
     /// <summary>
-    /// Fill the next slice from its start, at least the header's 128 bytes and a multiple of 64 long. Bytes behind the
-    /// checkpoint's end become zero.
+    /// Fill the next slice from its start, at least the header's 128 bytes and a multiple of 64 long. Bytes
+    /// behind the checkpoint's end become zero.
     /// </summary>
     /// <returns>Bytes of the checkpoint in this slice.</returns>
     public int Fill(Span<byte> slice)
@@ -140,7 +141,8 @@ public sealed class CheckpointWriter
     private void PutHeader(Span<byte> cell)
     {
         CheckpointFormat.Magic.CopyTo(cell);
-        bool isWritten = _set!.SetUuid.TryWriteBytes(cell[CheckpointFormat.SetUuidAt..], bigEndian: true, out _);
+        bool isWritten = _set!.SetUuid.TryWriteBytes(
+            cell[CheckpointFormat.SetUuidAt..], bigEndian: true, out _);
         Invariant.Check(isWritten);
         Put64(cell, CheckpointFormat.EpochAt, _pointer.Epoch);
         Put64(cell, CheckpointFormat.GenerationAt, _pointer.Generation);

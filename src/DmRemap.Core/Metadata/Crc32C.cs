@@ -5,12 +5,14 @@ using System.Numerics;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// CRC-32C (Castagnoli), as iSCSI and ext4 use it: initial value all ones, inverted at the end. Check value of the
-/// ASCII digits "123456789": E3069283.
+/// CRC-32C (Castagnoli), as iSCSI and ext4 use it: initial value all ones, inverted at the end. Check value
+/// of the ASCII digits "123456789": E3069283.
 /// </summary>
 public static class Crc32C
 {
-    /// <summary>The register before the first byte. Feed it to <see cref="Append"/>, then <see cref="Finish"/>.</summary>
+    /// <summary>
+    /// The register before the first byte. Feed it to <see cref="Append"/>, then <see cref="Finish"/>.
+    /// </summary>
     public const uint Start = uint.MaxValue;
 
     public static uint Compute(ReadOnlySpan<byte> bytes) => Finish(Append(Start, bytes));

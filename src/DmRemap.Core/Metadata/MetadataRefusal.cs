@@ -34,7 +34,9 @@ public enum MetadataRefusalKind : byte
     /// <summary>A spare is shorter or longer than when it was made.</summary>
     WrongSize = 12,
 
-    /// <summary>Logical or physical block do not fit what was recorded, or the spare is off its physical blocks.</summary>
+    /// <summary>
+    /// Logical or physical block do not fit what was recorded, or the spare is off its physical blocks.
+    /// </summary>
     WrongBlockSize = 13,
 
     WrongPrimary = 14,
@@ -53,7 +55,9 @@ public enum MetadataRefusalKind : byte
     TooManySpares = 19,
 }
 
-/// <summary>Why a set is not opened or made. Nothing was written, except where the kind is WriteFailed.</summary>
+/// <summary>
+/// Why a set is not opened or made. Nothing was written, except where the kind is WriteFailed.
+/// </summary>
 /// <param name="Kind">For the program.</param>
 /// <param name="Spare">The position in the caller's list, or -1: the set as a whole.</param>
 /// <param name="Detail">For a person: what was found.</param>

@@ -1,5 +1,4 @@
 using System;
-using System.Globalization;
 using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Core.Metadata;
@@ -55,20 +54,24 @@ public sealed record AssembledSet
     /// <summary>By member index.</summary>
     public required SpareLayout[] Layouts { get; init; }
 
-    /// <summary>Copies that are not valid or not of the newest generation; the new epoch rewrites all of them.</summary>
+    /// <summary>
+    /// Copies that are not valid or not of the newest generation; the new epoch rewrites all of them.
+    /// </summary>
     public required int CopiesStale { get; init; }
 
     public required int CopiesInvalid { get; init; }
 }
 
 /// <summary>
-/// Decides from all superblock copies of all offered spares which set they are and which copy rules. Generation decides
-/// only among copies of one set all of whose active members are here: each commit is written to every copy of every
-/// member before it is acknowledged, so any one valid copy holds at least everything acknowledged.
+/// Decides from all superblock copies of all offered spares which set they are and which copy rules.
+/// Generation decides only among copies of one set all of whose active members are here: each commit is
+/// written to every copy of every member before it is acknowledged, so any one valid copy holds at least
+/// everything acknowledged.
 /// </summary>
 public static class SetAssembly
 {
-    public static AssembledSet? Decide(SpareReading[] spares, SetExpectation expected, out MetadataRefusal? refusal)
+    public static AssembledSet? Decide(
+        SpareReading[] spares, SetExpectation expected, out MetadataRefusal? refusal)
     {
         refusal = null;
         for (int i = 0; i < spares.Length; i++)
@@ -107,7 +110,7 @@ public static class SetAssembly
             foreach (CopyReading copy in spare.Copies)
             {
                 invalid += copy.Superblock is null ? 1 : 0;
-                bool isCurrent = copy.Superblock is not null && copy.Superblock.State.Generation == newest.State.Generation;
+                bool isCurrent = copy.Superblock?.State.Generation == newest.State.Generation;
                 stale += isCurrent ? 0 : 1;
             }
         }
@@ -135,7 +138,8 @@ public static class SetAssembly
             };
             if (kind != MetadataRefusalKind.None)
             {
-                return new MetadataRefusal(kind, position, "the metadata was written by another version of this program");
+                return new MetadataRefusal(
+                    kind, position, "the metadata was written by another version of this program");
             }
         }
         Superblock? newest = spare.Newest;
@@ -148,7 +152,9 @@ public static class SetAssembly
             if (copy.Superblock is not null && !IsSameMember(copy.Superblock, newest))
             {
                 return new MetadataRefusal(
-                    MetadataRefusalKind.CopiesConflict, position, $"copies {newest.CopyIndex} and {copy.Superblock.CopyIndex} contradict each other");
+                    MetadataRefusalKind.CopiesConflict,
+                    position,
+                    $"copies {newest.CopyIndex} and {copy.Superblock.CopyIndex} contradict each other");
             }
         }
         return RefusalOfShape(spare.Device, newest, position);
@@ -173,7 +179,7 @@ public static class SetAssembly
             return new MetadataRefusal(
                 MetadataRefusalKind.WrongSize,
                 position,
-                string.Create(CultureInfo.InvariantCulture, $"{bytes} bytes, and it was made with {newest.Layout.SpareBytes}"));
+                $"{bytes} bytes, and it was made with {newest.Layout.SpareBytes}");
         }
         bool isFit = device.LogicalBlockSize == newest.Layout.BlockSize
             && device.PhysicalBlockBytes <= newest.Layout.SuperblockSlotBytes
@@ -183,9 +189,9 @@ public static class SetAssembly
             : new MetadataRefusal(
                 MetadataRefusalKind.WrongBlockSize,
                 position,
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"blocks of {device.LogicalBlockSize.Bytes}/{device.PhysicalBlockBytes} bytes at offset {device.AlignmentOffsetBytes}, and it was made with {newest.Layout.BlockSize.Bytes}/{newest.Layout.PhysicalBlockBytes}"));
+                $"blocks of {device.LogicalBlockSize.Bytes}/{device.PhysicalBlockBytes} bytes"
+                    + $" at offset {device.AlignmentOffsetBytes}, and it was made with"
+                    + $" {newest.Layout.BlockSize.Bytes}/{newest.Layout.PhysicalBlockBytes}");
     }
 
     private static MetadataRefusal RefusalWithoutCopy(SpareReading spare, int position)
@@ -195,15 +201,21 @@ public static class SetAssembly
         foreach (CopyReading copy in spare.Copies)
         {
             unreadable += copy.Verdict == SuperblockVerdict.Unreadable ? 1 : 0;
-            bool isOurs = copy.Verdict is SuperblockVerdict.Damaged or SuperblockVerdict.Misplaced or SuperblockVerdict.Malformed;
-            ours += isOurs ? 1 : 0;
+            bool isBroken = copy.Verdict is SuperblockVerdict.Damaged or SuperblockVerdict.Malformed;
+            ours += isBroken || copy.Verdict == SuperblockVerdict.Misplaced ? 1 : 0;
         }
         if (unreadable > 0)
         {
-            return new MetadataRefusal(MetadataRefusalKind.Unreadable, position, $"{unreadable} of {spare.Copies.Length} copies cannot be read and no other is valid");
+            return new MetadataRefusal(
+                MetadataRefusalKind.Unreadable,
+                position,
+                $"{unreadable} of {spare.Copies.Length} copies cannot be read and no other is valid");
         }
         return ours > 0
-            ? new MetadataRefusal(MetadataRefusalKind.Damaged, position, $"{ours} of {spare.Copies.Length} copies were found and none is valid")
+            ? new MetadataRefusal(
+                MetadataRefusalKind.Damaged,
+                position,
+                $"{ours} of {spare.Copies.Length} copies were found and none is valid")
             : new MetadataRefusal(MetadataRefusalKind.NoMetadata, position, "there is no metadata on it");
     }
 
@@ -216,12 +228,18 @@ public static class SetAssembly
             Superblock other = spares[i].Newest!;
             if (other.Set.SetUuid != newest.Set.SetUuid)
             {
-                refusal = new MetadataRefusal(MetadataRefusalKind.WrongSet, i, $"it belongs to set {other.Set.SetUuid}, others to {newest.Set.SetUuid}");
+                refusal = new MetadataRefusal(
+                    MetadataRefusalKind.WrongSet,
+                    i,
+                    $"it belongs to set {other.Set.SetUuid}, others to {newest.Set.SetUuid}");
                 return null;
             }
             if (other.State.Generation == newest.State.Generation && other.State != newest.State)
             {
-                refusal = new MetadataRefusal(MetadataRefusalKind.CopiesConflict, i, "two spares tell different histories of one generation");
+                refusal = new MetadataRefusal(
+                    MetadataRefusalKind.CopiesConflict,
+                    i,
+                    "two spares tell different histories of one generation");
                 return null;
             }
             newest = other.State.Generation > newest.State.Generation ? other : newest;
@@ -243,18 +261,24 @@ public static class SetAssembly
                 && members[member].State == MemberState.Active;
             if (!isListed)
             {
-                refusal = new MetadataRefusal(MetadataRefusalKind.NotActive, i, $"member {own.MemberUuid} is not active in the set");
+                refusal = new MetadataRefusal(
+                    MetadataRefusalKind.NotActive, i, $"member {own.MemberUuid} is not active in the set");
                 return null;
             }
             if (spareOfMember[member] >= 0)
             {
-                refusal = new MetadataRefusal(MetadataRefusalKind.Clone, i, $"it is member {own.MemberUuid}, and so is spare {spareOfMember[member]}");
+                refusal = new MetadataRefusal(
+                    MetadataRefusalKind.Clone,
+                    i,
+                    $"it is member {own.MemberUuid}, and so is spare {spareOfMember[member]}");
                 return null;
             }
-            bool isAsListed = members[member].Bytes == own.Layout.SpareBytes && members[member].DataUnits == own.Layout.DataUnits;
+            bool isAsListed = members[member].Bytes == own.Layout.SpareBytes
+                && members[member].DataUnits == own.Layout.DataUnits;
             if (!isAsListed)
             {
-                refusal = new MetadataRefusal(MetadataRefusalKind.CopiesConflict, i, "the set lists it with another size");
+                refusal = new MetadataRefusal(
+                    MetadataRefusalKind.CopiesConflict, i, "the set lists it with another size");
                 return null;
             }
             spareOfMember[member] = i;
@@ -269,7 +293,8 @@ public static class SetAssembly
         {
             if (spareOfMember[member] < 0)
             {
-                return new MetadataRefusal(MetadataRefusalKind.MissingMember, -1, $"member {members[member].Uuid} is not here");
+                return new MetadataRefusal(
+                    MetadataRefusalKind.MissingMember, -1, $"member {members[member].Uuid} is not here");
             }
         }
         return null;
@@ -279,7 +304,10 @@ public static class SetAssembly
     {
         if (expected.SetUuid is { } uuid && uuid != newest.Set.SetUuid)
         {
-            return new MetadataRefusal(MetadataRefusalKind.WrongSet, -1, $"the spares belong to set {newest.Set.SetUuid}, not to {uuid}");
+            return new MetadataRefusal(
+                MetadataRefusalKind.WrongSet,
+                -1,
+                $"the spares belong to set {newest.Set.SetUuid}, not to {uuid}");
         }
         PrimaryIdentity primary = newest.Set.Primary;
         if (expected.PrimaryBytes is { } bytes && bytes != primary.Bytes)
@@ -287,13 +315,16 @@ public static class SetAssembly
             return new MetadataRefusal(
                 MetadataRefusalKind.WrongPrimary,
                 -1,
-                string.Create(CultureInfo.InvariantCulture, $"the main device has {bytes} bytes, and the set was made for {primary.Bytes}"));
+                $"the main device has {bytes} bytes, and the set was made for {primary.Bytes}");
         }
         bool isOther = !string.IsNullOrEmpty(expected.PrimaryText)
             && primary.Text.Length > 0
             && expected.PrimaryText != primary.Text;
         return isOther
-            ? new MetadataRefusal(MetadataRefusalKind.WrongPrimary, -1, $"the main device is \"{expected.PrimaryText}\", and the set was made for \"{primary.Text}\"")
+            ? new MetadataRefusal(
+                MetadataRefusalKind.WrongPrimary,
+                -1,
+                $"the main device is \"{expected.PrimaryText}\", and the set was made for \"{primary.Text}\"")
             : null;
     }
 }

@@ -40,7 +40,9 @@ public sealed record PrimaryIdentity
 
     public required long Bytes { get; init; }
 
-    /// <summary>Serial number, WWN or what else names it; empty when it says nothing. Cut to 128 bytes of UTF-8.</summary>
+    /// <summary>
+    /// Serial number, WWN or what else names it; empty when it says nothing. Cut to 128 bytes of UTF-8.
+    /// </summary>
     public string Text
     {
         get => _text;
@@ -81,8 +83,8 @@ public sealed record SetDescription
         && location.Unit.Value < Members[location.Spare].DataUnits;
 
     /// <summary>
-    /// What every entry of a checkpoint fulfils: checked where it is written (then a broken one is our error) and where
-    /// it is read back (then it is damage).
+    /// What every entry of a checkpoint fulfils: checked where it is written (then a broken one is our error)
+    /// and where it is read back (then it is damage).
     /// </summary>
     public bool Allows(in RemapEntry entry)
     {

@@ -12,16 +12,16 @@ public enum CheckpointArea : byte
 }
 
 /// <summary>
-/// Where everything lies on one spare. Fixed at `create` and written into each superblock: a later formula does not
-/// move what an earlier one placed.
+/// Where everything lies on one spare. Fixed at `create` and written into each superblock: a later formula
+/// does not move what an earlier one placed.
 /// <code>
 ///   0        512 KiB    1 MiB     2 MiB     4 MiB                                              end
 ///   S0 ......S1.........S2........S3........S4 ......| data units ......... |  J'  A'  B'  ... S5
 ///      front pieces J, A, B: the first gap that holds each             second places of J, A, B
 /// </code>
-/// The second places lie behind the data, so that one bad neighbourhood never takes both (16 MiB apart and more as
-/// soon as the data area is that long). All pieces are aligned to the unit and to the spare's physical block; the
-/// data area overlaps none of them.
+/// The second places lie behind the data, so that one bad neighbourhood never takes both (16 MiB apart and
+/// more as soon as the data area is that long). All pieces are aligned to the unit and to the spare's
+/// physical block; the data area overlaps none of them.
 /// </summary>
 public sealed record SpareLayout
 {
@@ -38,10 +38,14 @@ public sealed record SpareLayout
     /// <summary>Bytes of one entry in a checkpoint.</summary>
     public const int CellBytes = 64;
 
-    /// <summary>Entries for lost and zero units, which need no spare unit: at least this many have room.</summary>
+    /// <summary>
+    /// Entries for lost and zero units, which need no spare unit: at least this many have room.
+    /// </summary>
     public const long LostUnitsMin = 4096;
 
-    /// <summary>Entries in one table at most, whatever the spares' size: what recovery holds in one array.</summary>
+    /// <summary>
+    /// Entries in one table at most, whatever the spares' size: what recovery holds in one array.
+    /// </summary>
     public const long TableEntriesMax = 1L << 28;
 
     /// <summary>A checkpoint's header and trailer, in cells.</summary>
@@ -84,20 +88,25 @@ public sealed record SpareLayout
     /// <summary>In the spare's logical blocks.</summary>
     public BlockNumber DataStart => new(Data.Start / BlockSize.Bytes);
 
-    /// <summary>What one superblock copy occupies: a whole physical block, so that writing one never rewrites a neighbour.</summary>
+    /// <summary>
+    /// What one superblock copy occupies: a whole physical block, so that writing one never rewrites a
+    /// neighbour.
+    /// </summary>
     public int SuperblockSlotBytes => Math.Max(SuperblockBytes, PhysicalBlockBytes);
 
     /// <summary>Entries that a checkpoint on this spare can hold, each in a cell of its own.</summary>
     public long EntriesMax => Math.Min((AreaA1.Bytes / CellBytes) - FrameCells, TableEntriesMax);
 
     /// <summary>
-    /// Lay out a spare. Null when it is smaller than <see cref="Limits.SpareBytesMin"/> or its physical block is no power
-    /// of two in [logical block, 64 KiB]. A spare whose start is off its physical blocks is refused by the caller (F-27).
+    /// Lay out a spare. Null when it is smaller than <see cref="Limits.SpareBytesMin"/> or its physical block
+    /// is no power of two in [logical block, 64 KiB]. A spare whose start is off its physical blocks is
+    /// refused by the caller (F-27).
     /// </summary>
     /// <param name="spareBytes">The spare's size.</param>
     /// <param name="physicalBlockBytes">The spare's physical block.</param>
     /// <param name="geometry">The primary's unit grid.</param>
-    /// <param name="otherSpareBytes">The sizes of the set's other spares together: each spare holds the whole table.</param>
+    /// <param name="otherSpareBytes">The sizes of the set's other spares together: each spare holds the whole
+    /// table.</param>
     public static SpareLayout? Compute(
         ByteCount spareBytes, int physicalBlockBytes, UnitGeometry geometry, ByteCount otherSpareBytes)
     {
@@ -109,7 +118,8 @@ public sealed record SpareLayout
             return null;
         }
         int alignment = Math.Max(SuperblockBytes, Math.Max(physicalBlockBytes, geometry.UnitBytes));
-        long journalBytes = AlignUp(Math.Clamp(spareBytes.Value / 64, JournalBytesMin, JournalBytesMax), alignment);
+        long journalBytes = AlignUp(
+            Math.Clamp(spareBytes.Value / 64, JournalBytesMin, JournalBytesMax), alignment);
         long areaBytes = AreaBytes(spareBytes.Value, geometry, otherSpareBytes.Value, alignment);
         return Place(spareBytes.Value, physicalBlockBytes, geometry, journalBytes, areaBytes, alignment);
     }
@@ -123,7 +133,9 @@ public sealed record SpareLayout
         return new ByteCount(Math.Max(Limits.SpareBytesMin, AlignUp(data + overhead, MiB)));
     }
 
-    /// <summary>Where superblock copy 0 to 5 begins: dm-remap's five documented places, and one at the end.</summary>
+    /// <summary>
+    /// Where superblock copy 0 to 5 begins: dm-remap's five documented places, and one at the end.
+    /// </summary>
     public static long SuperblockOffset(int copy, long spareBytes)
     {
         Invariant.Check(copy >= 0);
@@ -139,7 +151,9 @@ public sealed record SpareLayout
         };
     }
 
-    /// <summary>Entries that the table needs room for: every spare unit, and a budget for units that need none (F-27).</summary>
+    /// <summary>
+    /// Entries that the table needs room for: every spare unit, and a budget for units that need none (F-27).
+    /// </summary>
     public static long LostUnitsBudget(long spareUnits) => Math.Max(LostUnitsMin, spareUnits / 4);
 
     public ByteRegion Superblock(int copy) => new(SuperblockOffset(copy, SpareBytes), SuperblockSlotBytes);
@@ -159,12 +173,13 @@ public sealed record SpareLayout
     {
         Invariant.Check(unit.Value >= 0);
         Invariant.Check(unit.Value < DataUnits);
-        return new Extent(new BlockNumber(DataStart.Value + (unit.Value * BlocksPerUnit)), new BlockCount(BlocksPerUnit));
+        return new Extent(
+            new BlockNumber(DataStart.Value + (unit.Value * BlocksPerUnit)), new BlockCount(BlocksPerUnit));
     }
 
     /// <summary>
-    /// True when every piece lies inside the spare, aligned, and no two overlap. For fields read from a disk: no
-    /// arithmetic here can overflow, whatever they are.
+    /// True when every piece lies inside the spare, aligned, and no two overlap. For fields read from a disk:
+    /// no arithmetic here can overflow, whatever they are.
     /// </summary>
     public bool IsConsistent()
     {
@@ -195,27 +210,35 @@ public sealed record SpareLayout
                 }
             }
         }
-        bool areasAlike = AreaA1.Bytes == AreaA2.Bytes && AreaA1.Bytes == AreaB1.Bytes && AreaA1.Bytes == AreaB2.Bytes;
+        bool areasAlike =
+            AreaA1.Bytes == AreaA2.Bytes && AreaA1.Bytes == AreaB1.Bytes && AreaA1.Bytes == AreaB2.Bytes;
         bool hasFrame = AreaA1.Bytes >= (FrameCells + 1) * CellBytes;
         bool journalsAlike = Journal1.Bytes == Journal2.Bytes;
-        return areasAlike && hasFrame && journalsAlike && Data.Start % UnitBytes == 0 && Data.Bytes % UnitBytes == 0;
+        bool isDataWhole = Data.Start % UnitBytes == 0 && Data.Bytes % UnitBytes == 0;
+        return areasAlike && hasFrame && journalsAlike && isDataWhole;
     }
 
     private static long AreaBytes(long spareBytes, UnitGeometry geometry, long otherSpareBytes, int alignment)
     {
-        // The count of units is taken before the metadata is subtracted: a little too much room, and no fixed point.
+        // Units are counted before the metadata is subtracted: a little too much room, and no fixed point.
         long own = spareBytes / geometry.UnitBytes;
         long others = otherSpareBytes / geometry.UnitBytes;
         long entries = Math.Min(geometry.Units, own + others + LostUnitsBudget(own + others));
         entries = Math.Min(entries, TableEntriesMax);
         long wanted = AlignUp((entries + FrameCells) * CellBytes, alignment);
 
-        // A small spare beside large ones: all four areas take a quarter of it at most, and the table is bounded by that.
+        // A small spare beside large ones: all four areas take a quarter of it at most, and the table is
+        // bounded by that.
         return Math.Min(wanted, Math.Max(AlignDown(spareBytes / 16, alignment), alignment));
     }
 
     private static SpareLayout? Place(
-        long spareBytes, int physicalBlockBytes, UnitGeometry geometry, long journalBytes, long areaBytes, int alignment)
+        long spareBytes,
+        int physicalBlockBytes,
+        UnitGeometry geometry,
+        long journalBytes,
+        long areaBytes,
+        int alignment)
     {
         FrontGaps gaps = new(Math.Max(SuperblockBytes, physicalBlockBytes), alignment);
         long journal1 = gaps.Take(journalBytes);
@@ -249,7 +272,8 @@ public sealed record SpareLayout
         return layout;
     }
 
-    private static long AlignUp(long value, long alignment) => (value + alignment - 1) / alignment * alignment;
+    private static long AlignUp(long value, long alignment) =>
+        (value + alignment - 1) / alignment * alignment;
 
     private static long AlignDown(long value, long alignment) => value / alignment * alignment;
 
@@ -260,7 +284,9 @@ public sealed record SpareLayout
         && piece.Bytes <= SpareBytes
         && piece.Start <= SpareBytes - piece.Bytes;
 
-    /// <summary>The room between the first superblock copies, taken first-fit; behind the last of them it is endless.</summary>
+    /// <summary>
+    /// The room between the first superblock copies, taken first-fit; behind the last of them it is endless.
+    /// </summary>
     private struct FrontGaps(int slotBytes, int alignment)
     {
         private const int FrontCopies = SuperblockCopies - 1;

@@ -5,8 +5,9 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// Checks, before a table goes to disk, that no spare unit touched by a batch is used by two entries or both used and
-/// retired: recovery would refuse such a table. Broken, it is our own error, and the process ends before it is written.
+/// Checks, before a table goes to disk, that no spare unit touched by a batch is used by two entries or both
+/// used and retired: recovery would refuse such a table. Broken, it is our own error, and the process ends
+/// before it is written.
 /// </summary>
 public sealed class SpareUnitClaims
 {

@@ -75,7 +75,8 @@ public static class SuperblockEncoder
         {
             MemberDescription member = set.Members[i];
             Span<byte> place = block.Slice(
-                SuperblockFormat.MembersAt + (i * SuperblockFormat.MemberBytes), SuperblockFormat.MemberBytes);
+                SuperblockFormat.MembersAt + (i * SuperblockFormat.MemberBytes),
+                SuperblockFormat.MemberBytes);
             PutUuid(place, 0, member.Uuid);
             place[SuperblockFormat.MemberStateAt] = (byte)member.State;
             Put64(place, SuperblockFormat.MemberSizeAt, (ulong)member.Bytes);

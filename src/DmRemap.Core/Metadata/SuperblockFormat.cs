@@ -4,8 +4,9 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// Byte offsets in a superblock copy; docs/internals/on-disk-format.md is the same table with words. Magic, version,
-/// features and checksum keep their places in every later format, so that an old program can say "newer".
+/// Byte offsets in a superblock copy; docs/internals/on-disk-format.md is the same table with words. Magic,
+/// version, features and checksum keep their places in every later format, so that an old program can say
+/// "newer".
 /// </summary>
 internal static class SuperblockFormat
 {
@@ -72,7 +73,8 @@ internal static class SuperblockFormat
     public const uint CleanStop = 1;
 
     /// <summary>A byte that no text has, so that a transfer as text shows; then the name.</summary>
-    public static ReadOnlySpan<byte> Magic => [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'e', (byte)'m', (byte)'a', (byte)'p'];
+    public static ReadOnlySpan<byte> Magic =>
+        [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'e', (byte)'m', (byte)'a', (byte)'p'];
 
     public static uint Checksum(ReadOnlySpan<byte> copy)
     {

@@ -19,7 +19,10 @@ public readonly record struct CheckpointPointer
 
     public long RetiredRuns { get; init; }
 
-    /// <summary>The generation for which it was written; older than the superblock's where only the superblock was renewed.</summary>
+    /// <summary>
+    /// The generation for which it was written; older than the superblock's where only the superblock was
+    /// renewed.
+    /// </summary>
     public ulong Generation { get; init; }
 
     public ulong Epoch { get; init; }
@@ -28,7 +31,9 @@ public readonly record struct CheckpointPointer
 /// <summary>What changes from one generation of the superblocks to the next.</summary>
 public readonly record struct SuperblockState
 {
-    /// <summary>Random; one uninterrupted history of the metadata, from one start to the next (F-13).</summary>
+    /// <summary>
+    /// Random; one uninterrupted history of the metadata, from one start to the next (F-13).
+    /// </summary>
     public ulong Epoch { get; init; }
 
     public ulong ParentEpoch { get; init; }
@@ -38,7 +43,9 @@ public readonly record struct SuperblockState
 
     public CheckpointPointer Checkpoint { get; init; }
 
-    /// <summary>The first journal record that the checkpoint does not contain; 0: there is no journal yet.</summary>
+    /// <summary>
+    /// The first journal record that the checkpoint does not contain; 0: there is no journal yet.
+    /// </summary>
     public ulong FirstJournalSequence { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>

@@ -5,8 +5,8 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>
-/// A whole table as it is, or will be, on disk: entries ascending by unit, retired spare units ascending by spare and
-/// unit, in arrays that grow and never shrink.
+/// A whole table as it is, or will be, on disk: entries ascending by unit, retired spare units ascending by
+/// spare and unit, in arrays that grow and never shrink.
 /// </summary>
 public sealed class TableImage
 {

@@ -43,8 +43,8 @@ public enum SuperblockVerdict : byte
 }
 
 /// <summary>
-/// Bytes from a superblock's place. Nothing but <see cref="Verify"/> looks into them, and arithmetic on its fields
-/// starts only when the checksum and the bounds hold.
+/// Bytes from a superblock's place. Nothing but <see cref="Verify"/> looks into them, and arithmetic on its
+/// fields starts only when the checksum and the bounds hold.
 /// </summary>
 public readonly ref struct UnverifiedSuperblock
 {
@@ -104,7 +104,8 @@ public readonly ref struct UnverifiedSuperblock
         {
             return SuperblockVerdict.DevelopmentVersion;
         }
-        return features.CanBeOpenedBy(supported) ? SuperblockVerdict.Valid : SuperblockVerdict.UnknownFeatures;
+        bool isKnown = features.CanBeOpenedBy(supported);
+        return isKnown ? SuperblockVerdict.Valid : SuperblockVerdict.UnknownFeatures;
     }
 
     private Superblock? Parse(int copyIndex)
@@ -129,7 +130,8 @@ public readonly ref struct UnverifiedSuperblock
         }
         SuperblockState state = ParseState();
         long primaryBytes = GetPositive(SuperblockFormat.PrimaryBytesAt);
-        if (!IsCheckpointPlausible(state.Checkpoint, layout) || primaryBytes < geometry.Blocks.ToBytes(geometry.BlockSize).Value)
+        bool isPrimaryWhole = primaryBytes >= geometry.Blocks.ToBytes(geometry.BlockSize).Value;
+        if (!IsCheckpointPlausible(state.Checkpoint, layout) || !isPrimaryWhole)
         {
             return null;
         }
@@ -141,7 +143,11 @@ public readonly ref struct UnverifiedSuperblock
                 Features = Features(),
                 Geometry = geometry,
                 PrimaryPhysicalBlockBytes = (int)GetPositive32(SuperblockFormat.PrimaryPhysicalAt),
-                Primary = new PrimaryIdentity { Bytes = primaryBytes, Text = GetText(SuperblockFormat.PrimaryTextAt) },
+                Primary = new PrimaryIdentity
+                {
+                    Bytes = primaryBytes,
+                    Text = GetText(SuperblockFormat.PrimaryTextAt),
+                },
                 Members = members,
             },
             MemberIndex = (int)memberIndex,
@@ -174,7 +180,8 @@ public readonly ref struct UnverifiedSuperblock
 
     private static bool IsCheckpointPlausible(in CheckpointPointer checkpoint, SpareLayout layout)
     {
-        if (checkpoint.Area > CheckpointArea.B || checkpoint.LengthBytes < 0 || checkpoint.LengthBytes > layout.AreaA1.Bytes)
+        bool fitsArea = checkpoint.LengthBytes >= 0 && checkpoint.LengthBytes <= layout.AreaA1.Bytes;
+        if (checkpoint.Area > CheckpointArea.B || !fitsArea)
         {
             return false;
         }
@@ -183,13 +190,16 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.RetiredRuns >= 0
             && checkpoint.Runs <= cells
             && checkpoint.RetiredRuns <= cells
-            && checkpoint.LengthBytes == (checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells) * SpareLayout.CellBytes
+            && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
+            && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
             && checkpoint.Entries <= layout.EntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
-        self.State == MemberState.Active && self.Bytes == layout.SpareBytes && self.DataUnits == layout.DataUnits;
+        self.State == MemberState.Active
+        && self.Bytes == layout.SpareBytes
+        && self.DataUnits == layout.DataUnits;
 
     private UnitGeometry? ParseGeometry()
     {
@@ -204,11 +214,16 @@ public readonly ref struct UnverifiedSuperblock
             && unitBytes <= blockBytes * Limits.UnitBlocksMax
             && unitBytes >= blockBytes;
         bool sizesFit = blocks > 0 && offset >= 0 && physical > 0;
-        if (!blockFits || !unitFits || !sizesFit || blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        if (!blockFits || !unitFits || !sizesFit)
         {
             return null;
         }
-        return new UnitGeometry(new BlockSize((int)blockBytes), (int)unitBytes, new BlockCount(blocks), (int)offset);
+        if (blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        {
+            return null;
+        }
+        return new UnitGeometry(
+            new BlockSize((int)blockBytes), (int)unitBytes, new BlockCount(blocks), (int)offset);
     }
 
     private SpareLayout? ParseLayout(UnitGeometry geometry)
@@ -236,7 +251,8 @@ public readonly ref struct UnverifiedSuperblock
             AreaA2 = new ByteRegion(GetPositive(SuperblockFormat.AreaA2At), areaBytes),
             AreaB1 = new ByteRegion(GetPositive(SuperblockFormat.AreaB1At), areaBytes),
             AreaB2 = new ByteRegion(GetPositive(SuperblockFormat.AreaB2At), areaBytes),
-            Data = new ByteRegion(GetPositive(SuperblockFormat.DataStartAt), GetPositive(SuperblockFormat.DataBytesAt)),
+            Data = new ByteRegion(
+                GetPositive(SuperblockFormat.DataStartAt), GetPositive(SuperblockFormat.DataBytesAt)),
         };
         return layout.IsConsistent() ? layout : null;
     }
@@ -287,7 +303,8 @@ public readonly ref struct UnverifiedSuperblock
     private uint ContentChecksum()
     {
         uint register = Crc32C.Append(Crc32C.Start, _block[..SuperblockFormat.CopyIndexAt]);
-        register = Crc32C.Append(register, _block[SuperblockFormat.MemberCountAt..SuperblockFormat.ChecksumAt]);
+        register = Crc32C.Append(
+            register, _block[SuperblockFormat.MemberCountAt..SuperblockFormat.ChecksumAt]);
         return Crc32C.Finish(register);
     }
 

@@ -11,8 +11,9 @@ internal interface ICheckpointLoadOwner
 }
 
 /// <summary>
-/// Reads the checkpoint that a superblock names, from the first place of the first member that has it whole: all places
-/// of all members were written before the superblock was. When none has it, every place is tried once more.
+/// Reads the checkpoint that a superblock names, from the first place of the first member that has it whole:
+/// all places of all members were written before the superblock was. When none has it, every place is tried
+/// once more.
 /// </summary>
 internal sealed class CheckpointLoad : IRoundOwner
 {
@@ -29,7 +30,10 @@ internal sealed class CheckpointLoad : IRoundOwner
     private long _offset;
 
     public CheckpointLoad(
-        SetDescription set, in CheckpointPointer pointer, MetadataMember[] members, ICheckpointLoadOwner owner)
+        SetDescription set,
+        in CheckpointPointer pointer,
+        MetadataMember[] members,
+        ICheckpointLoadOwner owner)
     {
         _set = set;
         _pointer = pointer;
@@ -39,7 +43,8 @@ internal sealed class CheckpointLoad : IRoundOwner
         int sliceBytes = 0;
         foreach (MetadataMember member in members)
         {
-            sliceBytes = Math.Max(sliceBytes, Math.Min(member.Device.Geometry.TransferBytesMax, Limits.SliceBytes));
+            sliceBytes = Math.Max(
+                sliceBytes, Math.Min(member.Device.Geometry.TransferBytesMax, Limits.SliceBytes));
         }
         _slice = AlignedMemory.Allocate(sliceBytes);
     }
@@ -120,7 +125,9 @@ internal sealed class CheckpointLoad : IRoundOwner
 
     private MetadataMember Member() => _members[MemberIndex()];
 
-    /// <summary>The rest of the checkpoint in whole physical blocks, or as much of it as one read may take.</summary>
+    /// <summary>
+    /// The rest of the checkpoint in whole physical blocks, or as much of it as one read may take.
+    /// </summary>
     private int LengthOfRead()
     {
         MetadataMember member = Member();

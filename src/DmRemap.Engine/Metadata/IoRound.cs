@@ -18,9 +18,9 @@ internal interface IRoundOwner
 }
 
 /// <summary>
-/// Requests that are submitted together and waited for together. The round ends only when the last of them has come
-/// back, failed ones included: so nobody writes a place again, or fills a buffer again, that the kernel still owns (F-2).
-/// A request that never returns keeps its round, and only that, waiting for ever.
+/// Requests that are submitted together and waited for together. The round ends only when the last of them
+/// has come back, failed ones included: so nobody writes a place again, or fills a buffer again, that the
+/// kernel still owns (F-2). A request that never returns keeps its round, and only that, waiting for ever.
 /// </summary>
 internal sealed class IoRound : IIoOwner
 {
@@ -59,7 +59,12 @@ internal sealed class IoRound : IIoOwner
     }
 
     public void Add(
-        int member, IBlockDevice device, IoOperation operation, Extent extent, BufferSlice buffer, IoFlags flags)
+        int member,
+        IBlockDevice device,
+        IoOperation operation,
+        Extent extent,
+        BufferSlice buffer,
+        IoFlags flags)
     {
         Invariant.Check(!IsRunning);
         Invariant.Check(Count < _requests.Length);

@@ -7,7 +7,9 @@ namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataFormatOwner
 {
-    /// <summary>Called once, on the loop's thread, never from inside Begin. Refusal is null when the set is durable.</summary>
+    /// <summary>
+    /// Called once, on the loop's thread, never from inside Begin. Refusal is null when the set is durable.
+    /// </summary>
     void OnFormatted(MetadataFormatter formatter);
 }
 
@@ -30,8 +32,9 @@ public sealed record FormatRequest
 }
 
 /// <summary>
-/// Makes a fresh set: an empty checkpoint, then superblocks, on all spares. Whether the spares may be overwritten is the
-/// caller's question. Interrupted, it leaves spares that no start accepts as a set, or a complete one.
+/// Makes a fresh set: an empty checkpoint, then superblocks, on all spares. Whether the spares may be
+/// overwritten is the caller's question. Interrupted, it leaves spares that no start accepts as a set, or a
+/// complete one.
 /// </summary>
 public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
 {
@@ -76,7 +79,8 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
             Epoch = _request.Epoch,
             Checkpoint = new CheckpointPointer { Area = CheckpointArea.B },
         };
-        _store = new MetadataStore(_loop, Set!, Members, new TableImage(), state, isSettled: true, firstParity: 0);
+        _store = new MetadataStore(
+            _loop, Set!, Members, new TableImage(), state, isSettled: true, firstParity: 0);
         _firstCommit.Prepare(this);
         _store.Commit(_firstCommit);
     }
@@ -101,7 +105,10 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
     {
         if (_spares.Length > Limits.SparesMax)
         {
-            return new MetadataRefusal(MetadataRefusalKind.TooManySpares, -1, $"{_spares.Length} spares; {Limits.SparesMax} is the most");
+            return new MetadataRefusal(
+                MetadataRefusalKind.TooManySpares,
+                -1,
+                $"{_spares.Length} spares; {Limits.SparesMax} is the most");
         }
         long allBytes = 0;
         foreach (IBlockDevice spare in _spares)
@@ -114,8 +121,12 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
         {
             DeviceGeometry device = _spares[i].Geometry;
             SpareLayout? layout = SpareLayout.Compute(
-                device.Bytes, device.PhysicalBlockBytes, _request.Geometry, new ByteCount(allBytes - device.Bytes.Value));
-            bool isFit = device.LogicalBlockSize == _request.Geometry.BlockSize && device.AlignmentOffsetBytes == 0;
+                device.Bytes,
+                device.PhysicalBlockBytes,
+                _request.Geometry,
+                new ByteCount(allBytes - device.Bytes.Value));
+            bool isFit =
+                device.LogicalBlockSize == _request.Geometry.BlockSize && device.AlignmentOffsetBytes == 0;
             if (layout is null || !isFit)
             {
                 return RefusalOf(device, i);
@@ -139,11 +150,37 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
             Primary = _request.Primary,
             Members = descriptions,
         };
+        CheckReadable();
         return null;
+    }
+
+    /// <summary>
+    /// What is about to be written is what a start accepts: a request that contradicts itself ends here.
+    /// </summary>
+    private void CheckReadable()
+    {
+        CheckpointWriter empty = new();
+        empty.Begin(Set!, new TableImage(), CheckpointArea.A, _request.Epoch, generation: 1);
+        SuperblockState state = new() { Epoch = _request.Epoch, Generation = 1, Checkpoint = empty.Pointer };
+        byte[] copy = new byte[SpareLayout.SuperblockBytes];
+        for (int member = 0; member < Members.Length; member++)
+        {
+            SuperblockEncoder.Encode(Set!, Members[member].Layout, state, member, 0, copy);
+            UnverifiedSuperblock written = new(copy);
+            Superblock? superblock = written.Verify(0, FeatureFlags.Supported, out _);
+            Invariant.Check(superblock is not null);
+        }
     }
 
     private static MetadataRefusal RefusalOf(DeviceGeometry device, int position) =>
         device.Bytes.Value < Limits.SpareBytesMin
-            ? new MetadataRefusal(MetadataRefusalKind.TooSmall, position, $"{device.Bytes.Value} bytes; {Limits.SpareBytesMin} is the least")
-            : new MetadataRefusal(MetadataRefusalKind.WrongBlockSize, position, $"blocks of {device.LogicalBlockSize.Bytes}/{device.PhysicalBlockBytes} bytes at offset {device.AlignmentOffsetBytes} do not fit the main device");
+            ? new MetadataRefusal(
+                MetadataRefusalKind.TooSmall,
+                position,
+                $"{device.Bytes.Value} bytes; {Limits.SpareBytesMin} is the least")
+            : new MetadataRefusal(
+                MetadataRefusalKind.WrongBlockSize,
+                position,
+                $"blocks of {device.LogicalBlockSize.Bytes}/{device.PhysicalBlockBytes} bytes"
+                    + $" at offset {device.AlignmentOffsetBytes} do not fit the main device");
 }

@@ -5,13 +5,16 @@ namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataReadingOwner
 {
-    /// <summary>Called once, on the loop's thread, never from inside Begin: Set or Refusal is not null.</summary>
+    /// <summary>
+    /// Called once, on the loop's thread, never from inside Begin: Set or Refusal is not null.
+    /// </summary>
     void OnRead(MetadataReading reading);
 }
 
 /// <summary>
-/// Reads what is on the spares and writes nothing: every superblock copy of every spare, then the checkpoint that the
-/// newest names. The caller holds the claim of every spare (F-1): else a dead instance's write may still land.
+/// Reads what is on the spares and writes nothing: every superblock copy of every spare, then the checkpoint
+/// that the newest names. The caller holds the claim of every spare (F-1): else a dead instance's write may
+/// still land.
 /// </summary>
 public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner, ITimerOwner
 {
@@ -105,7 +108,10 @@ public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner
                 : MetadataRefusalKind.CheckpointDamaged;
 
             // Never the older table: it lacks what was acknowledged since.
-            Refusal = new MetadataRefusal(kind, -1, $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}: {load.Damage}");
+            Refusal = new MetadataRefusal(
+                kind,
+                -1,
+                $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}: {load.Damage}");
             Set = null;
         }
         _owner.OnRead(this);
@@ -115,14 +121,18 @@ public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner
     {
         if (_spares.Length > Limits.SparesMax)
         {
-            return new MetadataRefusal(MetadataRefusalKind.TooManySpares, -1, $"{_spares.Length} spares; {Limits.SparesMax} is the most");
+            return new MetadataRefusal(
+                MetadataRefusalKind.TooManySpares,
+                -1,
+                $"{_spares.Length} spares; {Limits.SparesMax} is the most");
         }
         for (int i = 0; i < _spares.Length; i++)
         {
             long bytes = _spares[i].Geometry.Bytes.Value;
             if (bytes < Limits.SpareBytesMin)
             {
-                return new MetadataRefusal(MetadataRefusalKind.TooSmall, i, $"{bytes} bytes; {Limits.SpareBytesMin} is the least");
+                return new MetadataRefusal(
+                    MetadataRefusalKind.TooSmall, i, $"{bytes} bytes; {Limits.SpareBytesMin} is the least");
             }
         }
         return null;

@@ -6,7 +6,9 @@ namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataRecoveryOwner
 {
-    /// <summary>Called once, on the loop's thread, never from inside Begin: Recovered or Refusal is not null.</summary>
+    /// <summary>
+    /// Called once, on the loop's thread, never from inside Begin: Recovered or Refusal is not null.
+    /// </summary>
     void OnRecovered(MetadataRecovery recovery);
 }
 
@@ -42,10 +44,10 @@ public sealed record RecoveredSet
 }
 
 /// <summary>
-/// Opens a set: read everything, decide, then start a new epoch durably on every copy of every member, and only then
-/// say so (F-13). The new epoch is two generations above the highest seen: one that makes every copy name the recovered
-/// table, and one that writes it to the other area, under the new epoch. Done twice, or torn off and done again, it
-/// gives the same table.
+/// Opens a set: read everything, decide, then start a new epoch durably on every copy of every member, and
+/// only then say so (F-13). The new epoch is two generations above the highest seen: one that makes every
+/// copy name the recovered table, and one that writes it to the other area, under the new epoch. Done twice,
+/// or torn off and done again, it gives the same table.
 /// </summary>
 public sealed class MetadataRecovery : IMetadataReadingOwner, ICommitOwner
 {
@@ -62,7 +64,11 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, ICommitOwner
     /// <param name="epoch">The new epoch's id: random, not zero.</param>
     /// <param name="owner">Told of the end.</param>
     public MetadataRecovery(
-        IEventLoop loop, IBlockDevice[] spares, SetExpectation expected, ulong epoch, IMetadataRecoveryOwner owner)
+        IEventLoop loop,
+        IBlockDevice[] spares,
+        SetExpectation expected,
+        ulong epoch,
+        IMetadataRecoveryOwner owner)
     {
         Invariant.Check(epoch != 0);
         _loop = loop;

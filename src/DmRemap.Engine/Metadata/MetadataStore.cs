@@ -7,28 +7,33 @@ namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataStopOwner
 {
-    /// <summary>Called once, on the loop's thread, never from inside BeginStop. False: a write failed; recovery does the rest.</summary>
+    /// <summary>
+    /// Called once, on the loop's thread, never from inside BeginStop. False: a write failed; recovery does
+    /// the rest.
+    /// </summary>
     void OnMetadataStopped(bool isClean);
 }
 
 /// <summary>
-/// The log of table changes on the spares, in its first form: every commit writes the whole table as a checkpoint.
+/// The log of table changes on the spares, in its first form: every commit writes the whole table as a
+/// checkpoint.
 /// <code>
 ///   commit:  [settle]  →  table into the idle area, both places, all members, FUA
-///                      →  superblocks of generation + 1: one half of the copies, FUA; then the other half, FUA
+///                      →  superblocks of generation + 1: half of the copies, FUA; then the other half, FUA
 ///                      →  Done
 /// </code>
-/// Two rules keep one valid table on disk at every instant:
-/// 1. The idle area is written only while every superblock copy of every member names the other one (`settled`). A
-///    failure before the first superblock write leaves that so: the commit has Failed, and the idle area may be
-///    written again.
-/// 2. A failure among the superblocks leaves copies of either kind: the commit is Unknown, and both areas are valid and
-///    must stay so. The next attempt first settles: superblocks that name the last Done table, on all copies. Only
-///    then is the other area idle again. So a later Done holds the changes of all Done commits and of no other.
-/// Superblocks are written half by half, and after a failure the half that failed goes first: the other half is whole at
-/// every instant.
-/// A write that never returns keeps its commit, and those that wait behind it, waiting; nothing else waits. A deadline
-/// belongs in front of FinishBatch: answer Unknown, and go on only when the write has returned (F-2).
+/// Two rules keep one valid table on disk at every instant.
+/// First: the idle area is written only while every superblock copy of every member names the other one
+/// (`settled`). A failure before the first superblock write leaves that so: the commit has Failed, and the
+/// idle area may be written again.
+/// Second: a failure among the superblocks leaves copies of either kind: the commit is Unknown, and both
+/// areas are valid and must stay so. The next attempt first settles: superblocks that name the last Done
+/// table, on all copies. Only then is the other area idle again. So a later Done holds the changes of all
+/// Done commits and of no other.
+/// Superblocks are written half by half, and after a failure the half that failed goes first: the other half
+/// is whole at every instant.
+/// A write that never returns keeps its commit, and those that wait behind it, waiting; nothing else waits. A
+/// deadline belongs in front of FinishBatch: answer Unknown, go on only when the write has returned (F-2).
 /// </summary>
 public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOwner
 {
@@ -54,8 +59,10 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
     /// <param name="loop">On whose thread everything happens.</param>
     /// <param name="set">What all superblocks say.</param>
     /// <param name="members">By member index.</param>
-    /// <param name="durable">The table that the state's checkpoint holds; the store's own from here on.</param>
-    /// <param name="state">The epoch to write, the highest generation seen, the checkpoint that is valid now.</param>
+    /// <param name="durable">The table that the state's checkpoint holds; the store's own from here
+    /// on.</param>
+    /// <param name="state">The epoch to write, the highest generation seen, the checkpoint that is valid
+    /// now.</param>
     /// <param name="isSettled">True when no superblock on disk names another checkpoint than that.</param>
     /// <param name="firstParity">The half of the superblock copies that is written first.</param>
     internal MetadataStore(
@@ -131,7 +138,7 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
         request.MarkPending();
         if (_stopOwner is not null || _phase == Phase.Stopped)
         {
-            // Nothing of it is written, so it has failed; but not from inside Commit, and not before earlier ones.
+            // Nothing of it is written: it has failed. Not said from inside Commit, nor before earlier ones.
             _refused.Add(request);
             if (_phase is Phase.WritingCleanStop or Phase.Stopped)
             {
@@ -147,9 +154,9 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
     }
 
     /// <summary>
-    /// Finish what was committed, then write the clean-stop flag. The caller sees to it that all members are flushed and
-    /// nothing else is outstanding, and sets its own deadline: when a write never returns, OnMetadataStopped does not
-    /// come, and the next start recovers (F-31).
+    /// Finish what was committed, then write the clean-stop flag. The caller sees to it that all members are
+    /// flushed and nothing else is outstanding, and sets its own deadline: when a write never returns,
+    /// OnMetadataStopped does not come, and the next start recovers (F-31).
     /// </summary>
     public void BeginStop(IMetadataStopOwner owner)
     {
@@ -173,7 +180,7 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
         Invariant.Check(_phase == Phase.WritingCheckpoint);
         if (!isDurable)
         {
-            // No superblock names the idle area: whatever is in it now cannot win, and it may be written again.
+            // No superblock names the idle area: what is in it now cannot win, and it may be written again.
             FinishBatch(CommitOutcome.Failed);
             return;
         }
@@ -261,7 +268,10 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
         _writer.WriteCheckpoint(_next, idle, _state.Epoch, _state.Generation + 1);
     }
 
-    /// <summary>A generation is used once, whether it becomes durable or not: two superblocks that differ never share one.</summary>
+    /// <summary>
+    /// A generation is used once, whether it becomes durable or not: two superblocks that differ never share
+    /// one.
+    /// </summary>
     private void WriteSuperblocks(in CheckpointPointer checkpoint, bool isCleanStop)
     {
         _state = _state with

@@ -14,9 +14,9 @@ internal interface IMetadataWriterOwner
 }
 
 /// <summary>
-/// The two writes that metadata consists of, one at a time: a checkpoint into one area, and the superblocks of one
-/// generation. It decides nothing; <see cref="MetadataStore"/> decides what may be written when. All writes carry FUA:
-/// what has completed is durable.
+/// The two writes that metadata consists of, one at a time: a checkpoint into one area, and the superblocks
+/// of one generation. It decides nothing; <see cref="MetadataStore"/> decides what may be written when. All
+/// writes carry FUA: what has completed is durable.
 /// </summary>
 internal sealed class MetadataWriter : IRoundOwner
 {
@@ -116,7 +116,8 @@ internal sealed class MetadataWriter : IRoundOwner
         BufferSlice[] slices = new BufferSlice[members.Length * SpareLayout.SuperblockCopies];
         for (int i = 0; i < slices.Length; i++)
         {
-            slices[i] = AlignedMemory.Allocate(members[i / SpareLayout.SuperblockCopies].Layout.SuperblockSlotBytes);
+            slices[i] = AlignedMemory.Allocate(
+                members[i / SpareLayout.SuperblockCopies].Layout.SuperblockSlotBytes);
         }
         return slices;
     }
@@ -161,8 +162,8 @@ internal sealed class MetadataWriter : IRoundOwner
     }
 
     /// <summary>
-    /// One half of the copies of every member. The other half is not touched until this one is durable: else a power cut
-    /// could tear all copies at once, and nothing would say which table is valid.
+    /// One half of the copies of every member. The other half is not touched until this one is durable: else
+    /// a power cut could tear all copies at once, and nothing would say which table is valid.
     /// </summary>
     private void SubmitWave()
     {

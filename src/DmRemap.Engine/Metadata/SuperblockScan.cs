@@ -9,8 +9,8 @@ internal interface ISuperblockScanOwner
 }
 
 /// <summary>
-/// Reads every superblock copy of every offered spare. A copy that the device cannot read is tried again, a few times:
-/// it may be the newest (F-15), and one transient error must not choose an older table.
+/// Reads every superblock copy of every offered spare. A copy that the device cannot read is tried again, a
+/// few times: it may be the newest (F-15), and one transient error must not choose an older table.
 /// </summary>
 internal sealed class SuperblockScan : IRoundOwner
 {
@@ -66,7 +66,13 @@ internal sealed class SuperblockScan : IRoundOwner
                 _copyOfRequest[_round.Count] = i;
                 DeviceGeometry geometry = _devices[spare].Geometry;
                 long offset = SpareLayout.SuperblockOffset(copy, geometry.Bytes.Value);
-                _round.Add(spare, _devices[spare], IoOperation.Read, ExtentAt(geometry, offset), _buffers[i], IoFlags.None);
+                _round.Add(
+                    spare,
+                    _devices[spare],
+                    IoOperation.Read,
+                    ExtentAt(geometry, offset),
+                    _buffers[i],
+                    IoFlags.None);
             }
         }
         _round.Submit();
@@ -95,12 +101,14 @@ internal sealed class SuperblockScan : IRoundOwner
     private static Extent ExtentAt(DeviceGeometry geometry, long offset)
     {
         int blockBytes = geometry.LogicalBlockSize.Bytes;
-        return new Extent(new BlockNumber(offset / blockBytes), new BlockCount(SpareLayout.SuperblockBytes / blockBytes));
+        return new Extent(
+            new BlockNumber(offset / blockBytes), new BlockCount(SpareLayout.SuperblockBytes / blockBytes));
     }
 
     private CopyReading Verify(BufferSlice buffer, int copy)
     {
-        Superblock? superblock = new UnverifiedSuperblock(buffer.Span).Verify(copy, _supported, out SuperblockVerdict verdict);
+        Superblock? superblock = new UnverifiedSuperblock(buffer.Span).Verify(
+            copy, _supported, out SuperblockVerdict verdict);
         return new CopyReading(verdict, superblock);
     }
 }

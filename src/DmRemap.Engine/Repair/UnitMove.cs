@@ -7,9 +7,9 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// Moves units to spares because a person asks: what reads is copied, what does not stays on the primary and is named.
-/// Order (F-5): hold → drain → read → write the spare durably → record → publish → release. The copy is read under the
-/// hold, so no acknowledged write can slip between the reading and the publishing.
+/// Moves units to spares because a person asks: what reads is copied, what does not stays on the primary and
+/// is named. Order (F-5): hold → drain → read → write the spare durably → record → publish → release. The
+/// copy is read under the hold, so no acknowledged write can slip between the reading and the publishing.
 /// </summary>
 internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
 {
@@ -27,20 +27,15 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
     }
 
     /// <summary>End after the unit that is being moved.</summary>
-    public void Abandon()
-    {
-        if (_request is not null)
-        {
-            _request.IsAbandoned = true;
-        }
-    }
+    public void Abandon() => _request?.Abandon();
 
     protected override IEnumerator<Wait> Script()
     {
         while (true)
         {
             yield return Wait.Work;
-            for (_unit = _request!.First; _unit <= _request.Last && !_request.IsAbandoned; _unit = new(_unit.Value + 1))
+            for (_unit = _request!.First; _unit <= _request.Last
+                && !_request.IsAbandoned; _unit = new(_unit.Value + 1))
             {
                 Device.Holds.Acquire(_unit, this);
                 yield return Wait.Hold;
@@ -91,7 +86,8 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
+            : new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary };
         Changes.Prepare(this);
         Supplied = 0;
         _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit);
@@ -143,7 +139,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         else
         {
-            Device.NoteUncommitted(Placed, outcome);
+            Device.NoteUncommitted(_unit, Placed.Location, outcome);
             FailUnit(IoStatus.MetadataUnavailable);
         }
     }

@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.IO;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Devices;
 using DmRemap.Tests.Linux;
 using Xunit;
@@ -60,7 +61,8 @@ public sealed class UringBlockDeviceTests : IDisposable
 
         IoStatus Do(IoOperation operation, long start, long count, BufferSlice slice, IoFlags flags) =>
             runner.Do(
-                device, operation, new Extent(new BlockNumber(start), new BlockCount(count)), slice, flags).Status;
+                device, operation, new Extent(new BlockNumber(start), new BlockCount(count)), slice,
+                flags).Status;
     }
 
     private static (int Exit, string Output) Run(string program, params string[] arguments)

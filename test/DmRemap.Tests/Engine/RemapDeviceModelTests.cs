@@ -2,14 +2,16 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
 
 /// <summary>
-/// The device against a byte-exact model: random requests in flight together, sectors that go bad while they run, slow
-/// and reordered completions; and crashes at any event, after which every block must hold a value that it may hold.
-/// Values are numbers of writes, so that "what was written when" can be told from the content.
+/// The device against a byte-exact model: random requests in flight together, sectors that go bad while they
+/// run, slow and reordered completions; and crashes at any event, after which every block must hold a value
+/// that it may hold. Values are numbers of writes, so that "what was written when" can be told from the
+/// content.
 /// </summary>
 public sealed class RemapDeviceModelTests
 {
@@ -20,36 +22,57 @@ public sealed class RemapDeviceModelTests
     [InlineData(512, 512, 0)]
     [InlineData(4096, 4096, 0)]
     [InlineData(512, 4096, 3584)]
-    public void Random_requests_on_a_failing_disk_match_the_model(int blockBytes, int physicalBytes, int alignmentOffset)
+    public void Random_requests_on_a_failing_disk_match_the_model(int blockBytes, int physicalBytes,
+        int alignmentOffset)
     {
         for (int seed = 1; seed <= 8; seed++)
         {
-            Run(seed, blockBytes, physicalBytes, alignmentOffset, crash: false);
+            Run(seed, blockBytes, physicalBytes, alignmentOffset, Ending.Orderly);
         }
     }
 
     [Theory]
     [InlineData(512, 4096)]
     [InlineData(512, 512)]
-    public void Power_cut_at_any_event_leaves_every_flushed_write_and_never_invents_data(int blockBytes, int physicalBytes)
+    public void Power_cut_at_any_event_leaves_every_flushed_write_and_never_invents_data(int blockBytes,
+        int physicalBytes)
     {
         for (int seed = 1; seed <= 20; seed++)
         {
-            Run(seed, blockBytes, physicalBytes, 0, crash: true);
+            Run(seed, blockBytes, physicalBytes, 0, Ending.PowerCut);
         }
     }
 
-    private static void Run(int seed, int blockBytes, int physicalBytes, int alignmentOffset, bool crash)
+    [Theory]
+    [InlineData(512, 4096)]
+    [InlineData(512, 512)]
+    public void Kill_at_any_event_loses_nothing_that_was_acknowledged(int blockBytes, int physicalBytes)
+    {
+        for (int seed = 1; seed <= 20; seed++)
+        {
+            Run(seed, blockBytes, physicalBytes, 0, Ending.Kill);
+        }
+    }
+
+    private static void Run(int seed, int blockBytes, int physicalBytes, int alignmentOffset, Ending ending)
     {
         try
         {
             ModelRun run = new(seed, blockBytes, physicalBytes, alignmentOffset);
-            run.Go(crash);
+            run.Go(ending);
         }
         catch (Exception e)
         {
-            throw new InvalidOperationException($"seed={seed} block={blockBytes} physical={physicalBytes} crash={crash}", e);
+            throw new InvalidOperationException(
+                $"seed={seed} block={blockBytes} physical={physicalBytes} ending={ending}", e);
         }
+    }
+
+    private enum Ending
+    {
+        Orderly = 0,
+        Kill = 1,
+        PowerCut = 2,
     }
 
     private sealed class ModelRun
@@ -81,10 +104,10 @@ public sealed class RemapDeviceModelTests
             _bench = new EngineBench(_options);
         }
 
-        public void Go(bool crash)
+        public void Go(Ending ending)
         {
             int operations = 150 + _random.Next(150);
-            long crashAt = crash ? _random.Next(2500) : long.MaxValue;
+            long crashAt = ending != Ending.Orderly ? _random.Next(2500) : long.MaxValue;
             _bench.Loop.StopBefore = events => events >= crashAt;
             for (int i = 0; i < operations && !_bench.Loop.IsStopped; i++)
             {
@@ -97,20 +120,22 @@ public sealed class RemapDeviceModelTests
             _bench.Loop.RunUntilIdle();
             if (_bench.Loop.IsStopped)
             {
-                Recover();
+                Recover(ending);
                 return;
             }
             _bench.Loop.StopBefore = null;
             Assert.Equal(0, _inFlight);
             Assert.True(_bench.Device.IsQuiet);
-            CheckAll(_bench);
+            CheckAll(_bench, Ending.Orderly);
         }
 
-        /// <summary>Power is cut: boot from what the disks and the log hold, twice, with the same answer both times.</summary>
-        private void Recover()
+        /// <summary>
+        /// Power is cut: boot from what the disks and the log hold, twice, with the same answer both times.
+        /// </summary>
+        private void Recover(Ending ending)
         {
-            byte[] primary = _bench.Primary.PowerCut(_random);
-            byte[][] spares = Array.ConvertAll(_bench.Spares, spare => spare.PowerCut(_random));
+            byte[] primary = ImageOf(_bench.Primary, ending);
+            byte[][] spares = Array.ConvertAll(_bench.Spares, spare => ImageOf(spare, ending));
             SortedDictionary<long, RemapEntry> entries = _bench.Log.AfterCrash(_random);
             EngineBench second = new(_options with
             {
@@ -122,9 +147,12 @@ public sealed class RemapDeviceModelTests
             second.Primary.BadForReading.UnionWith(_bench.Primary.BadForReading);
             second.Primary.BadForWriting.UnionWith(_bench.Primary.BadForWriting);
             second.Primary.WritesHeal = true;
-            CheckAll(second);
-            CheckAll(second);
+            CheckAll(second, ending);
+            CheckAll(second, ending);
         }
+
+        private byte[] ImageOf(SimulatedDisk disk, Ending ending) =>
+            ending == Ending.PowerCut ? disk.PowerCut(_random) : disk.Kill(_random);
 
         private void SpoilSomething()
         {
@@ -136,7 +164,9 @@ public sealed class RemapDeviceModelTests
                 long sector = (ClusteredBlock() + shift) / perSector;
                 bool read = _random.Next(2) == 0;
                 bool write = _random.Next(2) == 0;
-                for (long block = (sector * perSector) - shift; block < ((sector + 1) * perSector) - shift; block++)
+                for (
+                    long block =
+                        (sector * perSector) - shift; block < ((sector + 1) * perSector) - shift; block++)
                 {
                     Spoil(block, read, write);
                 }
@@ -160,7 +190,8 @@ public sealed class RemapDeviceModelTests
             }
         }
 
-        private long ClusteredBlock() => _random.Next(2) == 0 ? _random.Next(Blocks) : (_random.Next(4) * 64) + _random.Next(16);
+        private long ClusteredBlock() =>
+            _random.Next(2) == 0 ? _random.Next(Blocks) : (_random.Next(4) * 64) + _random.Next(16);
 
         private void StartOne()
         {
@@ -195,7 +226,8 @@ public sealed class RemapDeviceModelTests
             }
             _model.Begin(start, count, version);
             _inFlight++;
-            _bench.Start(IoOperation.Write, start, count, data, fua ? IoFlags.ForceUnitAccess : IoFlags.None, request =>
+            _bench.Start(IoOperation.Write, start, count, data, fua ? IoFlags.ForceUnitAccess : IoFlags.None,
+                request =>
             {
                 _inFlight--;
                 // Spares are plentiful and the log works: a write must not fail (P2).
@@ -231,12 +263,15 @@ public sealed class RemapDeviceModelTests
                     if (!failed)
                     {
                         int value = BitConverter.ToInt32(data.Span[(i * _blockBytes)..]);
-                        bool ok = allowed[i].Contains(value) || _model.WasBegunSince(start + i, stamps[i], value);
-                        Assert.True(ok, $"block {start + i} holds {value}, allowed {string.Join(',', allowed[i])}");
+                        bool ok = allowed[i].Contains(value)
+                            || _model.WasBegunSince(start + i, stamps[i], value);
+                        Assert.True(ok,
+                            $"block {start + i} holds {value}, allowed {string.Join(',', allowed[i])}");
                     }
                     else
                     {
-                        Assert.True(_model.Unreadable[start + i], $"block {start + i} fails although it was never bad");
+                        Assert.True(_model.Unreadable[start + i],
+                            $"block {start + i} fails although it was never bad");
                     }
                 }
             });
@@ -266,9 +301,9 @@ public sealed class RemapDeviceModelTests
             return false;
         }
 
-        private void CheckAll(EngineBench bench)
+        private void CheckAll(EngineBench bench, Ending ending)
         {
-            bool crashed = !ReferenceEquals(bench, _bench);
+            bool crashed = ending != Ending.Orderly;
             for (int block = 0; block < Blocks; block++)
             {
                 Outcome read = bench.Read(block, 1);
@@ -276,12 +311,14 @@ public sealed class RemapDeviceModelTests
                 {
                     Assert.True(_model.Unreadable[block], $"block {block} fails although it was never bad");
                     Assert.False(
-                        !crashed && _model.IsCertain(block), $"block {block} was written after it went bad, and fails");
+                        !crashed && _model.IsCertain(block),
+                        $"block {block} was written after it went bad, and fails");
                     continue;
                 }
                 int value = BitConverter.ToInt32(read.Data);
-                HashSet<int> allowed = crashed ? _model.AllowedAfterCrash(block) : _model.Allowed(block, 1)[0];
-                Assert.True(allowed.Contains(value), $"block {block} holds {value}, allowed {string.Join(',', allowed)}");
+                HashSet<int> allowed = _model.AllowedAfter(block, ending == Ending.PowerCut);
+                Assert.True(allowed.Contains(value),
+                    $"block {block} holds {value}, allowed {string.Join(',', allowed)}");
                 if (crashed)
                 {
                     _model.Pin(block, value);

@@ -3,7 +3,6 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
-using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
@@ -141,6 +140,7 @@ public sealed class RemapDeviceTests
     public void Disk_that_rejects_every_write_does_not_eat_the_spare()
     {
         EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 1)).Status);
         bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
         for (int i = 0; i < 40; i++)
         {
@@ -148,6 +148,35 @@ public sealed class RemapDeviceTests
         }
         Assert.True(bench.Device.AreWritesRejected);
         Assert.InRange(bench.Device.Table.Count, 0, 8);
+        Assert.Single(bench.Events, e => e.Kind == EngineEventKind.WritesRejected);
+    }
+
+    [Fact]
+    public void Disk_that_has_rejected_every_write_from_the_start_takes_a_bounded_part_of_the_spare()
+    {
+        EngineBench bench = new(new BenchOptions { Blocks = 8192, SpareUnits = 1000 });
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int i = 0; i < 400; i++)
+        {
+            bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
+        }
+        Assert.True(bench.Device.AreWritesRejected);
+        Assert.InRange(bench.Device.Table.Count, 200, 256);
+    }
+
+    [Fact]
+    public void Dense_cluster_of_bad_sectors_is_remapped_whole_and_the_control_changes_nothing()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 7)).Status);
+        for (long block = 256; block < 768; block++)
+        {
+            bench.Primary.BadForWriting.Add(block);
+        }
+        Assert.Equal(IoStatus.Ok, bench.Write(256, EngineBench.Pattern(256, 512, 1)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(512, EngineBench.Pattern(256, 512, 2)).Status);
+        Assert.Equal(64, bench.Device.Table.Count);
+        Assert.All(bench.Read(2000, 8).Data, b => Assert.Equal(7, b));
     }
 
     [Fact]
@@ -155,7 +184,8 @@ public sealed class RemapDeviceTests
     {
         EngineBench bench = new();
         bench.Primary.BadForWriting.Add(803);
-        // The allocator's first choice for unit 100 fails, wherever it lies: the whole first half of the spare does.
+        // The allocator's first choice for unit 100 fails, wherever it lies: the whole first half of the
+        // spare does.
         bench.Spares[0].Fault = (n, request) => n == 0 ? 5 : 0;
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         Assert.Single(bench.Log.Retired);
@@ -273,235 +303,5 @@ public sealed class RemapDeviceTests
         Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(256, 512, 3)).Status);
         Assert.Equal(3, bench.Read(0, 256).Data[5]);
         Assert.Equal(IoStatus.Ok, bench.Write(808, EngineBench.Pattern(8, 512, 3)).Status);
-    }
-
-    [Fact]
-    public void Write_zeroes_over_lost_and_remapped_blocks_is_a_rule_and_needs_no_spare()
-    {
-        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
-        bench.Primary.Content.AsSpan(0, 2048 * 512).Fill(1);
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
-        long used = bench.Device.Allocator.TotalUnitsUsed;
-        Assert.Equal(IoStatus.Ok, bench.Zero(796, 8, IoFlags.ForceUnitAccess).Status);
-        byte[] data = bench.Read(792, 16).Data;
-        for (int block = 792; block < 808; block++)
-        {
-            byte expected = block is >= 796 and < 804 ? (byte)0 : block < 796 ? (byte)1 : (byte)9;
-            Assert.Equal(expected, data[(block - 792) * 512]);
-        }
-        Assert.Equal(used, bench.Device.Allocator.TotalUnitsUsed);
-        Assert.Equal(BlockState.Zero, bench.Log.Durable[100].Blocks[3]);
-    }
-
-    [Fact]
-    public void Write_zeroes_that_fails_in_one_command_is_done_in_pieces_and_finds_the_bad_unit()
-    {
-        EngineBench bench = new();
-        bench.Primary.Content.AsSpan(0, 2048 * 512).Fill(1);
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Zero(0, 2048).Status);
-        for (int start = 0; start < 2048; start += 256)
-        {
-            Outcome read = bench.Read(start, 256);
-            Assert.Equal(IoStatus.Ok, read.Status);
-            Assert.All(read.Data, b => Assert.Equal(0, b));
-        }
-        Assert.Equal(1, bench.Device.Table.Count);
-    }
-
-    [Fact]
-    public void Discard_never_makes_a_lost_block_readable_nor_removes_a_remap()
-    {
-        EngineBench bench = new();
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
-        Assert.Equal(IoStatus.Ok, bench.Discard(0, 2048).Status);
-        Assert.Equal(9, bench.Read(803, 1).Data[0]);
-        Assert.Equal(1, bench.Device.Table.Count);
-    }
-
-    [Fact]
-    public void First_flush_after_a_start_reaches_every_member()
-    {
-        EngineBench bench = new(new BenchOptions { Spares = 3 });
-        bench.Primary.Log = [];
-        foreach (SimulatedDisk spare in bench.Spares)
-        {
-            spare.Log = [];
-        }
-        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
-        Assert.Single(bench.Primary.Log);
-        Assert.All(bench.Spares, spare => Assert.Single(spare.Log!));
-        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
-        Assert.Single(bench.Primary.Log);
-    }
-
-    [Fact]
-    public void Flush_does_not_join_one_that_was_submitted_before_the_write_it_must_cover()
-    {
-        EngineBench bench = new();
-        bench.Primary.Hang = request => request.Operation == IoOperation.Flush;
-        int answered = 0;
-        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered++);
-        bench.Loop.RunFor(Duration.FromMilliseconds(1));
-        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
-        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered++);
-        bench.Primary.Log = [];
-        bench.Primary.ReleaseHanging();
-        bench.Loop.RunFor(Duration.FromMilliseconds(1));
-        Assert.Equal(1, answered);
-        Assert.Equal(["Flush [0, 0) None"], bench.Primary.Log);
-        bench.Primary.ReleaseHanging();
-        bench.Loop.RunUntilIdle();
-        Assert.Equal(2, answered);
-    }
-
-    [Fact]
-    public void Failed_flush_is_reported_and_no_later_flush_claims_success()
-    {
-        EngineBench bench = new();
-        bench.Primary.Fault = (n, request) => request.Operation == IoOperation.Flush && n == 0 ? 5 : 0;
-        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
-        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
-        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.FlushFailed);
-    }
-
-    [Fact]
-    public void Block_becomes_on_spare_on_disk_only_after_the_spares_flush()
-    {
-        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
-        Assert.Equal(IoStatus.Ok, bench.Write(804, EngineBench.Pattern(1, 512, 8)).Status);
-        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[4]);
-        long commits = bench.Log.Commits;
-        bench.Spares[0].Hang = request => request.Operation == IoOperation.Flush;
-        bool answered = false;
-        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered = true);
-        bench.Loop.RunFor(Duration.FromSeconds(1));
-        Assert.Equal(commits, bench.Log.Commits);
-        Assert.False(answered);
-        bench.Spares[0].ReleaseHanging();
-        bench.Loop.RunUntil(() => answered);
-        Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[4]);
-    }
-
-    [Fact]
-    public void Fua_write_to_a_block_that_was_lost_is_durable_when_answered()
-    {
-        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
-        Assert.Equal(IoStatus.Ok, bench.Write(805, EngineBench.Pattern(1, 512, 8), IoFlags.ForceUnitAccess).Status);
-        Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[5]);
-    }
-
-    [Fact]
-    public void Stop_refuses_new_requests_flushes_and_says_that_it_is_quiet()
-    {
-        EngineBench bench = new();
-        bench.Write(0, EngineBench.Pattern(8, 512, 1));
-        StopProbe probe = new();
-        bench.Device.BeginStop(probe);
-        bench.Loop.RunUntilIdle();
-        Assert.True(probe.Flushed);
-        Assert.Equal(IoStatus.ShuttingDown, bench.Read(0, 1).Status);
-    }
-
-    [Fact]
-    public void Requests_outside_the_device_or_malformed_are_invalid()
-    {
-        EngineBench bench = new();
-        Assert.Equal(IoStatus.Invalid, bench.Read(2047, 2).Status);
-        Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Read, 0, 2, AlignedMemory.Allocate(512), IoFlags.None).Status);
-        Assert.Equal(IoStatus.Invalid, bench.Run(IoOperation.Flush, 0, 1, default, IoFlags.None).Status);
-    }
-
-    [Fact]
-    public void Moving_units_copies_what_reads_and_names_what_does_not()
-    {
-        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
-        bench.Primary.Content.AsSpan(800 * 512, 24 * 512).Fill(1);
-        bench.Primary.BadForReading.Add(811);
-        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(102) };
-        Assert.True(bench.Device.TryStartMove(move));
-        bench.Loop.RunUntilIdle();
-        Assert.True(move.IsFinished);
-        Assert.Equal(3, move.UnitsMoved);
-        Assert.Equal(23, move.BlocksCopied);
-        Assert.Equal([new Extent(new BlockNumber(811), new BlockCount(1))], move.Unread);
-        bench.Primary.Content.AsSpan(800 * 512, 24 * 512).Fill(2);
-        Assert.All(bench.Read(800, 11).Data, b => Assert.Equal(1, b));
-        Assert.NotEqual(IoStatus.Ok, bench.Read(811, 1).Status);
-    }
-
-    [Fact]
-    public void Write_that_is_under_way_is_never_lost_to_a_move()
-    {
-        EngineBench bench = new();
-        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
-        bool written = false;
-        BufferSlice data = AlignedMemory.Allocate(512);
-        data.Span.Fill(7);
-        bench.Start(IoOperation.Write, 803, 1, data, IoFlags.None, _ => written = true);
-        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(100) };
-        Assert.True(bench.Device.TryStartMove(move));
-        bench.Loop.RunFor(Duration.FromSeconds(1));
-        Assert.False(move.IsFinished);
-        bench.Primary.Hang = null;
-        bench.Primary.ReleaseHanging();
-        bench.Loop.RunUntilIdle();
-        Assert.True(written);
-        Assert.True(move.IsFinished);
-        Assert.Equal(7, bench.Read(803, 1).Data[0]);
-    }
-
-    [Fact]
-    public void Steady_reads_and_writes_allocate_nothing()
-    {
-        EngineBench bench = new();
-        BufferSlice buffer = AlignedMemory.Allocate(4096);
-        AllocationProbe probe = new(bench, buffer);
-        probe.Run(2_000);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        probe.Run(10_000);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
-    }
-
-    private sealed class StopProbe : IStopOwner
-    {
-        public bool Flushed { get; private set; }
-
-        public void OnQuiesced(bool flushed) => Flushed = flushed;
-    }
-
-    private sealed class MoveProbe : MoveRequest
-    {
-        public bool IsFinished { get; private set; }
-
-        public override void OnFinished() => IsFinished = true;
-    }
-
-    private sealed class AllocationProbe(EngineBench bench, BufferSlice buffer) : IIoOwner
-    {
-        private readonly IoRequest _request = new();
-
-        public void OnCompleted(IoRequest request)
-        {
-        }
-
-        public void Run(int count)
-        {
-            for (int i = 0; i < count; i++)
-            {
-                Extent extent = new(new BlockNumber(i % 200 * 8), new BlockCount(8));
-                _request.Prepare(this, (i & 1) == 0 ? IoOperation.Read : IoOperation.Write, extent, buffer);
-                bench.Device.Submit(_request);
-                while (bench.Loop.Step())
-                {
-                }
-            }
-        }
     }
 }

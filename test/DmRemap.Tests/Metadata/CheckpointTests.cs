@@ -35,7 +35,8 @@ public sealed class CheckpointTests
             TableImage image = RandomImage(random, random.Next(120));
             int slice = 64 * random.Next(2, 70);
             byte[] bytes = Write(image, slice, out CheckpointPointer pointer);
-            Assert.Equal(CheckpointDamage.None, Read(bytes, pointer, 64 * random.Next(2, 70), out TableImage read));
+            Assert.Equal(
+                CheckpointDamage.None, Read(bytes, pointer, 64 * random.Next(2, 70), out TableImage read));
             Assert.True(image.Entries.SequenceEqual(read.Entries), $"seed={seed}");
             Assert.True(image.Retired.SequenceEqual(read.Retired), $"seed={seed}");
             Assert.Equal(pointer.LengthBytes, (pointer.Runs + pointer.RetiredRuns + 3) * 64);
@@ -101,7 +102,8 @@ public sealed class CheckpointTests
     [InlineData(0, 9, CheckpointDamage.NotSorted)]
     [InlineData(8, 2, CheckpointDamage.WrongCount)]
     [InlineData(40, 8, CheckpointDamage.SpareUnitTwice)]
-    public void Contradictions_between_runs_are_told_under_right_checksums(int at, byte value, CheckpointDamage expected)
+    public void Contradictions_between_runs_are_told_under_right_checksums(
+        int at, byte value, CheckpointDamage expected)
     {
         TableImage image = new();
         image.Append(Remapped(3, 0, 5));
@@ -126,9 +128,11 @@ public sealed class CheckpointTests
     public void A_whole_checkpoint_of_another_generation_is_not_taken()
     {
         byte[] bytes = Write(RandomImage(new Random(5), 30), 4096, out CheckpointPointer pointer);
-        Assert.Equal(CheckpointDamage.NotTheOneNamed, Read(bytes, pointer with { Generation = 8 }, 4096, out _));
+        Assert.Equal(
+            CheckpointDamage.NotTheOneNamed, Read(bytes, pointer with { Generation = 8 }, 4096, out _));
         Assert.Equal(CheckpointDamage.NotTheOneNamed, Read(bytes, pointer with { Epoch = 8 }, 4096, out _));
-        Assert.Equal(CheckpointDamage.Checksum, Read(bytes, pointer with { Crc = ~pointer.Crc }, 4096, out _));
+        Assert.Equal(
+            CheckpointDamage.Checksum, Read(bytes, pointer with { Crc = ~pointer.Crc }, 4096, out _));
     }
 
     [Fact]
@@ -203,9 +207,11 @@ public sealed class CheckpointTests
         MergeAndCheck(Set1(1, 5), Set1(1, 6), Set1(2, 5));
     }
 
-    private static TableChange Set1(long unit, long spareUnit) => new(TableChangeKind.Set, Remapped(unit, 0, spareUnit));
+    private static TableChange Set1(long unit, long spareUnit) =>
+        new(TableChangeKind.Set, Remapped(unit, 0, spareUnit));
 
-    private static TableChange Retire(long spareUnit) => new(TableChangeKind.RetireSpareUnit, Remapped(0, 0, spareUnit));
+    private static TableChange Retire(long spareUnit) =>
+        new(TableChangeKind.RetireSpareUnit, Remapped(0, 0, spareUnit));
 
     private static void MergeAndCheck(params TableChange[] changes)
     {
@@ -264,7 +270,8 @@ public sealed class CheckpointTests
         return bytes;
     }
 
-    private static CheckpointDamage Read(byte[] bytes, CheckpointPointer pointer, int sliceBytes, out TableImage image)
+    private static CheckpointDamage Read(
+        byte[] bytes, CheckpointPointer pointer, int sliceBytes, out TableImage image)
     {
         image = new TableImage();
         CheckpointReader reader = new();

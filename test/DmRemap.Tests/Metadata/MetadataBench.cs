@@ -10,8 +10,11 @@ using Xunit;
 
 namespace DmRemap.Tests.Metadata;
 
-/// <summary>A loop, some sparse disks, and the three things one does with them: format, recover, commit.</summary>
-internal sealed class MetadataBench : IMetadataFormatOwner, IMetadataRecoveryOwner, ICommitOwner, IMetadataStopOwner
+/// <summary>
+/// A loop, some sparse disks, and the three things one does with them: format, recover, commit.
+/// </summary>
+internal sealed class MetadataBench
+    : IMetadataFormatOwner, IMetadataRecoveryOwner, ICommitOwner, IMetadataStopOwner
 {
     public const long SpareBytes = Limits.SpareBytesMin;
 
@@ -22,9 +25,14 @@ internal sealed class MetadataBench : IMetadataFormatOwner, IMetadataRecoveryOwn
     {
     }
 
-    public MetadataBench(SparseImage[] images, int seed, long spareBytes = SpareBytes)
+    public MetadataBench(
+        SparseImage[] images, int seed, long spareBytes = SpareBytes, int physicalBytes = 4096)
     {
-        Disks = [.. images.Select((image, i) => new SparseDisk(Loop, spareBytes, image, seed + (i * 7919)))];
+        Disks = new SparseDisk[images.Length];
+        for (int i = 0; i < Disks.Length; i++)
+        {
+            Disks[i] = new SparseDisk(Loop, spareBytes, images[i], seed + (i * 7919), physicalBytes);
+        }
     }
 
     public static UnitGeometry Geometry { get; } =
@@ -53,9 +61,13 @@ internal sealed class MetadataBench : IMetadataFormatOwner, IMetadataRecoveryOwn
         MemberUuids = [.. Enumerable.Range(0, spares).Select(MemberUuid)],
         Geometry = Geometry,
         PrimaryPhysicalBlockBytes = 4096,
-        Primary = new PrimaryIdentity { Bytes = Geometry.Blocks.Value * 512, Text = "ATA-Seagate-Ärger-12345" },
+        Primary =
+            new PrimaryIdentity { Bytes = Geometry.Blocks.Value * 512, Text = "ATA-Seagate-Ärger-12345" },
         Epoch = epoch,
     };
+
+    public static MetadataBench WithPhysicalBlock(int bytes) =>
+        new([new SparseImage()], seed: 1, SpareBytes, bytes);
 
     public static Guid MemberUuid(int index) => new($"3e3be400-0000-4000-8000-00000000000{index}");
 

@@ -26,12 +26,14 @@ internal sealed class ModelTable
 
     public RemapEntry[] Entries => [.. _entries.Values];
 
-    public SpareLocation[] Retired => [.. _retired.Select(one => new SpareLocation(one.Spare, new UnitNumber(one.Unit)))];
+    public SpareLocation[] Retired =>
+        [.. _retired.Select(one => new SpareLocation(one.Spare, new UnitNumber(one.Unit)))];
 
     public ModelTable With(IEnumerable<TableChange> changes)
     {
         ModelTable table = new(
-            new SortedDictionary<long, RemapEntry>(_entries), new SortedSet<(int Spare, long Unit)>(_retired));
+            new SortedDictionary<long, RemapEntry>(_entries),
+            new SortedSet<(int Spare, long Unit)>(_retired));
         foreach (TableChange change in changes)
         {
             table.Apply(change);
@@ -85,8 +87,9 @@ internal sealed class ChangeSource(Random random, UnitGeometry geometry, int spa
         }
         if (kind == 1)
         {
+            RemapEntry none = Lost(unit, UnitState.LostUnreadable, default);
             return new TableChange(
-                TableChangeKind.RetireSpareUnit, Lost(unit, UnitState.LostUnreadable, default) with { Location = TakeSpareUnit() });
+                TableChangeKind.RetireSpareUnit, none with { Location = TakeSpareUnit() });
         }
         BlockStates blocks = BlockStates.AllOnPrimary.With((ulong)random.NextInt64() & mask, BlockState.Lost);
         if (kind <= 4)

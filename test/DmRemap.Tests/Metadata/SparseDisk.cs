@@ -4,7 +4,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Tests.Metadata;
 
-/// <summary>What is on a sparse disk: 512-byte blocks that were ever written. Arrays are replaced, never changed.</summary>
+/// <summary>
+/// What is on a sparse disk: 512-byte blocks that were ever written. Arrays are replaced, never changed.
+/// </summary>
 internal sealed class SparseImage
 {
     private readonly Dictionary<long, byte[]> _blocks;
@@ -47,9 +49,9 @@ internal sealed class SparseImage
 }
 
 /// <summary>
-/// A large disk of which little is written, cheap to copy at every crash point. Requests complete one by one, in a
-/// seeded order. A write takes effect when it completes; a crash keeps any subset of the 512-byte blocks of the writes
-/// in flight, and of those completed without FUA.
+/// A large disk of which little is written, cheap to copy at every crash point. Requests complete one by one,
+/// in a seeded order. A write takes effect when it completes; a crash keeps any subset of the 512-byte blocks
+/// of the writes in flight, and of those completed without FUA.
 /// </summary>
 internal sealed class SparseDisk : IBlockDevice, ITimerOwner
 {
@@ -162,7 +164,8 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
         {
             if (random.Next(2) == 0)
             {
-                image.Write(request.Extent.Start.Value + i, request.Buffer.Span.Slice(i * BlockBytes, BlockBytes));
+                image.Write(
+                    request.Extent.Start.Value + i, request.Buffer.Span.Slice(i * BlockBytes, BlockBytes));
             }
         }
     }
@@ -182,7 +185,8 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
         {
             Apply(request);
         }
-        request.SetResult(errno == 0 ? IoStatus.Ok : IoStatus.DeviceError, errno, _loop.Now - request.SubmittedAt);
+        request.SetResult(
+            errno == 0 ? IoStatus.Ok : IoStatus.DeviceError, errno, _loop.Now - request.SubmittedAt);
         _loop.DeliverLater(request);
     }
 

@@ -14,7 +14,8 @@ public sealed class SuperblockTests
     private const int ChecksumAt = 4092;
 
     [Fact]
-    public void Crc_matches_the_published_check_value() => Assert.Equal(0xE3069283u, Crc32C.Compute("123456789"u8));
+    public void Crc_matches_the_published_check_value() =>
+        Assert.Equal(0xE3069283u, Crc32C.Compute("123456789"u8));
 
     [Fact]
     public void A_copy_reads_back_as_it_was_written()
@@ -22,7 +23,8 @@ public sealed class SuperblockTests
         for (int copyIndex = 0; copyIndex < SpareLayout.SuperblockCopies; copyIndex++)
         {
             byte[] copy = Encode(copyIndex);
-            Superblock superblock = new UnverifiedSuperblock(copy).Verify(copyIndex, FeatureFlags.Supported, out SuperblockVerdict verdict)!;
+            Superblock superblock = new UnverifiedSuperblock(copy).Verify(
+                copyIndex, FeatureFlags.Supported, out SuperblockVerdict verdict)!;
             Assert.Equal(SuperblockVerdict.Valid, verdict);
             Assert.Equal(State(), superblock.State);
             Assert.Equal(Layout(), superblock.Layout);
@@ -58,8 +60,7 @@ public sealed class SuperblockTests
         for (int bit = 0; bit < copy.Length * 8; bit++)
         {
             copy[bit / 8] ^= (byte)(1 << (bit % 8));
-            Assert.Null(new UnverifiedSuperblock(copy).Verify(3, FeatureFlags.Supported, out SuperblockVerdict verdict));
-            Assert.True(verdict is SuperblockVerdict.Damaged or SuperblockVerdict.Foreign);
+            Assert.True(VerdictOf(copy, 3) is SuperblockVerdict.Damaged or SuperblockVerdict.Foreign);
             copy[bit / 8] ^= (byte)(1 << (bit % 8));
         }
     }
@@ -86,8 +87,10 @@ public sealed class SuperblockTests
         Assert.Equal(SuperblockVerdict.Misplaced, VerdictOf(Encode(1), 0));
         Assert.Equal(SuperblockVerdict.NewerFormat, VerdictOf(Changed(copy => Put32(copy, VersionAt, 2)), 0));
         Assert.Equal(SuperblockVerdict.Malformed, VerdictOf(Changed(copy => Put32(copy, VersionAt, 0)), 0));
-        Assert.Equal(SuperblockVerdict.UnknownFeatures, VerdictOf(Changed(copy => copy[IncompatibleAt + 7] = 1), 0));
-        Assert.Equal(SuperblockVerdict.UnknownFeatures, VerdictOf(Changed(copy => copy[IncompatibleAt - 1] = 1), 0));
+        Assert.Equal(
+            SuperblockVerdict.UnknownFeatures, VerdictOf(Changed(copy => copy[IncompatibleAt + 7] = 1), 0));
+        Assert.Equal(
+            SuperblockVerdict.UnknownFeatures, VerdictOf(Changed(copy => copy[IncompatibleAt - 1] = 1), 0));
         Assert.Equal(SuperblockVerdict.Valid, VerdictOf(Changed(copy => copy[16] = 1), 0));
     }
 
@@ -149,13 +152,15 @@ public sealed class SuperblockTests
     {
         PrimaryIdentity identity = new() { Bytes = 1, Text = new string('ä', 200) };
         Assert.Equal(64, identity.Text.Length);
-        PrimaryIdentity emoji = new() { Bytes = 1, Text = string.Concat(System.Linq.Enumerable.Repeat("\U0001F4BE", 50)) };
+        PrimaryIdentity emoji =
+            new() { Bytes = 1, Text = string.Concat(System.Linq.Enumerable.Repeat("\U0001F4BE", 50)) };
         Assert.True(System.Text.Encoding.UTF8.GetByteCount(emoji.Text) <= PrimaryIdentity.TextBytesMax);
     }
 
     private static SuperblockVerdict VerdictOf(byte[] copy, int copyIndex)
     {
-        Superblock? superblock = new UnverifiedSuperblock(copy).Verify(copyIndex, FeatureFlags.Supported, out SuperblockVerdict verdict);
+        Superblock? superblock = new UnverifiedSuperblock(copy).Verify(
+            copyIndex, FeatureFlags.Supported, out SuperblockVerdict verdict);
         Assert.Equal(verdict == SuperblockVerdict.Valid, superblock is not null);
         return verdict;
     }
@@ -168,7 +173,8 @@ public sealed class SuperblockTests
         return copy;
     }
 
-    private static void FixChecksum(byte[] copy) => Put32(copy, ChecksumAt, Crc32C.Compute(copy.AsSpan(0, ChecksumAt)));
+    private static void FixChecksum(byte[] copy) =>
+        Put32(copy, ChecksumAt, Crc32C.Compute(copy.AsSpan(0, ChecksumAt)));
 
     private static byte[] Encode(int copyIndex) => EncodeWith(copyIndex, State());
 
@@ -182,7 +188,8 @@ public sealed class SuperblockTests
     private static UnitGeometry Geometry() => new(new BlockSize(512), 8192, new BlockCount(99_999), 3584);
 
     private static SpareLayout Layout() =>
-        SpareLayout.Compute(new ByteCount(20_000_256), 4096, Geometry(), new ByteCount(Limits.SpareBytesMin))!;
+        SpareLayout.Compute(
+            new ByteCount(20_000_256), 4096, Geometry(), new ByteCount(Limits.SpareBytesMin))!;
 
     private static SetDescription Set() => new()
     {
@@ -193,10 +200,14 @@ public sealed class SuperblockTests
         Primary = new PrimaryIdentity { Bytes = 99_999 * 512, Text = "wwn-0x5000c500a1b2c3d4" },
         Members =
         [
-            new MemberDescription { Uuid = MetadataBench.MemberUuid(4), State = MemberState.Active, Bytes = 1 << 24, DataUnits = 1000 },
+            new MemberDescription { Uuid =
+                MetadataBench.MemberUuid(4), State = MemberState.Active, Bytes = 1 << 24, DataUnits = 1000 },
             new MemberDescription
             {
-                Uuid = MetadataBench.MemberUuid(5), State = MemberState.Active, Bytes = Layout().SpareBytes, DataUnits = Layout().DataUnits,
+                Uuid = MetadataBench.MemberUuid(5),
+                State = MemberState.Active,
+                Bytes = Layout().SpareBytes,
+                DataUnits = Layout().DataUnits,
             },
         ],
     };
@@ -221,7 +232,9 @@ public sealed class SuperblockTests
         },
     };
 
-    private static uint Get32(byte[] bytes, int at) => BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(at));
+    private static uint Get32(byte[] bytes, int at) =>
+        BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(at));
 
-    private static void Put32(byte[] bytes, int at, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at), value);
+    private static void Put32(byte[] bytes, int at, uint value) =>
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at), value);
 }

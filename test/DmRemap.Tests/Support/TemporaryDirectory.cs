@@ -1,12 +1,14 @@
 using System;
 using System.IO;
 
-namespace DmRemap.Tests.Members;
+namespace DmRemap.Tests.Support;
 
-/// <summary>A directory of its own for a test, removed with all that is in it.</summary>
+/// <summary>
+/// A directory of its own for a test, removed with all that is in it. Its path is short enough for a socket.
+/// </summary>
 internal sealed class TemporaryDirectory : IDisposable
 {
-    public string Path { get; } = Directory.CreateTempSubdirectory("dmremap-test-").FullName;
+    public string Path { get; } = Directory.CreateTempSubdirectory("dmr").FullName;
 
     public string this[string name] => System.IO.Path.Combine(Path, name);
 
