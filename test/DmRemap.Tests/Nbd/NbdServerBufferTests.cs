@@ -107,6 +107,32 @@ public sealed class NbdServerBufferTests
     }
 
     [Fact]
+    public void Reader_that_waits_for_many_slices_is_not_overtaken_by_one_that_needs_fewer()
+    {
+        // Four slices are shared, beside the one each connection is sure of.
+        NbdWorld world = new(slices: 8, connectionsMax: 4);
+        MemoryByteStream holder = world.ConnectAndGo();
+        MemoryByteStream waiter = world.ConnectAndGo();
+        MemoryByteStream newcomer = world.ConnectAndGo();
+        holder.IsStalled = true;
+        holder.Write(new ConversationBuilder().Read(1, 0, 3 * 16_384).ToArray());
+        world.Settle();
+        waiter.Write(new ConversationBuilder().Read(1, 0, 4 * 16_384).ToArray());
+        world.Settle();
+        Assert.Equal(0, waiter.Said);
+        newcomer.Write(new ConversationBuilder().Read(1, 0, 16_384).Read(2, 0, 2 * 16_384).ToArray());
+        world.Settle();
+        // One slice needs nobody's leave; two would be there, but the waiter has asked first.
+        Assert.Equal(16 + 16_384, newcomer.Said);
+        Assert.Equal(0, waiter.Said);
+        holder.Resume();
+        world.Settle();
+        Assert.Equal(16 + (4 * 16_384), waiter.Said);
+        Assert.Equal(16 + 16_384 + 16 + (2 * 16_384), newcomer.Said);
+        Assert.Equal(world.Pool.Slices, world.Pool.FreeCount);
+    }
+
+    [Fact]
     public void Large_reads_take_turns_at_the_reserve()
     {
         NbdWorld world = new(slices: 8, connectionsMax: 4);
