@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compares dmremap with nbdkit's file plugin and with qemu-nbd, over the same image file on the same machine, the
-# servers taking turns (A B C A B C) within one run. Prints a Markdown table; docs/performance.md is filled by hand.
+# Compares dmremap with nbdkit's file plugin and with qemu-nbd, over the same image file on the same machine,
+# the servers taking turns (A B C A B C) within one run. Prints a Markdown table; docs/performance.md is
+# filled by hand.
 #   ./bench.sh [--seconds N] [--rounds N] [--lookup]     N: 3 seconds and 2 rounds unless told
 # With --lookup also the lookup and splitting benchmarks (BenchmarkDotNet; several minutes).
 set -euo pipefail
@@ -63,7 +64,7 @@ start_server() {
     server=$!
     local tries
     for tries in $(seq 1 100); do
-        if [ -S "$work/nbd.sock" ] && nbdinfo --size "nbd+unix:///?socket=$work/nbd.sock" >/dev/null 2>&1; then
+        if nbdinfo --size "nbd+unix:///?socket=$work/nbd.sock" >/dev/null 2>&1; then
             return 0
         fi
         sleep 0.1
@@ -103,10 +104,12 @@ best() { sort -n "$work/$1.$2" | tail -n 1; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
 printf 'IOPS, best of %s rounds of %s s; %s, %s processors\n\n' "$rounds" "$seconds" "$(uname -sr)" "$(nproc)"
-printf '| case | dmremap | nbdkit file | qemu-nbd | dmremap/nbdkit | dmremap/qemu-nbd |\n|---|--:|--:|--:|--:|--:|\n'
+printf '| case | dmremap | nbdkit file | qemu-nbd | dmremap/nbdkit | dmremap/qemu-nbd |\n'
+printf '|---|--:|--:|--:|--:|--:|\n'
 for case in "${cases[@]}"; do
     name=${case%% *}
     a=$(best dmremap "$name") b=$(best nbdkit "$name") c=$(best qemu-nbd "$name")
-    printf '| %s | %s | %s | %s | %s | %s |\n' "$name" "$a" "$b" "$c" "$(ratio "$a" "$b")" "$(ratio "$a" "$c")"
+    printf '| %s | %s | %s | %s | %s | %s |\n' \
+        "$name" "$a" "$b" "$c" "$(ratio "$a" "$b")" "$(ratio "$a" "$c")"
 done
 printf '\nnbdkit goes through the page cache, dmremap and qemu-nbd do not (O_DIRECT).\n'

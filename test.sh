@@ -24,7 +24,8 @@ long=0
 vm=0
 only=
 
-# run_step NAME COMMAND...: runs it and remembers how it ended; the file it must leave is looked at in the end.
+# run_step NAME COMMAND...: runs it and remembers how it ended; the file it must leave is looked at in the
+# end.
 run_step() {
     local name=$1 code=0
     shift
@@ -124,7 +125,8 @@ fi
 if [ "$vm" = 1 ]; then
     say "no VM tests yet"
 fi
-# The tables in the documents name tests: were they all there, and did they all run? Only a whole run can tell.
+# The tables in the documents name tests: were they all there, and did they all run? Only a whole run can
+# tell.
 documents=()
 if [ -z "$only" ]; then
     for document in docs/internals/testing.md docs/nbd-conformance.md; do

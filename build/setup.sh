@@ -13,7 +13,8 @@ require_dotnet() {
         say_how_to_get_dotnet
         exit 9
     fi
-    # Built programs look for the runtime here; a package installs it where they look, a home directory is not there.
+    # Built programs look for the runtime here; a package installs it where they look, a home directory is not
+    # there.
     if [ -z "${DOTNET_ROOT:-}" ]; then
         DOTNET_ROOT=$(dirname "$(readlink -f "$(command -v dotnet)")")
     fi
@@ -23,6 +24,10 @@ require_dotnet() {
 # The same, and the SDK must be of version 10: checked only where something is about to be built.
 require_dotnet_sdk() {
     require_dotnet
+    # The SDK wants ICU, our programs do not; a minimal machine has none.
+    if ! PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q libicuuc; then
+        export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+    fi
     if ! (cd "$root" && dotnet --version >/dev/null 2>&1); then
         say "dm-remap needs the .NET 10 SDK; this machine has:"
         (cd / && dotnet --list-sdks >&2) || true
@@ -33,8 +38,8 @@ require_dotnet_sdk() {
 
 say_how_to_get_dotnet() {
     say "  Ubuntu 24.04 and newer:  sudo apt-get install dotnet-sdk-10.0"
-    say "  Debian, older Ubuntu:    https://learn.microsoft.com/dotnet/core/install/linux  (Microsoft's package feed)"
-    say "  without root:            curl -fsSL https://dot.net/v1/dotnet-install.sh | bash -s -- --channel 10.0"
+    say "  Debian, older Ubuntu:    https://learn.microsoft.com/dotnet/core/install/linux"
+    say "  without root:            curl -fsSL https://dot.net/v1/dotnet-install.sh | bash -s -- -c 10.0"
 }
 
 # How to become root without a question: nothing to do, sudo without a password, or not at all.
@@ -46,8 +51,8 @@ root_command() {
     fi
 }
 
-# ensure_packages COMMAND=PACKAGE...: installs the Debian packages whose command is not here. What cannot be installed
-# is said; the tests that need it are then skipped with that reason, and counted.
+# ensure_packages COMMAND=PACKAGE...: installs the Debian packages whose command is not here. What cannot be
+# installed is said; the tests that need it are then skipped with that reason, and counted.
 ensure_packages() {
     local pair missing=() as_root
     for pair in "$@"; do
@@ -99,5 +104,6 @@ has_tool() {
 demo_packages=(nbdcopy=libnbd-bin fio=fio)
 test_packages=(
     nbdkit=nbdkit nbdcopy=libnbd-bin nbdinfo=libnbd-bin "nbdfuse=nbdfuse|libnbd-bin" qemu-io=qemu-utils
-    qemu-img=qemu-utils fio=fio mkfs.ext4=e2fsprogs e2fsck=e2fsprogs losetup=mount flock=util-linux fusermount3=fuse3
+    qemu-img=qemu-utils fio=fio mkfs.ext4=e2fsprogs e2fsck=e2fsprogs losetup=mount flock=util-linux
+    fusermount3=fuse3
 )

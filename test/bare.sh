@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The two commands of the README on a machine that has nothing: a minimal Debian root, made here, with only the SDK bound
-# in. The checkout is copied, so that nothing built outside is used. Takes several minutes; run by `./test.sh --long`.
+# The two commands of the README on a machine that has nothing: a minimal Debian root, made here, with only
+# the SDK bound in. The checkout is copied, so that nothing built outside is used. Takes several minutes; run
+# by `./test.sh --long`.
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -36,7 +37,7 @@ trap clean_up EXIT
 
 # libicu is not needed (invariant globalisation); these two are what the SDK's own native parts link against.
 mmdebstrap --variant=minbase --include=ca-certificates,libstdc++6,zlib1g,libssl3 "$release" "$bare" >&2
-mkdir -p "$bare/opt/dotnet" "$bare/opt/nuget" "$bare/src"
+mkdir -p "$bare/opt/dotnet" "$bare/opt/nuget" "$bare/opt/home/.nuget/NuGet" "$bare/src"
 mount --bind -o ro "$sdk" "$bare/opt/dotnet"
 mount -t proc proc "$bare/proc"
 mount --rbind /sys "$bare/sys"
@@ -47,6 +48,9 @@ cp /etc/resolv.conf "$bare/etc/resolv.conf"
 for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/sources.list; do
     [ ! -e "$file" ] || cp "$file" "$bare$(dirname "$file")/"
 done
+if [ -e "$HOME/.nuget/NuGet/NuGet.Config" ]; then
+    cp "$HOME/.nuget/NuGet/NuGet.Config" "$bare/opt/home/.nuget/NuGet/"
+fi
 # Packages already fetched are used where there are some: the point is the machine, not the network.
 if [ -d "$packages" ]; then
     cp -r "$packages/." "$bare/opt/nuget/"
@@ -54,7 +58,7 @@ fi
 tar -C "$root" --exclude=./artifacts --exclude=./.git -cf - . | tar -C "$bare/src" -xf -
 
 in_bare() {
-    env -i PATH=/opt/dotnet:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NUGET_PACKAGES=/opt/nuget \
+    env -i PATH=/opt/dotnet:/usr/sbin:/usr/bin:/sbin:/bin HOME=/opt/home NUGET_PACKAGES=/opt/nuget \
         ${HTTP_PROXY:+HTTP_PROXY="$HTTP_PROXY"} ${HTTPS_PROXY:+HTTPS_PROXY="$HTTPS_PROXY"} \
         chroot "$bare" bash -c "cd /src && $1" >&2
 }

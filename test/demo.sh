@@ -13,7 +13,8 @@ leaves_nothing() { [ -z "$(ls -A "$work/tmp")" ] || { ls -la "$work/tmp" >&2; re
 was_in_time() { [ "$elapsed" -le "$seconds_max" ] || { printf '%s s\n' "$elapsed" >&2; return 1; }; }
 
 mkdir "$work/tmp"
-"$root/dmremap" --version >/dev/null
+# Built beforehand, so that the time is the demonstration's; if that fails, so does the first check.
+"$root/dmremap" --version >/dev/null || true
 begin=$(date +%s)
 check "every byte is right" demo_passes
 elapsed=$(($(date +%s) - begin))

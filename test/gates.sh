@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Proves that a test run notices what goes wrong, by making it go wrong: a failing test, a skipped one, a process that
-# ends before its results are written, an assembly without tests, a script that dies.
+# Proves that a test run notices what goes wrong, by making it go wrong: a failing test, a skipped one, a
+# process that ends before its results are written, an assembly without tests, a script that dies.
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -12,8 +12,9 @@ totals="$root/artifacts/bin/DmRemap.TestTotals/release/DmRemap.TestTotals"
 # run_assembly NAME CLASS: one class of the test assembly; prints its exit code.
 run_assembly() {
     local code=0
-    dotnet test --project "$root/test/DmRemap.Tests" -c Release --no-build --no-restore --results-directory "$work" \
-        --report-ctrf --report-ctrf-filename "$1.ctrf" --no-progress --no-ansi --filter-class "$2" \
+    dotnet test --project "$root/test/DmRemap.Tests" -c Release --no-build --no-restore \
+        --results-directory "$work" --report-ctrf --report-ctrf-filename "$1.ctrf" \
+        --no-progress --no-ansi --filter-class "$2" \
         >"$work/$1.log" 2>&1 || code=$?
     printf '%s' "$code"
 }
@@ -40,8 +41,10 @@ check "a failing test fails the run" totals_say 1 "3 passed, 1 failed, 0 skipped
 
 skip=$(DMREMAP_DELIBERATE=skip run_assembly skip "$deliberate")
 check "a skip is counted and does not fail the run" totals_say 0 "1 passed, 0 failed, 1 skipped" "skip=$skip"
-check "a skip fails a run with --no-skips" totals_say 1 "1 passed, 0 failed, 1 skipped" --no-skips "skip=$skip"
-check "a skip is printed with its reason" grep -q "skipped: .*: .*on purpose" <<<"$("$totals" "$work" "skip=$skip")"
+check "a skip fails a run with --no-skips" \
+    totals_say 1 "1 passed, 0 failed, 1 skipped" --no-skips "skip=$skip"
+check "a skip is printed with its reason" \
+    grep -q "skipped: .*: .*on purpose" <<<"$("$totals" "$work" "skip=$skip")"
 
 ended=$(DMREMAP_DELIBERATE="end the process" run_assembly ended "$deliberate")
 check "a process that ends before its results are written fails the run" \

@@ -1,5 +1,5 @@
-# Sourced by the test scripts. A script's first argument is its result file: one line for each test, and last of all
-# the number of lines, so that a script that died half-way is not mistaken for one that had less to do.
+# Sourced by the test scripts. A script's first argument is its result file: one line for each test, and last
+# of all the number of lines, so that a script that died half-way is not mistaken for one that had less to do.
 
 result_file=${1:?usage: SCRIPT RESULT-FILE}
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The commands at the root: `./dmremap` builds only when something changed, says so on stderr only, and becomes the
-# program; `./test.sh` refuses what it does not know.
+# The commands at the root: `./dmremap` builds only when something changed, says so on stderr only, and
+# becomes the program; `./test.sh` refuses what it does not know.
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -11,7 +11,9 @@ trap 'rm -rf "$work"' EXIT
 
 first_run() { "$root/dmremap" --version >"$work/out" 2>"$work/err"; }
 second_run_is_silent() { "$root/dmremap" --version >"$work/out" 2>"$work/err" && [ ! -s "$work/err" ]; }
-prints_only_a_version() { [[ $(cat "$work/out") =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] && [ "$(wc -l <"$work/out")" = 1 ]; }
+prints_only_a_version() {
+    [[ $(cat "$work/out") =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] && [ "$(wc -l <"$work/out")" = 1 ]
+}
 
 passes_on_the_exit_code() {
     local code=0
@@ -31,7 +33,8 @@ notices_a_change() {
     grep -q 'building' "$work/err"
 }
 
-# The time that our script adds before it becomes the program; the best of several, since the machine may be busy.
+# The time that our script adds before it becomes the program; the best of several, since the machine may be
+# busy.
 overhead_is_below_100_ms() {
     local best=999999 begin middle end elapsed _
     for _ in 1 2 3 4 5 6 7 8 9 10; do

@@ -1,6 +1,7 @@
 using System;
+using DmRemap.Cli.Composition;
 using DmRemap.Cli.Devices;
-using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli;
 
@@ -9,28 +10,17 @@ internal static class Services
 {
     public static CliServices OfProcess()
     {
-        NotBuiltYet missing = new();
-        return new CliServices
+        CliServices services = new()
         {
             Terminal = Terminal.OfProcess(),
-            Files = new InterimFiles(),
+            Files = new StateFiles(),
             Environment = Environment.GetEnvironmentVariable,
-            Creator = missing,
-            Server = missing,
-            Demonstration = missing,
         };
-    }
-
-    private sealed class InterimFiles : IStateFiles
-    {
-        public uint UserId => Environment.IsPrivilegedProcess ? 0u : 1000u;
-
-        public DirectoryTrust PrepareDirectory(string path, DirectoryRule rule) => throw new NotSupportedException();
-
-        public bool TryCreate(string path, ReadOnlySpan<byte> content) => throw new NotSupportedException();
-
-        public void Replace(string path, ReadOnlySpan<byte> content) => throw new NotSupportedException();
-
-        public bool Remove(string path) => throw new NotSupportedException();
+        return services with
+        {
+            Creator = new DeviceCreator(services),
+            Server = new DeviceServer(services),
+            Demonstration = new Demonstration.Demonstration(services),
+        };
     }
 }

@@ -6,9 +6,9 @@ using DmRemap.Core.Faults.Injection;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// A device on which things go wrong by rule (see <see cref="FaultRules"/>). A request that no rule is about goes
-/// straight to the device below, as it is. One that is to fail never reaches it: nothing is read, nothing is written.
-/// Rules are added and removed on the loop's thread.
+/// A device on which things go wrong by rule (see <see cref="FaultRules"/>). A request that no rule is about
+/// goes straight to the device below, as it is. One that is to fail never reaches it: nothing is read,
+/// nothing is written. Rules are added and removed on the loop's thread.
 /// </summary>
 public sealed class FaultInjecting : IBlockDevice
 {
@@ -57,7 +57,9 @@ public sealed class FaultInjecting : IBlockDevice
             && extent.Start.Value <= Geometry.Blocks.Value - extent.Count.Value;
         FaultDecision decision = isInside && !extent.IsEmpty
             ? _matcher.Decide(
-                request.Operation, extent.Start.Value * _sectorsPerBlock, extent.Count.Value * _sectorsPerBlock)
+                request.Operation,
+                extent.Start.Value * _sectorsPerBlock,
+                extent.Count.Value * _sectorsPerBlock)
             : default;
         if (decision.IsNothing)
         {
@@ -86,8 +88,8 @@ public sealed class FaultInjecting : IBlockDevice
     }
 
     /// <summary>
-    /// A request that completes late: the delay first, then the error or the device below. The request itself is
-    /// submitted already, so another one stands for it there.
+    /// A request that completes late: the delay first, then the error or the device below. The request itself
+    /// is submitted already, so another one stands for it there.
     /// </summary>
     private sealed class Delayed : IIoOwner, ITimerOwner
     {

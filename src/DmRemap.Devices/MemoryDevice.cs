@@ -4,8 +4,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// Blocks in memory, for the demo, for measuring, and for tests. Allocated whole when it is made; loses everything with
-/// the process, so a flush has nothing to do.
+/// Blocks in memory, for the demo, for measuring, and for tests. Allocated whole when it is made; loses
+/// everything with the process, so a flush has nothing to do.
 /// </summary>
 public sealed class MemoryDevice : IBlockDevice
 {

@@ -6,7 +6,9 @@ namespace DmRemap.Devices;
 /// <summary>What every device refuses, in one place.</summary>
 internal static class RequestCheck
 {
-    /// <summary>Pending: the device does it. Else how it is refused; Ok for an extent without blocks.</summary>
+    /// <summary>
+    /// Pending: the device does it. Else how it is refused; Ok for an extent without blocks.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoStatus Of(IoRequest request, DeviceGeometry geometry)
     {

@@ -2,7 +2,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Devices;
 
-/// <summary>Requests waiting in line, linked through IoRequest.Next: as long as it needs to be, without allocation.</summary>
+/// <summary>
+/// Requests waiting in line, linked through IoRequest.Next: as long as it needs to be, without allocation.
+/// </summary>
 internal struct RequestQueue
 {
     private IoRequest? _first;

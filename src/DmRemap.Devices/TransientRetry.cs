@@ -3,8 +3,8 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// EINTR and EAGAIN say nothing about the medium: the operation is submitted again. Bounded, or a kernel that always
-/// says so would keep the loop spinning.
+/// EINTR and EAGAIN say nothing about the medium: the operation is submitted again. Bounded, or a kernel that
+/// always says so would keep the loop spinning.
 /// </summary>
 internal struct TransientRetry
 {
@@ -12,7 +12,9 @@ internal struct TransientRetry
 
     private int _attempts;
 
-    /// <summary>True when the operation with this result (a negative errno) is to be submitted again.</summary>
+    /// <summary>
+    /// True when the operation with this result (a negative errno) is to be submitted again.
+    /// </summary>
     public bool TryAgain(int result)
     {
         if (result is not (-Errno.EINTR or -Errno.EAGAIN) || _attempts == AttemptsMax)

@@ -80,8 +80,8 @@ public sealed partial class UringFile
             }
             else
             {
-                // Nothing transferred inside the known size: the device is gone or has shrunk, and what is missing
-                // must not become zeros (F-17).
+                // Nothing transferred inside the known size: the device is gone or has shrunk, and what is
+                // missing must not become zeros (F-17).
                 Finish(request, IoStatus.DeviceError, Errno.ENXIO);
             }
         }
@@ -123,8 +123,8 @@ public sealed partial class UringFile
                 file._loop.SubmitSyncData(this, file._fd);
                 return;
             }
-            // Requests that arrive during the completions below wait for the next flush: this one did not cover
-            // what completed after it was submitted (F-7).
+            // Requests that arrive during the completions below wait for the next flush: this one did not
+            // cover what completed after it was submitted (F-7).
             RequestQueue served = _served;
             _served = default;
             if (!file._waitingFlushes.IsEmpty)
@@ -153,7 +153,9 @@ public sealed partial class UringFile
         }
     }
 
-    /// <summary>Discard and write-zeroes: slices, one after another, then what makes them durable if that was asked.</summary>
+    /// <summary>
+    /// Discard and write-zeroes: slices, one after another, then what makes them durable if that was asked.
+    /// </summary>
     private sealed class ZeroOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private IoRequest? _request;
@@ -213,8 +215,8 @@ public sealed partial class UringFile
         {
             if (_offset == _end)
             {
-                // Barrier: fallocate has no RWF_DSYNC; without this a power cut after the acknowledgement brings
-                // the old content back.
+                // Barrier: fallocate has no RWF_DSYNC; without this a power cut after the acknowledgement
+                // brings the old content back.
                 file._loop.SubmitSyncData(this, file._fd);
                 return;
             }
@@ -224,7 +226,8 @@ public sealed partial class UringFile
 
         private ZeroingKind KindOf(IoRequest request)
         {
-            // On a block device PUNCH_HOLE fails where the disk has no command for it; ZERO_RANGE writes then.
+            // On a block device PUNCH_HOLE fails where the disk has no command for it; ZERO_RANGE writes
+            // then.
             bool isPunch = !file._isBlockDevice && (request.Flags & IoFlags.KeepAllocated) == 0;
             return isPunch ? ZeroingKind.PunchHole : ZeroingKind.ZeroRange;
         }

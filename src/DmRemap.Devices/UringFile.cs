@@ -2,6 +2,7 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Loop;
 using DmRemap.Linux.Native;
 

@@ -1,3 +1,5 @@
+using DmRemap.Core.Faults;
+
 namespace DmRemap.Devices;
 
 public sealed record UringFileOptions
@@ -14,12 +16,6 @@ public sealed record UringFileOptions
     /// 1 where any will do.
     /// </summary>
     public int MemoryAlignment { get; init; } = 512;
-}
-
-public enum MemberKind
-{
-    File = 0,
-    BlockDevice = 1,
 }
 
 /// <summary>How the descriptor was opened.</summary>

@@ -31,9 +31,12 @@ public abstract class MoveRequest
     public IoStatus FirstError { get; internal set; } = IoStatus.Ok;
 
     /// <summary>Ended before its last unit, because the device is stopping.</summary>
-    public bool IsAbandoned { get; internal set; }
+    public bool IsAbandoned { get; private set; }
 
     private readonly List<Extent> _unread = [];
+
+    /// <summary>End after the unit at hand. On the loop's thread.</summary>
+    public void Abandon() => IsAbandoned = true;
 
     /// <summary>On the loop's thread, once.</summary>
     public abstract void OnFinished();

@@ -25,6 +25,9 @@ public sealed class RemapCounters
     /// <summary>Writes that failed and went through the redirection.</summary>
     public long WriteRedirects { get; set; }
 
+    /// <summary>Blocks that became lost since the start.</summary>
+    public long BlocksLost { get; set; }
+
     public long Commits { get; set; }
 
     public long CommitFailures { get; set; }

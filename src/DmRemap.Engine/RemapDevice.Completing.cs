@@ -1,5 +1,4 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Remapping;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
@@ -7,20 +6,6 @@ namespace DmRemap.Engine;
 /// <summary>What becomes of fragments that come back.</summary>
 public sealed partial class RemapDevice
 {
-    /// <summary>The unit's blocks have changed in memory; the rule is pending until a flush commits it.</summary>
-    internal void SetBlocks(in RemapEntry entry, ulong mask, BlockState state)
-    {
-        BlockStates blocks = entry.Blocks.With(mask, state);
-        if (blocks != entry.Blocks)
-        {
-            Table.Set(entry with { Blocks = blocks });
-            Pending.Add(entry.Unit);
-        }
-    }
-
-    /// <summary>A repair has brought the fragment to its end; its failures are in the request.</summary>
-    internal void FinishRepaired(FragmentIo fragment) => Finish(fragment);
-
     private void TakeSuccess(FragmentIo fragment)
     {
         IoRequest io = fragment.Io;
@@ -32,11 +17,7 @@ public sealed partial class RemapDevice
         }
         else
         {
-            NoteWriteSuccess(member, io.IsForceUnitAccess);
-            if (!member.IsPrimary)
-            {
-                MarkOnSpare(fragment.Exported);
-            }
+            NoteWriteSuccess(member, fragment.Exported, io.IsForceUnitAccess);
         }
         Finish(fragment);
     }
@@ -47,11 +28,11 @@ public sealed partial class RemapDevice
         {
             case IoOperation.Read:
                 fragment.Member!.ReadErrors++;
-                EnqueueRescue(fragment);
+                _rescues.Enqueue(fragment);
                 break;
             case IoOperation.Write:
                 fragment.Member!.WriteErrors++;
-                EnqueueRedirect(fragment);
+                _redirects.Enqueue(fragment);
                 break;
             case IoOperation.WriteZeroes:
                 // Again as ordinary writes, in bounded pieces, so that the bad unit becomes known (F-11).
@@ -82,21 +63,5 @@ public sealed partial class RemapDevice
             return;
         }
         Settle(request);
-    }
-
-    /// <summary>
-    /// A write to spare units has completed: its blocks are on the spare now. The units cannot have moved since it was
-    /// submitted, because a repair drains the writes of a unit before it moves it.
-    /// </summary>
-    private void MarkOnSpare(Extent exported)
-    {
-        UnitNumber last = Units.UnitOf(new BlockNumber(exported.End.Value - 1));
-        for (UnitNumber unit = Units.UnitOf(exported.Start); unit <= last; unit = new(unit.Value + 1))
-        {
-            bool isRemapped = Table.TryGet(unit, out RemapEntry entry);
-            Invariant.Check(isRemapped);
-            Invariant.Check(!entry.Location.IsNone);
-            SetBlocks(entry, Units.MaskIn(unit, exported), BlockState.OnSpare);
-        }
     }
 }

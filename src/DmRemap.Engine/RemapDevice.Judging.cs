@@ -10,10 +10,6 @@ namespace DmRemap.Engine;
 /// <summary>What successes and errors mean: controls, suspects, doubtful units. All cold but the notes of success.</summary>
 public sealed partial class RemapDevice
 {
-    /// <summary>How long a rule that nobody flushes for stays in memory only.</summary>
-    private static readonly Duration s_lazyCommitAfter = Duration.FromSeconds(1);
-
-    private readonly WriteControl _writeControl = new();
     private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
     private ReadControl? _readControl;
 
@@ -27,7 +23,9 @@ public sealed partial class RemapDevice
     public bool IsMetadataUnavailable { get; private set; }
 
     /// <summary>The primary refuses every write (F-17).</summary>
-    public bool AreWritesRejected => _writeControl.WritesRejected;
+    public bool AreWritesRejected => WriteControl.WritesRejected;
+
+    internal WriteControl WriteControl { get; } = new();
 
     internal Instant Now => _loop.Now;
 
@@ -59,7 +57,7 @@ public sealed partial class RemapDevice
         }
     }
 
-    internal void NoteWriteSuccess(Member member, bool isForceUnitAccess)
+    internal void NoteWriteSuccess(Member member, Extent exported, bool isForceUnitAccess)
     {
         member.Writes++;
         if (!isForceUnitAccess)
@@ -68,7 +66,7 @@ public sealed partial class RemapDevice
         }
         if (member.IsPrimary)
         {
-            _writeControl.OnWriteSucceeded();
+            WriteControl.OnWriteSucceeded(Units.UnitOf(exported.Start));
         }
     }
 
@@ -96,10 +94,9 @@ public sealed partial class RemapDevice
         bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
         if (member.IsPrimary && kind == ErrorClass.Ambiguous)
         {
-            if (_writeControl.OnAmbiguousFailure(unit) == WriteVerdict.WritesRejected)
-            {
-                Publish(EngineEventKind.WritesRejected, member, Units.ExtentOf(unit), SpareLocation.None, errno);
-            }
+            bool wasRejected = WriteControl.WritesRejected;
+            WriteControl.OnAmbiguousFailure(unit);
+            NoteRejection(wasRejected, errno);
         }
         if (!isMedium)
         {
@@ -110,6 +107,15 @@ public sealed partial class RemapDevice
             }
         }
         return isMedium || (!member.IsPrimary && (leavesNothingBehind || kind == ErrorClass.NoSpace));
+    }
+
+    /// <summary>Say it once, when it begins.</summary>
+    internal void NoteRejection(bool wasRejected, int errno)
+    {
+        if (AreWritesRejected && !wasRejected)
+        {
+            Publish(EngineEventKind.WritesRejected, Primary, default, SpareLocation.None, errno);
+        }
     }
 
     /// <summary>A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.</summary>
@@ -143,46 +149,27 @@ public sealed partial class RemapDevice
         }
         Suspects.TryGet(entry.Unit, out Suspect suspect);
         ulong lost = suspect.BadBlocks & (entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
-        Table.Set(entry with
+        SetEntry(entry with
         {
             Blocks = entry.Blocks.With(lost, BlockState.Lost),
             LastErrno = (ushort)System.Math.Clamp(errno, 0, ushort.MaxValue),
             LastErrorDay = Today,
         });
-        Pending.Add(entry.Unit);
+        Counters.BlocksLost += System.Numerics.BitOperations.PopCount(lost);
+        Losses.Add(entry.Unit);
         Suspects.Remove(entry.Unit);
-        if (!_lazyCommit.IsSet)
-        {
-            _loop.Schedule(_lazyCommit, _loop.Now + s_lazyCommitAfter);
-        }
         Publish(EngineEventKind.Lost, source, BlocksOf(entry.Unit, lost), entry.Location, errno);
     }
 
     /// <summary>These places read: they are suspect no longer.</summary>
     internal void NoteReadable(UnitNumber unit, ulong places) => Suspects.Clear(unit, places);
 
-    /// <summary>These places have new content in a good place.</summary>
-    internal void NoteWritten(UnitNumber unit, ulong places) => Suspects.Clear(unit, places);
-
-    /// <summary>Written in place with FUA and read back equal: these blocks are on the primary again.</summary>
-    internal void NoteRewrittenInPlace(UnitNumber unit, ulong places)
+    /// <summary>The rule is durable: it takes effect.</summary>
+    internal void PublishRule(in RemapEntry entry)
     {
-        Suspects.Clear(unit, places);
-        if (!Table.TryGet(unit, out RemapEntry entry))
-        {
-            return;
-        }
-        BlockStates blocks = entry.Blocks.With(places, BlockState.OnPrimary);
-        bool isWhole = (blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(unit)) == Units.FullMask(unit);
-        if (isWhole)
-        {
-            Table.Remove(unit);
-        }
-        else
-        {
-            Table.Set(entry with { Blocks = blocks });
-        }
-        Pending.Add(unit);
+        SetEntry(entry);
+        Losses.Settle(entry.Unit);
+        Suspects.Clear(entry.Unit, entry.Blocks.MaskOf(BlockState.OnSpare) | entry.Blocks.MaskOf(BlockState.Zero));
     }
 
     internal void NoteCommit(CommitOutcome outcome)
@@ -195,9 +182,12 @@ public sealed partial class RemapDevice
             return;
         }
         // What was in doubt has been superseded on every member: its spare units are named by no table any more.
-        foreach (SpareLocation location in _inDoubt.Values)
+        foreach (SpareLocation fresh in _inDoubt.Values)
         {
-            Allocator.Free(location);
+            if (!fresh.IsNone)
+            {
+                Allocator.Free(fresh);
+            }
         }
         _inDoubt.Clear();
     }
@@ -206,19 +196,21 @@ public sealed partial class RemapDevice
     /// A rule that was not committed. Failed: it never will be. Unknown: a crash may make it win, so the unit's primary
     /// must not be written again until a later commit has superseded it (F-2).
     /// </summary>
-    internal void NoteUncommitted(in RemapEntry entry, CommitOutcome outcome)
+    /// <param name="unit">The rule's unit.</param>
+    /// <param name="fresh">The spare unit that it was to get, or none when it has none or keeps its own.</param>
+    /// <param name="outcome">Failed or Unknown.</param>
+    internal void NoteUncommitted(UnitNumber unit, SpareLocation fresh, CommitOutcome outcome)
     {
         if (outcome == CommitOutcome.Failed)
         {
-            Allocator.Free(entry.Location);
+            if (!fresh.IsNone)
+            {
+                Allocator.Free(fresh);
+            }
             return;
         }
-        if (_inDoubt.TryGetValue(entry.Unit.Value, out SpareLocation _))
-        {
-            // Two doubtful rules for one unit: the earlier spare unit stays taken until the next start.
-            _inDoubt.Remove(entry.Unit.Value);
-        }
-        _inDoubt.Add(entry.Unit.Value, entry.Location);
+        // Of two doubtful rules for one unit, the earlier one's spare unit stays taken until the next start.
+        _inDoubt[unit.Value] = fresh;
     }
 
     /// <summary>The smallest extent of exported blocks that holds these places of the unit.</summary>

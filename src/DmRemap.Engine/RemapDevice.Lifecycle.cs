@@ -18,14 +18,14 @@ public sealed partial class RemapDevice
 {
     private readonly IoRequest _stopFlush = new();
     private IStopOwner? _stopOwner;
-    private UnitMove _move = null!;
+    private readonly UnitMove _move;
     private bool _isStopFlushSent;
 
     /// <summary>No new requests are taken.</summary>
     public bool IsStopping => _stopOwner is not null;
 
     /// <summary>Nothing is outstanding: no request, no repair, no flush.</summary>
-    public bool IsQuiet => InFlight == 0 && _busyJobs == 0 && _flush.IsIdle && _move.IsIdle && _fragments.IsAllFree;
+    public bool IsQuiet => InFlight == 0 && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
 
     /// <summary>
     /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk that never
@@ -36,6 +36,7 @@ public sealed partial class RemapDevice
         Invariant.Check(_stopOwner is null);
         _stopOwner = owner;
         _move.Abandon();
+        Losses.Record();
         ContinueStop();
     }
 
@@ -55,17 +56,6 @@ public sealed partial class RemapDevice
     {
         request.OnFinished();
         ContinueStop();
-    }
-
-    private void StartRepairs()
-    {
-        Invariant.Check(Units.UnitBytes <= Limits.SliceBytes);
-        for (int i = 0; i < JobsMax; i++)
-        {
-            _freeRescues = new ReadRescue(this) { NextFree = _freeRescues };
-            _freeRedirects = new WriteRedirect(this) { NextFree = _freeRedirects };
-        }
-        _move = new UnitMove(this);
     }
 
     /// <summary>Called whenever something ended: is it quiet now?</summary>

@@ -6,70 +6,46 @@ using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
 
-/// <summary>Fragments on their way into repairs: a bounded set of jobs, and lines for what must wait for one.</summary>
-public sealed partial class RemapDevice : ITimerOwner
+/// <summary>Fragments on their way into repairs, and requests that touch what is suspect.</summary>
+public sealed partial class RemapDevice
 {
     /// <summary>Repairs of each kind at once. A fragment that waits for one holds nothing.</summary>
     private const int JobsMax = 16;
 
-    private readonly FragmentQueue _waitingRescues = new();
-    private readonly FragmentQueue _waitingRedirects = new();
-    private readonly LoopTimer _lazyCommit;
-    private RepairJob? _freeRescues;
-    private RepairJob? _freeRedirects;
-    private int _busyJobs;
+    private const int ZeroRulesMax = 4;
 
-    private bool HasWaitingRepairs =>
-        (!_waitingRescues.IsEmpty && _freeRescues is not null) || (!_waitingRedirects.IsEmpty && _freeRedirects is not null);
+    private readonly RepairLine<ReadRescue> _rescues;
+    private readonly RepairLine<WriteRedirect> _redirects;
+    private readonly RepairLine<ZeroRule> _zeroRules;
 
-    public void OnTimer(LoopTimer timer)
-    {
-        if (Pending.Count > 0)
-        {
-            _flush.StartIfIdle();
-        }
-        Pump();
-    }
+    private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
+
+    private bool AreRepairsIdle =>
+        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && _move.IsIdle && Losses.IsIdle;
 
     internal void FinishRescue(FragmentIo fragment, ReadRescue job)
     {
-        _busyJobs--;
-        job.NextFree = _freeRescues;
-        _freeRescues = job;
+        _rescues.Return(job);
         Finish(fragment);
     }
 
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {
-        _busyJobs--;
-        job.NextFree = _freeRedirects;
-        _freeRedirects = job;
+        _redirects.Return(job);
         Finish(fragment);
     }
 
-    private void EnqueueRescue(FragmentIo fragment) => _waitingRescues.Enqueue(fragment);
-
-    private void EnqueueRedirect(FragmentIo fragment) => _waitingRedirects.Enqueue(fragment);
+    internal void FinishZeroRule(FragmentIo fragment, ZeroRule job)
+    {
+        _zeroRules.Return(job);
+        Finish(fragment);
+    }
 
     private bool StartWaitingRepairs()
     {
-        bool started = false;
-        while (_freeRescues is not null && _waitingRescues.TryDequeue(out FragmentIo fragment))
-        {
-            ReadRescue job = (ReadRescue)_freeRescues;
-            _freeRescues = job.NextFree;
-            _busyJobs++;
-            job.Begin(fragment);
-            started = true;
-        }
-        while (_freeRedirects is not null && _waitingRedirects.TryDequeue(out FragmentIo fragment))
-        {
-            WriteRedirect job = (WriteRedirect)_freeRedirects;
-            _freeRedirects = job.NextFree;
-            _busyJobs++;
-            job.Begin(fragment);
-            started = true;
-        }
+        bool started = _rescues.StartWaiting();
+        started |= _redirects.StartWaiting();
+        started |= _zeroRules.StartWaiting();
         return started;
     }
 
@@ -129,7 +105,7 @@ public sealed partial class RemapDevice : ITimerOwner
         if (Suspects.Admit(unit, Units.MaskIn(unit, part), _loop.Now) == SuspectAdmission.Retry)
         {
             PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Read);
-            EnqueueRescue(fragment);
+            _rescues.Enqueue(fragment);
             return false;
         }
         _fragments.Return(fragment);
@@ -137,10 +113,11 @@ public sealed partial class RemapDevice : ITimerOwner
         return Skip(request, part);
     }
 
-    /// <summary>To a spare at once, unless the unit has one already and is not in doubt.</summary>
+    /// <summary>To a spare at once, unless the unit has a rule already and is not in doubt.</summary>
     private bool TryWriteSuspicious(RemapRequest request, UnitNumber unit, Extent part)
     {
-        if (!IsInDoubt(unit) && Table.TryGet(unit, out _))
+        bool hasRule = Table.TryGet(unit, out _);
+        if (hasRule && (!IsInDoubt(unit) || request.Parent!.Operation == IoOperation.WriteZeroes))
         {
             return true;
         }
@@ -152,7 +129,7 @@ public sealed partial class RemapDevice : ITimerOwner
             ? request.BufferFor(part, Units.BlockSize)
             : _zeroes.Slice(0, (int)part.Count.ToBytes(Units.BlockSize).Value);
         PrepareRepair(fragment, part, data, IoOperation.Write);
-        EnqueueRedirect(fragment);
+        _redirects.Enqueue(fragment);
         return false;
     }
 
@@ -170,6 +147,6 @@ public sealed partial class RemapDevice : ITimerOwner
         request.Cursor = part.End;
         fragment.Member = Primary;
         fragment.Exported = part;
-        fragment.Io.Prepare(this, operation, part, data);
+        fragment.Io.Prepare(this, operation, part, data, request.Parent!.Flags & IoFlags.ForceUnitAccess);
     }
 }

@@ -2,6 +2,7 @@ using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Requests;
+using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
@@ -92,9 +93,10 @@ public sealed partial class RemapDevice
                 Extent unit = Units.ExtentOf(entry.Unit);
                 if (unit.Start <= part.Start)
                 {
-                    Extent inUnit = unit.Intersect(part);
-                    SetBlocks(entry, Units.MaskIn(entry.Unit, inUnit), BlockState.Zero);
-                    request.Cursor = inUnit.End;
+                    if (!TrySubmitZeroRule(request, part))
+                    {
+                        return;
+                    }
                     continue;
                 }
                 part = Extent.FromBounds(part.Start, unit.Start);
@@ -215,21 +217,24 @@ public sealed partial class RemapDevice
             : SubmitWriteInto(request, entry, unit.Intersect(part));
     }
 
-    /// <summary>A write into a unit with an entry: to its spare unit, or through the redirection to get one.</summary>
+    /// <summary>A write into a unit with an entry: to its spare unit where all these blocks are there already.</summary>
     private bool SubmitWriteInto(RemapRequest request, in RemapEntry entry, Extent part)
     {
         if (!TryRent(request, out FragmentIo fragment))
         {
             return false;
         }
-        if (entry.Location.IsNone)
+        ulong mask = Units.MaskIn(entry.Unit, part);
+        bool isInPlace = (entry.Blocks.MaskOf(BlockState.OnSpare) & mask) == mask && !entry.Location.IsNone;
+        if (isInPlace)
         {
-            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
-            EnqueueRedirect(fragment);
+            SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);
         }
         else
         {
-            SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);
+            // The write changes the unit's rule: it goes through the redirection, which makes that durable first.
+            PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
+            _redirects.Enqueue(fragment);
         }
         return true;
     }
@@ -242,6 +247,30 @@ public sealed partial class RemapDevice
         IoFlags flags = parent.Flags & IoFlags.ForceUnitAccess;
         BufferSlice buffer = request.BufferFor(part, Units.BlockSize);
         SubmitTo(fragment, Spare(location.Spare), parent.Operation, part, onSpare, buffer, flags);
+    }
+
+    /// <summary>Units with entries, as many as follow each other here.</summary>
+    private bool TrySubmitZeroRule(RemapRequest request, Extent part)
+    {
+        if (request.Outstanding > 1 || !TryRent(request, out FragmentIo fragment))
+        {
+            return false;
+        }
+        UnitNumber last = Units.UnitOf(part.Start);
+        BlockNumber end = Units.ExtentOf(last).End;
+        for (int count = 1; count < ZeroRule.UnitsMax && end < part.End; count++)
+        {
+            last = new UnitNumber(last.Value + 1);
+            if (!Table.TryGet(last, out _))
+            {
+                break;
+            }
+            end = Units.ExtentOf(last).End;
+        }
+        Extent covered = Extent.FromBounds(part.Start, end).Intersect(part);
+        PrepareRepair(fragment, covered, default, IoOperation.WriteZeroes);
+        _zeroRules.Enqueue(fragment);
+        return true;
     }
 
     private bool TrySubmitZeroes(RemapRequest request, Extent part, bool asData)

@@ -40,6 +40,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Primary = parts.Primary;
         Members = [parts.Primary, .. parts.Spares];
         Units = parts.Table.Geometry;
+        Invariant.Check(Units.UnitBytes <= Limits.SliceBytes);
         Table = parts.Table;
         Allocator = parts.Allocator;
         Log = parts.Log;
@@ -52,16 +53,19 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             CanWriteZeroes = true,
             IsReadOnly = parts.IsReadOnly,
         };
-        Pending = new PendingUnits(Table);
         Holds = new UnitHolds(Units, _fragments);
         _zeroes = AlignedMemory.Allocate(Limits.SliceBytes);
         for (int i = 0; i < Limits.RequestsInFlightMax; i++)
         {
             _freeRequests = new RemapRequest { Next = _freeRequests };
         }
+        Tally = TableTally.Of(Table);
         _flush = new FlushCoordinator(this);
-        _lazyCommit = new LoopTimer(this);
-        StartRepairs();
+        Losses = new UnrecordedLosses(this, _loop);
+        _rescues = new RepairLine<ReadRescue>(JobsMax, () => new ReadRescue(this));
+        _redirects = new RepairLine<WriteRedirect>(JobsMax, () => new WriteRedirect(this));
+        _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
+        _move = new UnitMove(this);
     }
 
     public DeviceGeometry Geometry { get; }
@@ -81,12 +85,15 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     /// <summary>Loop thread only.</summary>
     public SpareAllocator Allocator { get; }
 
+    /// <summary>Remapped units, lost and zero blocks. Any thread may read it.</summary>
+    public TableTally Tally { get; }
+
     /// <summary>Requests that have been submitted and not answered.</summary>
     public int InFlight { get; private set; }
 
     internal IMetadataLog Log { get; }
 
-    internal PendingUnits Pending { get; }
+    internal UnrecordedLosses Losses { get; }
 
     internal UnitHolds Holds { get; }
 
@@ -128,6 +135,26 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             TakeFailure(fragment);
         }
         Pump();
+    }
+
+    /// <summary>The one way into the table, so that the tally is always right.</summary>
+    internal void SetEntry(in RemapEntry entry)
+    {
+        if (Table.TryGet(entry.Unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+        }
+        Table.Set(entry);
+        Tally.Add(entry, Units, 1);
+    }
+
+    internal void RemoveEntry(UnitNumber unit)
+    {
+        if (Table.TryGet(unit, out RemapEntry before))
+        {
+            Tally.Add(before, Units, -1);
+            Table.Remove(unit);
+        }
     }
 
     /// <summary>The first block of a place in a spare unit, in the spare's own blocks.</summary>
@@ -177,7 +204,6 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     internal void ReleaseHold(UnitNumber unit)
     {
         Holds.Release(unit, _resumed);
-        _flush.OnHoldReleased();
     }
 
     /// <summary>Split the request further, as far as holds and slots allow; answer it when it is whole again.</summary>
@@ -306,35 +332,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         _lastWaitingParent = parent;
     }
 
-    /// <summary>
-    /// FUA on a unit whose rule is not durable yet, and zeroes with FUA (zeroing commands have no FUA of their own), are
-    /// durable only after a flush of the members and the commit of the rule.
-    /// </summary>
-    private bool NeedsFlush(RemapRequest request)
-    {
-        IoRequest parent = request.Parent!;
-        if (!parent.IsForceUnitAccess || parent.Operation is not (IoOperation.Write or IoOperation.WriteZeroes))
-        {
-            return false;
-        }
-        if (parent.Operation == IoOperation.WriteZeroes)
-        {
-            return true;
-        }
-        if (Pending.Count == 0)
-        {
-            return false;
-        }
-        UnitNumber last = Units.UnitOf(new BlockNumber(parent.Extent.End.Value - 1));
-        for (UnitNumber unit = Units.UnitOf(parent.Extent.Start); unit <= last; unit = new(unit.Value + 1))
-        {
-            if (Pending.Contains(unit))
-            {
-                return true;
-            }
-        }
-        return false;
-    }
+    /// <summary>Zeroing commands have no FUA of their own.</summary>
+    private static bool NeedsFlush(RemapRequest request) =>
+        request.Parent!.IsForceUnitAccess && request.Parent.Operation == IoOperation.WriteZeroes;
 
     private void Count(IoOperation operation)
     {

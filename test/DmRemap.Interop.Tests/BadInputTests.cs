@@ -12,7 +12,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests;
 
-/// <summary>Each thing that a person can get wrong: an exit code with a meaning, and words that help.</summary>
+/// <summary>
+/// Each thing that a person can get wrong: an exit code with a meaning, and words that help.
+/// </summary>
 public sealed class BadInputTests
 {
     private const string Name = DeviceUnderTest.Name;
@@ -46,7 +48,7 @@ public sealed class BadInputTests
         {
             CommandResult result = await device.RunAsync(
                 "create", Name, "--main", path, "--spare", device.SparePath, "--yes");
-            AssertRefused(result, [1, 5], [path]);
+            AssertRefused(result, [2, 3, 5], [path]);
         }
 
         Assert.Empty(Directory.EnumerateFileSystemEntries(device.ConfigFolder));
@@ -57,7 +59,8 @@ public sealed class BadInputTests
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
         await device.StopAsync();
-        string registered = await File.ReadAllTextAsync(RegistryFile(device), TestContext.Current.CancellationToken);
+        string registered =
+            await File.ReadAllTextAsync(RegistryFile(device), TestContext.Current.CancellationToken);
         string otherMain = Path.Combine(device.Images, "other-main.img");
         string otherSpare = Path.Combine(device.Images, "other-spare.img");
         DeviceUnderTest.WriteZeros(otherMain, MiB);
@@ -65,7 +68,8 @@ public sealed class BadInputTests
         CommandResult result = await device.RunAsync(
             "create", Name, "--main", otherMain, "--spare", otherSpare, "--yes");
         AssertRefused(result, [5], [Name]);
-        Assert.Equal(registered, await File.ReadAllTextAsync(RegistryFile(device), TestContext.Current.CancellationToken));
+        Assert.Equal(registered,
+            await File.ReadAllTextAsync(RegistryFile(device), TestContext.Current.CancellationToken));
         await device.ServeAsync();
     }
 
@@ -106,7 +110,8 @@ public sealed class BadInputTests
             AssertRefused(result, [5], [spares[^1]]);
             // No override, either.
             AssertRefused(await device.RunAsync(
-                ["create", Name, "--main", device.MainPath, "--yes", "--force", .. spares]), [5], [spares[^1]]);
+                ["create", Name, "--main", device.MainPath, "--yes", "--force", .. spares]), [5],
+                    [spares[^1]]);
         }
     }
 
@@ -116,7 +121,7 @@ public sealed class BadInputTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(new byte[MiB], 8 * MiB);
         CommandResult result = await device.RunAsync(
             "create", Name, "--main", device.MainPath, "--spare", device.SparePath, "--yes");
-        AssertRefused(result, [5], [device.SparePath, "16"]);
+        AssertRefused(result, [2], [device.SparePath, "16"]);
     }
 
     [Theory]
@@ -152,7 +157,8 @@ public sealed class BadInputTests
             await File.WriteAllTextAsync(path, damaged, TestContext.Current.CancellationToken);
             AssertRefused(await device.RunAsync("serve", Name), [6], [path]);
             AssertRefused(await device.RunAsync(
-                "create", Name, "--main", device.MainPath, "--spare", device.SparePath, "--yes"), [5, 6], [Name]);
+                "create", Name, "--main", device.MainPath, "--spare", device.SparePath, "--yes"), [5, 6],
+                    [Name]);
             Assert.Equal(damaged, await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken));
         }
     }
@@ -160,7 +166,8 @@ public sealed class BadInputTests
     [Fact]
     public async Task A_spare_whose_metadata_is_destroyed_is_refused_and_never_taken_for_new()
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB), "800-807 write");
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(MiB), "800-807 write");
         await device.StopAsync();
         byte[] noise = new byte[DeviceUnderTest.SpareBytesDefault];
         new Random(5).NextBytes(noise);
@@ -200,7 +207,8 @@ public sealed class BadInputTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(MiB));
         // A spare that carries something: what asks, asks about this.
         await File.WriteAllBytesAsync(
-            device.SparePath, Content.Of(DeviceUnderTest.SpareBytesDefault), TestContext.Current.CancellationToken);
+            device.SparePath, Content.Of(DeviceUnderTest.SpareBytesDefault),
+            TestContext.Current.CancellationToken);
         CommandResult result = await device.RunAsync(
             "create", Name, "--main", device.MainPath, "--spare", device.SparePath);
         AssertRefused(result, [2], ["--yes"]);
@@ -232,12 +240,14 @@ public sealed class BadInputTests
         Task<CommandResult> command = device.RunAsync("status", Name);
         using Socket client = await listener.AcceptAsync(TestContext.Current.CancellationToken);
         await client.SendAsync(
-            Encoding.UTF8.GetBytes($"{{\"dmremap\":{{\"protocol\":99,\"version\":\"9.9.9\",\"name\":\"{Name}\"}}}}\n"),
+            Encoding.UTF8.GetBytes(
+                $"{{\"dmremap\":{{\"protocol\":99,\"version\":\"9.9.9\",\"name\":\"{Name}\"}}}}\n"),
             TestContext.Current.CancellationToken);
         AssertRefused(await command, [1], ["9.9.9"]);
     }
 
-    private static string RegistryFile(DeviceUnderTest device) => Path.Combine(device.ConfigFolder, Name + ".json");
+    private static string RegistryFile(DeviceUnderTest device) =>
+        Path.Combine(device.ConfigFolder, Name + ".json");
 
     /// <summary>One of these exit codes, all of these words on stderr, and no stack trace.</summary>
     private static void AssertRefused(CommandResult result, int[] exitCodes, string[] words)

@@ -24,7 +24,8 @@ public sealed class ConcurrencyTests
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(
             model, $"{firstSector}-{firstSector + BadUnits * BlocksPerUnit - 1} write");
         // Eight writers, each with its own block of every unit: they meet in the same redirection.
-        await Task.WhenAll(Enumerable.Range(0, BlocksPerUnit).Select(i => WriteBlocksAsync(device, model, i)));
+        await Task.WhenAll(
+            Enumerable.Range(0, BlocksPerUnit).Select(i => WriteBlocksAsync(device, model, i)));
         await AssertContentAsync(device, model);
         Assert.Equal(BadUnits, await device.SpareUnitsUsedAsync());
     }

@@ -11,7 +11,8 @@ namespace DmRemap.Interop.Tests;
 public sealed class FileSystemTests
 {
     // Sectors 0, 2 and 1000 (boot block, superblock, group 0), and a cluster.
-    private static readonly string[] s_badWrites = ["0-0 write", "2-2 write", "1000-1000 write", "40000-40127 write"];
+    private static readonly string[] s_badWrites =
+        ["0-0 write", "2-2 write", "1000-1000 write", "40000-40127 write"];
 
     [Fact]
     public async Task Ext4_on_write_bad_sectors_survives_a_restart_with_every_file_intact()
@@ -42,7 +43,9 @@ public sealed class FileSystemTests
         await again.DetachAsync();
     }
 
-    /// <summary>30 MB in 300 files of all sizes, in folders, so that the cluster is certainly written to.</summary>
+    /// <summary>
+    /// 30 MB in 300 files of all sizes, in folders, so that the cluster is certainly written to.
+    /// </summary>
     private static void MakeTree(string tree)
     {
         Random random = new(42);

@@ -10,7 +10,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests;
 
-/// <summary>Clients that break the protocol, over the real socket. The server and its other clients do not mind.</summary>
+/// <summary>
+/// Clients that break the protocol, over the real socket. The server and its other clients do not mind.
+/// </summary>
 public sealed class HostileClientTests
 {
     private const int Unit = DeviceUnderTest.UnitBytes;
@@ -81,12 +83,16 @@ public sealed class HostileClientTests
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(Bytes));
         using NbdTestClient client = await device.ConnectAsync();
         Assert.Equal(NbdTestClient.ErrorInvalid, await client.AskAsync(77, 0, 0, 0, default));
-        Assert.Equal(NbdTestClient.ErrorInvalid, await client.AskAsync(NbdTestClient.CommandRead, 0, Bytes, 512, default));
-        Assert.Equal(NbdTestClient.ErrorInvalid, await client.AskAsync(NbdTestClient.CommandRead, 0, -512, 512, default));
-        Assert.Equal(NbdTestClient.ErrorInvalid, await client.AskAsync(NbdTestClient.CommandRead, 0, 3, 512, default));
+        Assert.Equal(NbdTestClient.ErrorInvalid,
+            await client.AskAsync(NbdTestClient.CommandRead, 0, Bytes, 512, default));
+        Assert.Equal(NbdTestClient.ErrorInvalid,
+            await client.AskAsync(NbdTestClient.CommandRead, 0, -512, 512, default));
+        Assert.Equal(NbdTestClient.ErrorInvalid,
+            await client.AskAsync(NbdTestClient.CommandRead, 0, 3, 512, default));
         Assert.NotEqual(0u, await client.WriteAsync(Bytes - 512, new byte[1024]));
         Assert.NotEqual(0u, await client.WriteAsync(long.MaxValue - 511, new byte[512]));
-        Assert.NotEqual(0u, await client.AskAsync(NbdTestClient.CommandTrim, 0, Bytes, uint.MaxValue, default));
+        Assert.NotEqual(0u,
+            await client.AskAsync(NbdTestClient.CommandTrim, 0, Bytes, uint.MaxValue, default));
         // The protocol leaves the answer to a length of 0 open; it only must not end the conversation.
         await client.AskAsync(NbdTestClient.CommandRead, 0, 0, 0, default);
         Assert.Equal(0u, await client.ReadAsync(0, new byte[512]));
@@ -99,7 +105,8 @@ public sealed class HostileClientTests
         using (NbdTestClient option = await NbdTestClient.ConnectAsync(device.SocketPath))
         {
             await option.SendAsync(NbdTestClient.ClientFlags());
-            await option.SendAsync(NbdTestClient.Option(NbdTestClient.OptionGo, [], claimedLength: uint.MaxValue));
+            await option.SendAsync(
+                NbdTestClient.Option(NbdTestClient.OptionGo, [], claimedLength: uint.MaxValue));
         }
 
         using (NbdTestClient write = await device.ConnectAsync())
@@ -197,7 +204,9 @@ public sealed class HostileClientTests
         await AssertStillServesAsync(device);
     }
 
-    /// <summary>Connections of all kinds of ends: polite, without a word, in the middle of a request.</summary>
+    /// <summary>
+    /// Connections of all kinds of ends: polite, without a word, in the middle of a request.
+    /// </summary>
     private static async Task ComeAndGoAsync(DeviceUnderTest device, int count)
     {
         for (int i = 0; i < count; i++)

@@ -36,13 +36,16 @@ public sealed class KillTests
             await device.ServeAsync([.. faults]);
             await VerifyAsync(device, history, $"seed {Seed}, round {round}");
             int killAfter = random.Next(20, 400);
-            Task[] load = [.. Enumerable.Range(0, Writers).Select(i => WriteAsync(device, history, i, round))];
+            Task[] load =
+                [.. Enumerable.Range(0, Writers).Select(i => WriteAsync(device, history, i, round))];
             Task enough = history.WaitForAcknowledgementsAsync(killAfter);
-            await Task.WhenAny([enough, Task.Delay(Command.TimeMax, TestContext.Current.CancellationToken), .. load]);
+            await Task.WhenAny(
+                [enough, Task.Delay(Command.TimeMax, TestContext.Current.CancellationToken), .. load]);
             bool reached = enough.IsCompleted;
             await device.KillAsync();
             await Task.WhenAll(load);
-            Assert.True(reached, $"seed {Seed}, round {round}: fewer than {killAfter} writes were acknowledged");
+            Assert.True(reached,
+                $"seed {Seed}, round {round}: fewer than {killAfter} writes were acknowledged");
         }
 
         await device.ServeAsync([.. faults]);
@@ -54,7 +57,8 @@ public sealed class KillTests
     [Fact]
     public async Task A_second_serve_of_the_same_device_ends_with_4()
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         CommandResult second = await device.RunAsync("serve", DeviceUnderTest.Name);
         second.Expect(4);
         Assert.Contains(DeviceUnderTest.Name, second.Error, StringComparison.Ordinal);
@@ -70,7 +74,8 @@ public sealed class KillTests
     [InlineData("INT")]
     public async Task A_signal_to_end_is_a_clean_stop(string signal)
     {
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         using NbdTestClient client = await device.ConnectAsync();
         await device.Server.SignalAsync(signal);
         Assert.Equal(0, await device.Server.WaitForEndAsync(TimeSpan.FromSeconds(20)));
@@ -86,7 +91,8 @@ public sealed class KillTests
         DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);
         await using SlowDisk disk = await SlowDisk.StartAsync(device, 16 * DeviceUnderTest.MiB);
         (await device.RunAsync(
-            "create", DeviceUnderTest.Name, "--main", disk.Path, "--spare", device.SparePath, "--yes")).Expect(0);
+            "create", DeviceUnderTest.Name, "--main", disk.Path, "--spare", device.SparePath,
+            "--yes")).Expect(0);
         await device.ServeAsync();
         using (NbdTestClient client = await device.ConnectAsync())
         {
@@ -102,7 +108,8 @@ public sealed class KillTests
         await second.WaitForLineAsync(
             line => line.Contains("wait", StringComparison.OrdinalIgnoreCase)
                 && line.Contains(disk.Path, StringComparison.Ordinal), TimeSpan.FromSeconds(20));
-        Assert.False(File.Exists(device.SocketPath) && await AcceptsAsync(device), "served while the old write was out");
+        Assert.False(File.Exists(device.SocketPath) && await AcceptsAsync(device),
+            "served while the old write was out");
         await disk.ReleaseAsync();
         await DeviceUnderTest.WaitUntilReadyAsync(second);
         await AssertNothingChangesLaterAsync(device);
@@ -122,7 +129,9 @@ public sealed class KillTests
         }
     }
 
-    /// <summary>What the new instance writes stays: the old one's write has landed before it, or never.</summary>
+    /// <summary>
+    /// What the new instance writes stays: the old one's write has landed before it, or never.
+    /// </summary>
     private static async Task AssertNothingChangesLaterAsync(DeviceUnderTest device)
     {
         using NbdTestClient client = await device.ConnectAsync();

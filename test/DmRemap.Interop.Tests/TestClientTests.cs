@@ -43,7 +43,8 @@ public sealed class TestClientTests
         byte[] content = Content.Of(4096);
         await File.WriteAllBytesAsync(source, content, TestContext.Current.CancellationToken);
         await disk.HoldAsync();
-        RunningProgram write = device.StartBeside("dd", "if=" + source, "of=" + disk.Path, "bs=4k", "conv=notrunc,fsync");
+        RunningProgram write =
+            device.StartBeside("dd", "if=" + source, "of=" + disk.Path, "bs=4k", "conv=notrunc,fsync");
         await Task.Delay(300, TestContext.Current.CancellationToken);
         Assert.False(write.HasEnded, write.Said);
         await disk.ReleaseAsync();

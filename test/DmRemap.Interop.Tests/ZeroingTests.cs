@@ -40,7 +40,8 @@ public sealed class ZeroingTests
         using NbdTestClient client = await device.ConnectAsync();
         byte[] before = new byte[RemappedBlocks * 512];
         Assert.Equal(0u, await client.ReadAsync(RemappedBlock * 512, before));
-        // ENOTSUP is an answer; success must mean: the old content, or zeros, and never the primary's of before.
+        // ENOTSUP is an answer; success must mean: the old content, or zeros, and never the primary's of
+        // before.
         await client.AskAsync(NbdTestClient.CommandTrim, 0, 0, Bytes, default);
         byte[] after = new byte[before.Length];
         Assert.Equal(0u, await client.ReadAsync(RemappedBlock * 512, after));

@@ -49,7 +49,8 @@ public sealed class CtrfResult
         }
         catch (System.InvalidOperationException error)
         {
-            throw new ResultFormatException("a part of the report has the wrong form: " + error.Message, error);
+            throw new ResultFormatException("a part of the report has the wrong form: " + error.Message,
+                error);
         }
     }
 
@@ -93,7 +94,9 @@ public sealed class CtrfResult
         return totals;
     }
 
-    /// <summary>Errors outside any test (a fixture's clean-up, an assembly that would not load): failures too.</summary>
+    /// <summary>
+    /// Errors outside any test (a fixture's clean-up, an assembly that would not load): failures too.
+    /// </summary>
     private static int CountErrors(JsonElement results)
     {
         int errors = 0;

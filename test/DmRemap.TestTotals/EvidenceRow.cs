@@ -5,8 +5,9 @@ using System.Text.RegularExpressions;
 namespace DmRemap.TestTotals;
 
 /// <summary>
-/// One row of a table in the documents that says how a demand is tested: `| id | the demand | evidence |`. The last
-/// cell holds names of tests, `Class.Method`, in back-quotes; and, or instead, `later: WORK` or `cannot apply: WHY`.
+/// One row of a table in the documents that says how a demand is tested: `| id | the demand | evidence |`.
+/// The last cell holds names of tests, `Class.Method`, in back-quotes; and, or instead, `later: WORK` or
+/// `cannot apply: WHY`.
 /// </summary>
 /// <param name="Id">S1, D1, A1, F-1 and so on.</param>
 /// <param name="Evidence">The last cell.</param>
@@ -17,9 +18,12 @@ public sealed record EvidenceRow(string Id, string Evidence)
     private static readonly Regex s_excuse = new(
         "(later: (metadata|data path|faults|kernel|operate)\\b|cannot apply: \\w+)");
 
-    public IReadOnlyList<string> Tests { get; } = [.. s_name.Matches(Evidence).Select(match => match.Groups[1].Value)];
+    public IReadOnlyList<string> Tests { get; } =
+        [.. s_name.Matches(Evidence).Select(match => match.Groups[1].Value)];
 
-    /// <summary>Whether the cell names a test, or the work that brings it, or why there can be none.</summary>
+    /// <summary>
+    /// Whether the cell names a test, or the work that brings it, or why there can be none.
+    /// </summary>
     public bool SaysSomething => Tests.Count > 0 || s_excuse.IsMatch(Evidence);
 
     /// <summary>The rows of one document.</summary>
@@ -30,7 +34,8 @@ public sealed record EvidenceRow(string Id, string Evidence)
     ];
 
     /// <summary>What the rows claim and a run's results do not bear out, one line each.</summary>
-    public static IEnumerable<string> Unproved(IEnumerable<EvidenceRow> rows, IEnumerable<TestOutcome> outcomes)
+    public static IEnumerable<string> Unproved(
+        IEnumerable<EvidenceRow> rows, IEnumerable<TestOutcome> outcomes)
     {
         ILookup<string, TestOutcome> byName = outcomes.ToLookup(outcome => ClassAndMethod(outcome));
         foreach (EvidenceRow row in rows)

@@ -6,9 +6,10 @@ using System.IO;
 namespace DmRemap.TestTotals;
 
 /// <summary>
-/// `DmRemap.TestTotals DIRECTORY [--filtered] [--no-skips] [DOCUMENT.md …] STEP=EXITCODE …`: adds up the steps'
-/// result files, checks that the tests named in the documents' tables are among those that ran, and prints what failed and what was skipped
-/// and why; the last line, alone, is `N passed, N failed, N skipped`. Exit code 0 only if nothing failed.
+/// `DmRemap.TestTotals DIRECTORY [--filtered] [--no-skips] [DOCUMENT.md …] STEP=EXITCODE …`: adds up the
+/// steps' result files, checks that the tests named in the documents' tables are among those that ran, and
+/// prints what failed and what was skipped and why; the last line, alone, is `N passed, N failed, N skipped`.
+/// Exit code 0 only if nothing failed.
 /// </summary>
 internal static class Program
 {
@@ -19,7 +20,8 @@ internal static class Program
     {
         if (arguments.Length == 0 || !Directory.Exists(arguments[0]))
         {
-            Console.Error.WriteLine("usage: DmRemap.TestTotals DIRECTORY [--filtered] [--no-skips] STEP=EXITCODE ...");
+            Console.Error.WriteLine(
+                "usage: DmRemap.TestTotals DIRECTORY [--filtered] [--no-skips] STEP=EXITCODE ...");
             return ExitUsage;
         }
 
@@ -33,7 +35,8 @@ internal static class Program
             {
                 documents.Add(File.ReadAllText(argument));
             }
-            else if (argument is not ("--filtered" or "--no-skips") && !TryAddStep(report, arguments[0], argument))
+            else if (argument is not ("--filtered" or "--no-skips")
+                && !TryAddStep(report, arguments[0], argument))
             {
                 Console.Error.WriteLine("not STEP=EXITCODE: " + argument);
                 return ExitUsage;
@@ -53,7 +56,8 @@ internal static class Program
     private static bool TryAddStep(RunReport report, string directory, string argument)
     {
         int equals = argument.LastIndexOf('=');
-        if (equals < 1 || !int.TryParse(argument.AsSpan(equals + 1), CultureInfo.InvariantCulture, out int code))
+        if (equals < 1
+            || !int.TryParse(argument.AsSpan(equals + 1), CultureInfo.InvariantCulture, out int code))
         {
             return false;
         }

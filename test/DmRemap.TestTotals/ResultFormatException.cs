@@ -2,7 +2,9 @@ using System;
 
 namespace DmRemap.TestTotals;
 
-/// <summary>A result file cannot be trusted: cut short, not of the expected form, or at odds with itself.</summary>
+/// <summary>
+/// A result file cannot be trusted: cut short, not of the expected form, or at odds with itself.
+/// </summary>
 public sealed class ResultFormatException : Exception
 {
     public ResultFormatException()

@@ -12,10 +12,10 @@ public enum RunScope
 }
 
 /// <summary>
-/// Adds up a run. Each step that was started is named with its exit code; it must have left `NAME.ctrf` (an assembly)
-/// or `NAME.result` (a script). A step without a trustworthy file, one that ran no test, and one whose exit code
-/// speaks of a failure that its file does not show, count as one failed test each: a run can never look better
-/// because something broke.
+/// Adds up a run. Each step that was started is named with its exit code; it must have left `NAME.ctrf` (an
+/// assembly) or `NAME.result` (a script). A step without a trustworthy file, one that ran no test, and one
+/// whose exit code speaks of a failure that its file does not show, count as one failed test each: a run can
+/// never look better because something broke.
 /// </summary>
 public sealed class RunReport
 {
@@ -30,7 +30,9 @@ public sealed class RunReport
 
     public Totals Totals { get; private set; }
 
-    /// <summary>What is wrong with the run itself, one line each; each is counted as one failed test.</summary>
+    /// <summary>
+    /// What is wrong with the run itself, one line each; each is counted as one failed test.
+    /// </summary>
     public IReadOnlyList<string> Problems => _problems;
 
     public IReadOnlyList<TestOutcome> Tests => _tests;

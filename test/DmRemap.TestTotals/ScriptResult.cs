@@ -5,8 +5,9 @@ using System.Globalization;
 namespace DmRemap.TestTotals;
 
 /// <summary>
-/// What a test script leaves behind, one line for each test: `passed NAME`, `failed NAME: WHY`, `skipped NAME: WHY`,
-/// and as its very last line `done N`, N being the number of lines above: a script that died half-way has none.
+/// What a test script leaves behind, one line for each test: `passed NAME`, `failed NAME: WHY`, `skipped
+/// NAME: WHY`, and as its very last line `done N`, N being the number of lines above: a script that died
+/// half-way has none.
 /// </summary>
 public static class ScriptResult
 {
@@ -40,7 +41,8 @@ public static class ScriptResult
 
         if (done != tests.Count)
         {
-            throw new ResultFormatException($"{tests.Count} results, but the last line says {done} (-1: there is none)");
+            throw new ResultFormatException(
+                $"{tests.Count} results, but the last line says {done} (-1: there is none)");
         }
 
         return tests;

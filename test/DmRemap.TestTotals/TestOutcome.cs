@@ -16,4 +16,5 @@ public enum TestVerdict
 /// <param name="Method">The method, without arguments.</param>
 /// <param name="Verdict">What came out.</param>
 /// <param name="Message">Why it failed or was skipped; empty for a pass.</param>
-public sealed record TestOutcome(string Name, string Type, string Method, TestVerdict Verdict, string Message);
+public sealed record TestOutcome(string Name, string Type, string Method, TestVerdict Verdict,
+    string Message);

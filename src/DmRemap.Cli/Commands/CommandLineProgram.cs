@@ -14,8 +14,9 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Cli.Commands;
 
 /// <summary>
-/// The command line: parses, runs one command, and turns every failure into words on standard error, a document on
-/// standard output if `--json` was asked for, and an exit code. Nothing here is static: tests run it in process.
+/// The command line: parses, runs one command, and turns every failure into words on standard error, a
+/// document on standard output if `--json` was asked for, and an exit code. Nothing here is static: tests run
+/// it in process.
 /// </summary>
 internal sealed class CommandLineProgram(CliServices services)
 {
@@ -64,7 +65,7 @@ internal sealed class CommandLineProgram(CliServices services)
     private RootCommand Build(CommonOptions common)
     {
         RootCommand root = new(
-            "dm-remap keeps a failing disk in service: it moves bad sectors to spare devices as they appear.");
+            "dm-remap keeps a failing disk in service: bad sectors move to spare devices as they appear.");
         root.Add(common.Json);
         root.Add(CreateCommand.Build(services, common));
         root.Add(ServeCommand.Build(services, common));
@@ -89,7 +90,8 @@ internal sealed class CommandLineProgram(CliServices services)
         return root;
     }
 
-    private async Task<int> InvokeAsync(ParseResult result, System.IO.TextWriter output) => await result.InvokeAsync(
+    private async Task<int> InvokeAsync(ParseResult result, System.IO.TextWriter output) =>
+        await result.InvokeAsync(
         new InvocationConfiguration
         {
             Output = output,
@@ -156,7 +158,11 @@ internal sealed class CommandLineProgram(CliServices services)
     }
 
     private static Refusal Interrupted() => new(
-        MessageIds.Interrupted, ExitCode.Failed, "-", "Interrupted.", "Run the command again if you still need it.");
+        MessageIds.Interrupted,
+        ExitCode.Failed,
+        "-",
+        "Interrupted.",
+        "Run the command again if you still need it.");
 
     private static Refusal Internal(Exception error) => new(
         MessageIds.Internal,

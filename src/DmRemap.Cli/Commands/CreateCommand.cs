@@ -69,8 +69,8 @@ internal sealed class CreateCommand
         CreateCommand parts = new();
         Command command = new("create", "Make a device of a main device and its spares.")
         {
-            parts._name, parts._main, parts._spares, parts._spareSize, parts._unit, parts._blockSize, parts._force,
-            parts._yes,
+            parts._name, parts._main, parts._spares, parts._spareSize, parts._unit, parts._blockSize,
+            parts._force, parts._yes,
         };
         command.Validators.Add(parts.CheckUnitBlocks);
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
@@ -87,7 +87,8 @@ internal sealed class CreateCommand
         }
         if (bytes < Limits.SpareBytesMin)
         {
-            result.AddError($"--spare-size {text}: a spare has at least {Amounts.Bytes(Limits.SpareBytesMin)}.");
+            result.AddError(
+                $"--spare-size {text}: a spare has at least {Amounts.Bytes(Limits.SpareBytesMin)}.");
         }
         return bytes;
     }
@@ -98,7 +99,8 @@ internal sealed class CreateCommand
         bool isSize = SizeText.TryParse(text, out long bytes);
         if (!isSize || bytes < Limits.UnitBytesMin || bytes > UnitBytesMax || !BitOperations.IsPow2(bytes))
         {
-            result.AddError($"--unit {text}: expected a power of two from {Limits.UnitBytesMin} to {UnitBytesMax}.");
+            result.AddError(
+                $"--unit {text}: expected a power of two from {Limits.UnitBytesMin} to {UnitBytesMax}.");
             return null;
         }
         return (int)bytes;
@@ -124,7 +126,9 @@ internal sealed class CreateCommand
         }
     }
 
-    /// <summary>Only what the arguments alone decide: a disk's own block size is known when it is open.</summary>
+    /// <summary>
+    /// Only what the arguments alone decide: a disk's own block size is known when it is open.
+    /// </summary>
     private void CheckUnitBlocks(CommandResult result)
     {
         bool areGood = result.GetResult(_unit) is OptionResult unit
@@ -141,7 +145,8 @@ internal sealed class CreateCommand
         int? blockBytes = result.GetValue(_blockSize);
         if (unitBytes / blockBytes > Limits.UnitBlocksMax)
         {
-            result.AddError($"--unit {unitBytes}: a unit has at most {Limits.UnitBlocksMax} blocks of {blockBytes}.");
+            result.AddError(
+                $"--unit {unitBytes}: a unit has at most {Limits.UnitBlocksMax} blocks of {blockBytes}.");
         }
     }
 
@@ -172,7 +177,8 @@ internal sealed class CreateCommand
             output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.CreateReport));
             return;
         }
-        output.Answer($"{report.Name}: created, {Amounts.Bytes(report.SizeBytes)} in blocks of {report.BlockSize} "
+        output.Answer(
+            $"{report.Name}: created, {Amounts.Bytes(report.SizeBytes)} in blocks of {report.BlockSize} "
             + $"bytes, units of {report.UnitBytes} bytes");
         output.Answer($"  main     {report.MainPath}");
         for (int i = 0; i < report.Spares.Count; i++)

@@ -19,7 +19,8 @@ internal sealed class DeleteCommand
     public static Command Build(CliServices services, CommonOptions common)
     {
         DeleteCommand parts = new();
-        Command command = new("delete", "Forget a stopped device. Its main device and spares are not touched.")
+        Command command = new(
+            "delete", "Forget a stopped device. Its main device and spares are not touched.")
         {
             parts._name, parts._yes,
         };
@@ -47,7 +48,8 @@ internal sealed class DeleteCommand
         }
         DeviceRegistry registry = services.OpenRegistry();
         _ = registry.Load(name);
-        output.RequireYes($"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
+        output.RequireYes(
+            $"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
         bool isDeleted = registry.Remove(name);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)

@@ -7,13 +7,19 @@ namespace DmRemap.Cli.Commands;
 
 internal sealed class DemoCommand
 {
-    private readonly Option<bool> _keep = new("--keep") { Description = "Leave the images behind, to look at." };
+    private readonly Option<bool> _keep = new("--keep")
+    {
+        Description = "Leave the images behind, to look at.",
+    };
 
     public static Command Build(CliServices services, CommonOptions common)
     {
         DemoCommand parts = new();
         Command command = new(
-            "demo", "Watch a failing disk stay in service: no root, no hardware, nothing left behind.") { parts._keep };
+            "demo", "Watch a failing disk stay in service: no root, no hardware, nothing left behind.")
+        {
+            parts._keep,
+        };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
     }

@@ -16,7 +16,10 @@ internal sealed class FaultsCommand
 {
     private readonly Argument<string> _name = CommonOptions.Name();
 
-    private readonly Argument<string> _action = new("add|clear|list") { Description = "What to do with the rules." };
+    private readonly Argument<string> _action = new("add|clear|list")
+    {
+        Description = "What to do with the rules.",
+    };
 
     private readonly Argument<string[]> _rule = new("RULE")
     {
@@ -74,13 +77,18 @@ internal sealed class FaultsCommand
                     new EmptyReport(), PlainJson.Types.EmptyReport));
                 break;
             case "clear":
-                FaultsCleared cleared = await client.ClearFaultsAsync(rule.Length == 0 ? null : rule, cancellation);
-                Write(output, $"{name}: {Amounts.Plural(cleared.Cleared, "rule")} cleared", JsonSerializer.Serialize(
-                    cleared, PlainJson.Types.FaultsCleared));
+                FaultsCleared cleared =
+                    await client.ClearFaultsAsync(rule.Length == 0 ? null : rule, cancellation);
+                Write(
+                    output,
+                    $"{name}: {Amounts.Plural(cleared.Cleared, "rule")} cleared",
+                    JsonSerializer.Serialize(cleared, PlainJson.Types.FaultsCleared));
                 break;
             default:
                 FaultList list = await client.ListFaultsAsync(cancellation);
-                string text = list.Rules.Count == 0 ? $"{name}: no fault rules" : string.Join('\n', list.Rules);
+                string text = list.Rules.Count == 0
+                    ? $"{name}: no fault rules"
+                    : string.Join('\n', list.Rules);
                 Write(output, text, JsonSerializer.Serialize(list, PlainJson.Types.FaultList));
                 break;
         }

@@ -46,7 +46,12 @@ internal static class ListCommand
         if (answer.Status is not DeviceStatus status)
         {
             Refusal problem = answer.Problem!;
-            return new ListedDevice { Name = answer.Name, State = "unreadable", Problem = ControlError.Of(problem) };
+            return new ListedDevice
+            {
+                Name = answer.Name,
+                State = "unreadable",
+                Problem = ControlError.Of(problem),
+            };
         }
         return new ListedDevice
         {

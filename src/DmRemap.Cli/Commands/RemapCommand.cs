@@ -31,7 +31,8 @@ internal sealed class RemapCommand
     public static Command Build(CliServices services, CommonOptions common)
     {
         RemapCommand parts = new();
-        Command command = new("remap", "Move blocks of a running device to a spare: copies what reads, says what does not.")
+        Command command = new(
+            "remap", "Move blocks of a running device to a spare: copies what reads, says what does not.")
         {
             parts._name, parts._run, parts._bytes,
         };
@@ -83,7 +84,7 @@ internal sealed class RemapCommand
         {
             return ExitCode.Failed;
         }
-        return report.UnitsFailed > 0 || report.BlocksLost > 0 ? ExitCode.DoneDegraded : ExitCode.Done;
+        return report.UnitsFailed > 0 || report.BlocksUnread > 0 ? ExitCode.DoneDegraded : ExitCode.Done;
     }
 
     private static void Write(CommandOutput output, string name, RemapReport report)
@@ -93,21 +94,24 @@ internal sealed class RemapCommand
             output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.RemapReport));
             return;
         }
-        string already = report.UnitsAlreadyRemapped > 0 ? $", {report.UnitsAlreadyRemapped} were there already" : "";
+        string already = report.UnitsAlreadyRemapped > 0
+            ? $", {report.UnitsAlreadyRemapped} were there already"
+            : "";
         output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
             + $"{Amounts.Plural(report.UnitsRemapped, "unit")} moved to a spare{already}; "
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied");
-        if (report.BlocksLost > 0)
+        if (report.BlocksUnread > 0)
         {
-            output.Answer($"{Amounts.Plural(report.BlocksLost, "block")} did not read: lost until written");
+            output.Answer($"{Amounts.Plural(report.BlocksUnread, "block")} did not read: they stay where they are, and fail until they read or are written");
         }
-        foreach (LostExtent extent in report.LostExtents)
+        foreach (LostExtent extent in report.UnreadExtents)
         {
             output.Answer($"  {extent.FirstBlock}-{extent.FirstBlock + extent.Blocks - 1}");
         }
         if (report.UnitsFailed > 0)
         {
-            output.Answer($"{Amounts.Plural(report.UnitsFailed, "unit")} stayed on the main device: {report.Failure}");
+            output.Answer(
+                $"{Amounts.Plural(report.UnitsFailed, "unit")} stayed on the main device: {report.Failure}");
         }
     }
 }

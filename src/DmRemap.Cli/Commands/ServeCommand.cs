@@ -84,7 +84,8 @@ internal sealed class ServeCommand
                 MessageIds.ListenNotLoopback,
                 ExitCode.RefusedForSafety,
                 options.Name,
-                $"{address} can be reached from other machines, and the connection has no encryption or password.",
+                $"{address} can be reached from other machines, and the connection has no encryption or "
+                    + "password.",
                 "Listen on 127.0.0.1 or [::1], and tunnel it (ssh -L) where another machine needs it."));
         }
     }

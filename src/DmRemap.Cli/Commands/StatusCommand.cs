@@ -51,7 +51,9 @@ internal sealed class StatusCommand
         return (int)ExitCode.Done;
     }
 
-    /// <summary>The first device that cannot be asked decides the exit code; the others are shown nevertheless.</summary>
+    /// <summary>
+    /// The first device that cannot be asked decides the exit code; the others are shown nevertheless.
+    /// </summary>
     private static int Write(CommandOutput output, IReadOnlyList<DeviceAnswer> answers)
     {
         List<DeviceStatus> devices = [];

@@ -30,7 +30,8 @@ internal sealed class StopCommand
     public static Command Build(CliServices services, CommonOptions common)
     {
         StopCommand parts = new();
-        Command command = new("stop", "Stop a running device: finish what is in flight, or fail it at the deadline.")
+        Command command = new(
+            "stop", "Stop a running device: finish what is in flight, or fail it at the deadline.")
         {
             parts._name, parts._deadline,
         };
@@ -45,7 +46,8 @@ internal sealed class StopCommand
             text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
         if (!isNumber || !(seconds <= ControlProtocol.StopDeadlineSecondsMax))
         {
-            result.AddError($"--deadline {text}: expected seconds, 0 to {ControlProtocol.StopDeadlineSecondsMax}.");
+            result.AddError(
+                $"--deadline {text}: expected seconds, 0 to {ControlProtocol.StopDeadlineSecondsMax}.");
         }
         return seconds;
     }

@@ -14,11 +14,13 @@ public sealed record CliServices
     /// <summary>Looks up an environment variable; null when unset.</summary>
     public required Func<string, string?> Environment { get; init; }
 
-    public required IDeviceCreator Creator { get; init; }
+    public IDeviceCreator Creator { get; init; } = new NotBuiltYet();
 
-    public required IDeviceServer Server { get; init; }
+    public IDeviceServer Server { get; init; } = new NotBuiltYet();
 
-    public required IDemonstration Demonstration { get; init; }
+    public IDemonstration Demonstration { get; init; } = new NotBuiltYet();
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>How long a daemon may take to answer a quick command.</summary>
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);

@@ -9,10 +9,14 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Devices;
 
-/// <summary>Finds devices by name: the running one behind its control socket first, then the registry.</summary>
+/// <summary>
+/// Finds devices by name: the running one behind its control socket first, then the registry.
+/// </summary>
 internal sealed class DeviceLookup(CliServices services)
 {
-    /// <summary>Null when it is not running. A damaged registry does not keep a running device from its commands.</summary>
+    /// <summary>
+    /// Null when it is not running. A damaged registry does not keep a running device from its commands.
+    /// </summary>
     public async Task<ControlClient?> TryConnectAsync(string name, CancellationToken cancellation)
     {
         string path = services.FindDirectories().ControlSocketPath(name);
@@ -75,7 +79,8 @@ internal sealed class DeviceLookup(CliServices services)
         List<SpareStatus> spares = [];
         foreach (SpareRecord spare in record.Spares)
         {
-            spares.Add(new SpareStatus { Path = spare.Path, Uuid = spare.Uuid.ToString(), State = "unknown" });
+            spares.Add(
+                new SpareStatus { Path = spare.Path, Uuid = spare.Uuid.ToString(), State = "unknown" });
         }
         return new DeviceStatus
         {

@@ -8,13 +8,16 @@ namespace DmRemap.Cli.Devices;
 public interface IDeviceCreator
 {
     /// <exception cref="RefusalException">Nothing was changed, or what was is said.</exception>
-    Task<CreateReport> CreateAsync(CreateOptions options, CommandOutput output, CancellationToken cancellation);
+    Task<CreateReport> CreateAsync(
+        CreateOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
 /// <summary>Serves a device in the foreground.</summary>
 public interface IDeviceServer
 {
-    /// <summary>Returns when the device is stopped: Done, or DoneDegraded when the deadline ended it.</summary>
+    /// <summary>
+    /// Returns when the device is stopped: Done, or DoneDegraded when the deadline ended it.
+    /// </summary>
     /// <exception cref="RefusalException">It could not be started.</exception>
     Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation);
 }

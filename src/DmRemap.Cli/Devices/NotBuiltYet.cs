@@ -12,10 +12,12 @@ internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IDemonstratio
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("create", options.Name));
 
-    public Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
+    public Task<ExitCode> ServeAsync(
+        ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("serve", options.Name));
 
-    public Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output, CancellationToken cancellation) =>
+    public Task<ExitCode> RunAsync(
+        DemoOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("demo", "-"));
 
     private static Refusal Missing(string command, string device) => new(

@@ -8,8 +8,11 @@ using DmRemap.Control.Protocol;
 
 namespace DmRemap.Cli.Output;
 
-/// <summary>`status --json` without a name. A device that cannot be asked is among the problems, never left out.</summary>
-internal sealed record StatusDocument(IReadOnlyList<DeviceStatus> Devices, IReadOnlyList<ControlError> Problems);
+/// <summary>
+/// `status --json` without a name. A device that cannot be asked is among the problems, never left out.
+/// </summary>
+internal sealed record StatusDocument(
+    IReadOnlyList<DeviceStatus> Devices, IReadOnlyList<ControlError> Problems);
 
 /// <summary>`list --json`.</summary>
 internal sealed record ListDocument(IReadOnlyList<ListedDevice> Devices);
@@ -57,9 +60,13 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 [JsonSerializable(typeof(ErrorDocument))]
 internal sealed partial class CliJson : JsonSerializerContext;
 
-/// <summary>With quotes and backquotes as they are: the output goes to a terminal or a program, not into HTML.</summary>
+/// <summary>
+/// With quotes and backquotes as they are: the output goes to a terminal or a program, not into HTML.
+/// </summary>
 internal static class PlainJson
 {
-    public static CliJson Types { get; } = new(
-        new JsonSerializerOptions(CliJson.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    public static CliJson Types { get; } = new(new JsonSerializerOptions(CliJson.Default.Options)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
 }

@@ -28,7 +28,8 @@ internal static class Findings
             findings.Add(new Finding(
                 MessageIds.LostData,
                 Severity.Warning,
-                "Some blocks could not be read and their content is lost. Reading them fails; it never returns zeros.",
+                "Some blocks could not be read and their content is lost. Reading them fails; it never "
+                    + "returns zeros.",
                 "Restore the files that lie there. Writing a block ends its loss."));
         }
         SpareUnits units = SpareTotals(status);

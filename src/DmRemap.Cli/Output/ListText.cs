@@ -4,7 +4,9 @@ using DmRemap.Control.Contracts;
 
 namespace DmRemap.Cli.Output;
 
-/// <summary>`list` for people: a line per device, then what is wrong with those that cannot be asked.</summary>
+/// <summary>
+/// `list` for people: a line per device, then what is wrong with those that cannot be asked.
+/// </summary>
 internal static class ListText
 {
     public static void Write(TextWriter writer, IReadOnlyList<ListedDevice> devices, int width)

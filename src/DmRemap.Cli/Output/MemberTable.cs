@@ -5,8 +5,8 @@ using DmRemap.Control.Contracts;
 namespace DmRemap.Cli.Output;
 
 /// <summary>
-/// The members, one a line. A path that is too long for its column gets a line of its own: it is never shortened, since
-/// people copy it.
+/// The members, one a line. A path that is too long for its column gets a line of its own: it is never
+/// shortened, since people copy it.
 /// </summary>
 internal sealed class MemberTable(TextWriter writer, int width)
 {

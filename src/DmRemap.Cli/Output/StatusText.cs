@@ -6,8 +6,8 @@ using DmRemap.Control.Contracts;
 namespace DmRemap.Cli.Output;
 
 /// <summary>
-/// `status` for people, in the shape of `zpool status`: state, what it means, what to do, where to read on, a line per
-/// member, and at the end whether data is lost.
+/// `status` for people, in the shape of `zpool status`: state, what it means, what to do, where to read on, a
+/// line per member, and at the end whether data is lost.
 /// </summary>
 internal sealed class StatusText(TextWriter writer, int width, Paint paint)
 {
@@ -51,7 +51,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
     {
         if (status.State == DeviceStates.Stopped)
         {
-            Line("status", "The device is not served. What it knows of remaps and errors is shown while it is.");
+            Line("status", "The device is not served. Remaps and errors are shown while it is.");
             Line("action", $"Start it with: dmremap serve {status.Name}");
         }
         foreach (Finding finding in findings)
@@ -73,8 +73,9 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             + $"{primary.PhysicalBlockSize}), units of {primary.UnitBytes}");
         if (status.Pid is int pid)
         {
-            Line("served", $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, {status.Backend}, "
-                + $"{Amounts.Plural(status.Clients ?? 0, "client")}, dmremap {status.Version}");
+            Line("served", $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, "
+                + $"{status.Backend}, {Amounts.Plural(status.Clients ?? 0, "client")}, "
+                + $"dmremap {status.Version}");
         }
     }
 
@@ -102,16 +103,18 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
     }
 
     private static string UsedUnits(SpareUnits units) =>
-        $"{Amounts.Count(units.Used)}/{Amounts.Count(units.Total)}"
-        + (units.Retired > 0 ? $", {Amounts.Count(units.Retired)} bad" : "");
+        $"{Amounts.Count(units.Used)}/{Amounts.Count(units.Total)}";
 
     private void WriteRemaps(DeviceStatus status)
     {
         SpareUnits units = Findings.SpareTotals(status);
         string text = $"{Amounts.Plural(status.Remaps ?? 0, "unit")} on spares "
             + $"({Amounts.Percent(units.Used, units.Total)} of the spare units)";
+        text += units.Retired > 0 ? $", {Amounts.Plural(units.Retired, "spare unit")} failed" : "";
         text += status.SuspectUnits > 0 ? $", {status.SuspectUnits} suspect" : "";
-        text += status.ZeroBlocks > 0 ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros" : "";
+        text += status.ZeroBlocks > 0
+            ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros"
+            : "";
         Line("remaps", text);
     }
 
@@ -138,7 +141,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             ? $", {Amounts.Plural(status.Counters.CommitFailures, "commit")} failed"
             : "";
         Line("table", $"generation {metadata.Generation}, "
-            + $"{(metadata.ActiveCopies == 1 ? "1 copy" : $"{metadata.ActiveCopies} copies")}, {start}{failures}");
+            + $"{(metadata.ActiveCopies == 1 ? "1 copy" : $"{metadata.ActiveCopies} copies")}, "
+            + $"{start}{failures}");
     }
 
     private void WriteErrors(DeviceStatus status)
@@ -154,7 +158,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             return;
         }
         Line("errors", $"{Amounts.Plural(lost, "block")} lost "
-            + $"({Amounts.Bytes(lost * status.Primary.BlockSize)}); reading them fails until they are written:");
+            + $"({Amounts.Bytes(lost * status.Primary.BlockSize)}); reading them fails until they are "
+            + "written:");
         int shown = Math.Min(status.LostExtents.Count, LostLinesMax);
         for (int i = 0; i < shown; i++)
         {
@@ -166,7 +171,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         if (shown < status.LostExtents.Count || !status.LostExtentsComplete)
         {
             string least = status.LostExtentsComplete ? "" : "at least ";
-            writer.WriteLine($"{new string(' ', LabelWidth + 2)}and {least}{status.LostExtents.Count - shown} more runs"
+            writer.WriteLine(
+                $"{new string(' ', LabelWidth + 2)}and {least}{status.LostExtents.Count - shown} more runs"
                 + " (status --json lists them)");
         }
     }

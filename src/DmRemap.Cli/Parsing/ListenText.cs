@@ -33,7 +33,8 @@ internal static class ListenText
         }
         // IPAddress takes "1" for 0.0.0.1; people mean something else.
         bool isDotted = host.Split('.').Length == 4;
-        if ((!isBracketed && !isDotted) || !IPAddress.TryParse(isBracketed ? host[1..^1] : host, out IPAddress? ip))
+        string bare = isBracketed ? host[1..^1] : host;
+        if ((!isBracketed && !isDotted) || !IPAddress.TryParse(bare, out IPAddress? ip))
         {
             return false;
         }

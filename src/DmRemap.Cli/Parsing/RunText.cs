@@ -13,8 +13,10 @@ internal readonly record struct RunText(long First, long Last)
         int dash = text.IndexOf('-', StringComparison.Ordinal);
         ReadOnlySpan<char> first = dash < 0 ? text : text.AsSpan(0, dash);
         ReadOnlySpan<char> last = dash < 0 ? text : text.AsSpan(dash + 1);
-        bool isFirst = long.TryParse(first, NumberStyles.None, CultureInfo.InvariantCulture, out long firstNumber);
-        bool isLast = long.TryParse(last, NumberStyles.None, CultureInfo.InvariantCulture, out long lastNumber);
+        bool isFirst =
+            long.TryParse(first, NumberStyles.None, CultureInfo.InvariantCulture, out long firstNumber);
+        bool isLast =
+            long.TryParse(last, NumberStyles.None, CultureInfo.InvariantCulture, out long lastNumber);
         run = new RunText(firstNumber, lastNumber);
         return isFirst && isLast && firstNumber <= lastNumber;
     }

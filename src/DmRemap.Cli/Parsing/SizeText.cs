@@ -24,7 +24,8 @@ internal static class SizeText
         }
         int shift = rest.Length == 0 ? 0 : ShiftOf(rest[^1]);
         ReadOnlySpan<char> digits = shift == 0 ? rest : rest[..^1];
-        bool isNumber = long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out long number);
+        bool isNumber =
+            long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out long number);
         bytes = 0;
         if (!isNumber || number == 0 || number > long.MaxValue >> shift)
         {

@@ -12,8 +12,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Client;
 
 /// <summary>
-/// A connection to a device's control socket. Everything that goes wrong is a <see cref="RefusalException"/> that says
-/// what to do. One command at a time.
+/// A connection to a device's control socket. Everything that goes wrong is a <see cref="RefusalException"/>
+/// that says what to do. One command at a time.
 /// </summary>
 public sealed class ControlClient : IDisposable
 {
@@ -34,10 +34,13 @@ public sealed class ControlClient : IDisposable
     /// <summary>The version of the daemon's program.</summary>
     public string DaemonVersion { get; private set; } = "";
 
-    /// <summary>Null when the device is not running: no socket, or one that a dead daemon left behind.</summary>
+    /// <summary>
+    /// Null when the device is not running: no socket, or one that a dead daemon left behind.
+    /// </summary>
     /// <param name="path">The control socket.</param>
     /// <param name="device">The name that the daemon must greet with.</param>
-    /// <param name="timeout">How long the daemon may take for the greeting, and for each quick command.</param>
+    /// <param name="timeout">How long the daemon may take for the greeting, and for each quick
+    /// command.</param>
     /// <param name="cancellation">Ends the waiting.</param>
     public static async Task<ControlClient?> TryConnectAsync(
         string path, string device, TimeSpan timeout, CancellationToken cancellation)
@@ -72,17 +75,22 @@ public sealed class ControlClient : IDisposable
 
     /// <summary>Logical blocks, both included. Takes as long as the disk does.</summary>
     public async Task<RemapReport> RemapAsync(
-        BlockNumber first, BlockNumber last, Action<RemapProgress>? onProgress, CancellationToken cancellation)
+        BlockNumber first,
+        BlockNumber last,
+        Action<RemapProgress>? onProgress,
+        CancellationToken cancellation)
     {
         JsonElement arguments = Element(
-            new RemapArguments { First = first.Value, Last = last.Value }, ControlRequestJson.Default.RemapArguments);
+            new RemapArguments { First = first.Value, Last = last.Value },
+            ControlRequestJson.Default.RemapArguments);
         return await CallAsync(
             ControlCommands.Remap, arguments, ReportJson.Default.RemapReport, onProgress, cancellation);
     }
 
     public async Task AddFaultAsync(string rule, CancellationToken cancellation)
     {
-        JsonElement arguments = Element(new FaultArguments { Rule = rule }, ControlRequestJson.Default.FaultArguments);
+        JsonElement arguments =
+            Element(new FaultArguments { Rule = rule }, ControlRequestJson.Default.FaultArguments);
         await QuickAsync(ControlCommands.FaultsAdd, arguments, ReportJson.Default.EmptyReport, cancellation);
     }
 
@@ -102,7 +110,8 @@ public sealed class ControlClient : IDisposable
     public async Task<StopReport> StopAsync(TimeSpan deadline, CancellationToken cancellation)
     {
         JsonElement arguments = Element(
-            new StopArguments { DeadlineSeconds = deadline.TotalSeconds }, ControlRequestJson.Default.StopArguments);
+            new StopArguments { DeadlineSeconds = deadline.TotalSeconds },
+            ControlRequestJson.Default.StopArguments);
         Task<StopReport> call = CallAsync(
             ControlCommands.Stop, arguments, ReportJson.Default.StopReport, null, cancellation);
         return await WithinAsync(call, deadline + _timeout, ControlCommands.Stop);
@@ -135,16 +144,19 @@ public sealed class ControlClient : IDisposable
             {
                 return false;
             }
-            throw new RefusalException(ControlRefusals.NoAnswer(device, "its control socket", error.Message), error);
+            throw new RefusalException(
+                ControlRefusals.NoAnswer(device, "its control socket", error.Message), error);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             throw new RefusalException(
-                ControlRefusals.NoAnswer(device, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
+                ControlRefusals.NoAnswer(
+                    device, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
         }
     }
 
-    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToElement(value, type);
+    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) =>
+        JsonSerializer.SerializeToElement(value, type);
 
     private async Task GreetAsync(CancellationToken cancellation)
     {
@@ -241,7 +253,9 @@ public sealed class ControlClient : IDisposable
         };
     }
 
-    /// <summary>A connection that timed out is not used again: the late answer would be taken for the next one's.</summary>
+    /// <summary>
+    /// A connection that timed out is not used again: the late answer would be taken for the next one's.
+    /// </summary>
     private async Task<T> WithinAsync<T>(Task<T> call, TimeSpan limit, string command)
     {
         try
@@ -261,7 +275,8 @@ public sealed class ControlClient : IDisposable
     {
         try
         {
-            return value.Deserialize(type) ?? throw new RefusalException(ControlRefusals.NotTheProtocol(_device));
+            return value.Deserialize(type)
+                ?? throw new RefusalException(ControlRefusals.NotTheProtocol(_device));
         }
         catch (JsonException error)
         {

@@ -39,7 +39,8 @@ public static class ControlRefusals
         MessageIds.VersionMismatch,
         ExitCode.Failed,
         device,
-        $"\"{device}\" is served by dmremap {greeting.Version}, which speaks control protocol {greeting.Protocol};"
+        $"\"{device}\" is served by dmremap {greeting.Version}, which speaks control protocol "
+            + $"{greeting.Protocol};"
             + $" this is dmremap {ControlProtocol.ProgramVersion} with protocol {ControlProtocol.Version}.",
         $"Use dmremap {greeting.Version} for it, or stop it with SIGTERM and serve it with this version.");
 

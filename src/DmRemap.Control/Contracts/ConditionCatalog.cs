@@ -15,8 +15,11 @@ public enum Severity : byte
     Critical = 2,
 }
 
-/// <summary>A condition a device can be in: its name in JSON, its message id, and what a person should do.</summary>
-public sealed record Condition(string Name, string MessageId, Severity Severity, string Meaning, string Action);
+/// <summary>
+/// A condition a device can be in: its name in JSON, its message id, and what a person should do.
+/// </summary>
+public sealed record Condition(
+    string Name, string MessageId, Severity Severity, string Meaning, string Action);
 
 /// <summary>Every condition. The texts are those of `status` and of docs/messages.md.</summary>
 public static class ConditionCatalog
@@ -31,6 +34,7 @@ public static class ConditionCatalog
     public const string Slow = "slow";
     public const string ReadOnly = "read-only";
     public const string Rehearsal = "rehearsal";
+    public const string WritesRejected = "writes-rejected";
 
     /// <summary>Most urgent first.</summary>
     public static IReadOnlyList<Condition> All { get; } =
@@ -38,6 +42,10 @@ public static class ConditionCatalog
         new(Gone, MessageIds.ConditionGone, Severity.Critical,
             "The primary does not answer. Nothing is remapped for that: this is not a bad sector.",
             "Check cable, power and the kernel's log; requests are answered again when the disk is back."),
+        new(WritesRejected, MessageIds.ConditionWritesRejected, Severity.Critical,
+            "The primary refuses every write, and has taken none in between: a disk that is write-protected or "
+            + "going away, not bad sectors. Such writes fail instead of filling the spare.",
+            "Look at the kernel's log for this disk; it ends by itself when a write succeeds."),
         new(MetadataUnavailable, MessageIds.ConditionMetadataUnavailable, Severity.Critical,
             "The remap table cannot be made durable on any spare. Writes that need a new entry fail.",
             "Look at the spares' errors below; replace or reconnect a spare, then restart the device."),

@@ -3,12 +3,15 @@ using System.Collections.Generic;
 namespace DmRemap.Control.Contracts;
 
 /// <summary>
-/// What `status` says about one device. Numbers that only a running device knows are null while it is stopped: unknown
-/// is not zero. Names in JSON are the property names in camelCase; fields are only ever added.
+/// What `status` says about one device. Numbers that only a running device knows are null while it is
+/// stopped: unknown is not zero. Names in JSON are the property names in camelCase; fields are only ever
+/// added.
 /// </summary>
 public sealed record DeviceStatus
 {
-    /// <summary>At most this many lost extents travel in one status; LostExtentsComplete says whether these are all.</summary>
+    /// <summary>
+    /// At most this many lost extents travel in one status; LostExtentsComplete says whether these are all.
+    /// </summary>
     public const int LostExtentsMax = 256;
 
     public required string Name { get; init; }
@@ -19,7 +22,9 @@ public sealed record DeviceStatus
     /// <summary>One of <see cref="DeviceStates"/>.</summary>
     public required string State { get; init; }
 
-    /// <summary>Names from <see cref="ConditionCatalog"/>, most urgent first; empty when all is well.</summary>
+    /// <summary>
+    /// Names from <see cref="ConditionCatalog"/>, most urgent first; empty when all is well.
+    /// </summary>
     public required IReadOnlyList<string> Conditions { get; init; }
 
     /// <summary>How I/O reaches the members: "io_uring", or "none" while stopped.</summary>
@@ -134,7 +139,10 @@ public sealed record MemberErrors(long Reads, long Writes, long Flushes);
 /// <summary>A run of lost logical blocks.</summary>
 public sealed record LostExtent(long FirstBlock, long Blocks);
 
-/// <summary>Since the device was started. Requests are the clients'; errors of members are apart from what clients saw.</summary>
+/// <summary>
+/// Since the device was started. Requests are the clients'; errors of members are apart from what clients
+/// saw.
+/// </summary>
 public sealed record IoCounters
 {
     public long Reads { get; init; }

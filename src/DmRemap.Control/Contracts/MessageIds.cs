@@ -1,8 +1,8 @@
 namespace DmRemap.Control.Contracts;
 
 /// <summary>
-/// Ids of the messages that Control and the program itself give out; docs/messages.md explains each. Stable: a script
-/// may compare them. Ids of members, registry and metadata stand beside the code that refuses.
+/// Ids of the messages that Control and the program itself give out; docs/messages.md explains each. Stable:
+/// a script may compare them. Ids of members, registry and metadata stand beside the code that refuses.
 /// </summary>
 public static class MessageIds
 {
@@ -16,11 +16,11 @@ public static class MessageIds
     public const string ConditionSlow = "DMR-CONDITION-SLOW";
     public const string ConditionReadOnly = "DMR-CONDITION-READ-ONLY";
     public const string ConditionRehearsal = "DMR-CONDITION-REHEARSAL";
+    public const string ConditionWritesRejected = "DMR-CONDITION-WRITES-REJECTED";
 
     public const string LostData = "DMR-STATUS-LOST-DATA";
     public const string SpareLow = "DMR-STATUS-SPARE-LOW";
     public const string NotRunning = "DMR-DEVICE-NOT-RUNNING";
-    public const string NoSuchDevice = "DMR-DEVICE-UNKNOWN";
     public const string Running = "DMR-DEVICE-RUNNING";
     public const string Stopping = "DMR-DEVICE-STOPPING";
 
@@ -43,6 +43,7 @@ public static class MessageIds
     public const string Declined = "DMR-USAGE-DECLINED";
     public const string ListenNotLoopback = "DMR-LISTEN-NOT-LOOPBACK";
     public const string NotBuilt = "DMR-NOT-BUILT";
+    public const string NoIoUring = "DMR-NO-IO-URING";
     public const string Interrupted = "DMR-INTERRUPTED";
     public const string Internal = "DMR-INTERNAL";
 }

@@ -2,7 +2,10 @@ using System.Collections.Generic;
 
 namespace DmRemap.Control.Contracts;
 
-/// <summary>What `remap` did. Blocks are logical blocks of the exported device; FirstBlock to LastBlock, both included.</summary>
+/// <summary>
+/// What `remap` did. Blocks are logical blocks of the exported device; FirstBlock to LastBlock, both
+/// included.
+/// </summary>
 public sealed record RemapReport
 {
     public required long FirstBlock { get; init; }
@@ -20,11 +23,11 @@ public sealed record RemapReport
 
     public long BlocksCopied { get; init; }
 
-    /// <summary>Blocks of these units that did not read: lost until they are written.</summary>
-    public long BlocksLost { get; init; }
+    /// <summary>Blocks that did not read: they stay on the main device, and fail until they read or are written.</summary>
+    public long BlocksUnread { get; init; }
 
     /// <summary>Where those are, ascending; at most DeviceStatus.LostExtentsMax.</summary>
-    public IReadOnlyList<LostExtent> LostExtents { get; init; } = [];
+    public IReadOnlyList<LostExtent> UnreadExtents { get; init; } = [];
 
     /// <summary>Why units stayed where they are, in words; null when none did.</summary>
     public string? Failure { get; init; }

@@ -4,9 +4,9 @@ using DmRemap.Control.Contracts;
 namespace DmRemap.Control.Protocol;
 
 /// <summary>
-/// Everything that travels on the control socket, one line each. Unknown members are refused: a command never does less
-/// than its client asked for. Replies are read with <see cref="ControlReplyJson"/>, which ignores what a newer daemon
-/// adds.
+/// Everything that travels on the control socket, one line each. Unknown members are refused: a command never
+/// does less than its client asked for. Replies are read with <see cref="ControlReplyJson"/>, which ignores
+/// what a newer daemon adds.
 /// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
@@ -34,7 +34,9 @@ internal sealed partial class ControlRequestJson : JsonSerializerContext;
 [JsonSerializable(typeof(ControlReply))]
 internal sealed partial class ControlReplyJson : JsonSerializerContext;
 
-/// <summary>Reports as they are on the socket and after `--json`: every field is written, null where unknown.</summary>
+/// <summary>
+/// Reports as they are on the socket and after `--json`: every field is written, null where unknown.
+/// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     RespectNullableAnnotations = true,

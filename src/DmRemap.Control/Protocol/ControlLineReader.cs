@@ -12,7 +12,9 @@ internal enum ControlLineKind : byte
     /// <summary>A whole line, without its newline.</summary>
     Line = 1,
 
-    /// <summary>The other side is done. What came after the last newline is dropped: half a command is none.</summary>
+    /// <summary>
+    /// The other side is done. What came after the last newline is dropped: half a command is none.
+    /// </summary>
     End = 2,
 
     /// <summary>More than LineBytesMax without a newline; nothing more can be read.</summary>
@@ -60,7 +62,8 @@ internal sealed class ControlLineReader(Stream stream)
         }
     }
 
-    private static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0;
+    private static bool IsBlank(ReadOnlySpan<byte> line) =>
+        line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0;
 
     private bool TryTake(out ReadOnlyMemory<byte> line)
     {

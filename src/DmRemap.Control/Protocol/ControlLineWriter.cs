@@ -5,7 +5,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Control.Protocol;
 
-/// <summary>Builds the lines of the protocol, each with its newline and never longer than LineBytesMax.</summary>
+/// <summary>
+/// Builds the lines of the protocol, each with its newline and never longer than LineBytesMax.
+/// </summary>
 internal static class ControlLineWriter
 {
     /// <summary>Four texts of at most 6 bytes a character (\u0000) fit a line.</summary>
@@ -15,12 +17,15 @@ internal static class ControlLineWriter
         new Greeting(new GreetingBody(ControlProtocol.Version, ControlProtocol.ProgramVersion, device)),
         ControlReplyJson.Default.Greeting);
 
-    public static byte[] Request(ControlRequest request) => Line(request, ControlRequestJson.Default.ControlRequest);
+    public static byte[] Request(ControlRequest request) =>
+        Line(request, ControlRequestJson.Default.ControlRequest);
 
     public static byte[] Return(long id, JsonElement value, string device)
     {
-        byte[] line = Line(new ControlReply { Id = id, Return = value }, ControlReplyJson.Default.ControlReply);
-        return line.Length <= ControlProtocol.LineBytesMax ? line : Error(id, ReplyTooLong(device, line.Length));
+        byte[] line =
+            Line(new ControlReply { Id = id, Return = value }, ControlReplyJson.Default.ControlReply);
+        return line.Length <= ControlProtocol.LineBytesMax
+            ? line : Error(id, ReplyTooLong(device, line.Length));
     }
 
     public static byte[] Progress(long id, JsonElement value) =>
@@ -43,7 +48,8 @@ internal static class ControlLineWriter
         Action = Cut(refusal.Action, lengthMax),
     };
 
-    private static string Cut(string text, int lengthMax) => text.Length <= lengthMax ? text : text[..lengthMax];
+    private static string Cut(string text, int lengthMax) =>
+        text.Length <= lengthMax ? text : text[..lengthMax];
 
     private static byte[] Line<T>(T value, JsonTypeInfo<T> type)
     {

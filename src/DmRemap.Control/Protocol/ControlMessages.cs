@@ -34,13 +34,17 @@ public sealed record ControlReply
     public JsonElement? Progress { get; init; }
 }
 
-/// <summary>A refusal on its way through JSON: what, which device, what to do, and what the program exits with.</summary>
+/// <summary>
+/// A refusal on its way through JSON: what, which device, what to do, and what the program exits with.
+/// </summary>
 public sealed record ControlError(string Id, string Device, string Message, string Action, int ExitCode)
 {
     public static ControlError Of(Refusal refusal) => new(
         refusal.Id, refusal.Device, refusal.Message, refusal.Action, (int)refusal.ExitCode);
 
-    /// <summary>Unknown exit codes (of a newer daemon) are plain failures; "done" is never an error's.</summary>
+    /// <summary>
+    /// Unknown exit codes (of a newer daemon) are plain failures; "done" is never an error's.
+    /// </summary>
     public Refusal ToRefusal()
     {
         bool known = ExitCode is > (int)Core.Abstractions.ExitCode.Done

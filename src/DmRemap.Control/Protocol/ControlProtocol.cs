@@ -15,7 +15,9 @@ namespace DmRemap.Control.Protocol;
 /// </summary>
 public static class ControlProtocol
 {
-    /// <summary>Raised when an older client could misunderstand an answer; added fields do not raise it.</summary>
+    /// <summary>
+    /// Raised when an older client could misunderstand an answer; added fields do not raise it.
+    /// </summary>
     public const int Version = 1;
 
     /// <summary>A line with its newline, in bytes, in either direction.</summary>

@@ -6,7 +6,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Control.Protocol;
 
-/// <summary>Turns a client's line into a request, or says what is wrong with it. Hostile bytes are normal input.</summary>
+/// <summary>
+/// Turns a client's line into a request, or says what is wrong with it. Hostile bytes are normal input.
+/// </summary>
 internal static class ControlRequestParser
 {
     private static readonly JsonDocumentOptions s_options = new()
@@ -16,16 +18,19 @@ internal static class ControlRequestParser
     };
 
     /// <summary>
-    /// Null, with the refusal, when the line is no request. The id is then known if the line was an object with one.
+    /// Null, with the refusal, when the line is no request. The id is then known if the line was an object
+    /// with one.
     /// </summary>
-    public static ControlRequest? Parse(ReadOnlyMemory<byte> line, string device, out long? id, out Refusal? refusal)
+    public static ControlRequest? Parse(
+        ReadOnlyMemory<byte> line, string device, out long? id, out Refusal? refusal)
     {
         id = null;
         try
         {
             using JsonDocument document = JsonDocument.Parse(new ReadOnlySequence<byte>(line), s_options);
             id = IdOf(document.RootElement);
-            ControlRequest? request = document.RootElement.Deserialize(ControlRequestJson.Default.ControlRequest);
+            ControlRequest? request =
+                document.RootElement.Deserialize(ControlRequestJson.Default.ControlRequest);
             if (request is not null && request.Id >= 0)
             {
                 refusal = null;

@@ -2,7 +2,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Control.Registry;
 
-/// <summary>What a device may be called: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. It is part of paths and of unit names.</summary>
+/// <summary>
+/// What a device may be called: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. It is part of paths and of unit names.
+/// </summary>
 public static class DeviceName
 {
     public const int LengthMax = 64;
@@ -47,6 +49,8 @@ public static class DeviceName
                 letters[i] = '?';
             }
         }
-        return letters.Length <= LengthMax + 1 ? new string(letters) : $"{new string(letters, 0, LengthMax)}...";
+        return letters.Length <= LengthMax + 1
+            ? new string(letters)
+            : $"{new string(letters, 0, LengthMax)}...";
     }
 }

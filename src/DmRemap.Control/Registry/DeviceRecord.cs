@@ -19,8 +19,8 @@ public enum LostPolicy
 public sealed record SpareRecord(string Path, Guid Uuid);
 
 /// <summary>
-/// What this machine knows of one device: where its members are. What the members *are* is in their superblocks; the
-/// paths here only say where to look first.
+/// What this machine knows of one device: where its members are. What the members *are* is in their
+/// superblocks; the paths here only say where to look first.
 /// </summary>
 public sealed record DeviceRecord
 {

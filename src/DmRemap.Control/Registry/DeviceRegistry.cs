@@ -9,8 +9,8 @@ namespace DmRemap.Control.Registry;
 public sealed record RegistryEntry(string Name, DeviceRecord? Record, Refusal? Problem);
 
 /// <summary>
-/// The devices of this machine, one NAME.json each. A file that cannot be read is an error that names it, never an
-/// absent device. Replaced whole, so a crash leaves the old or the new record.
+/// The devices of this machine, one NAME.json each. A file that cannot be read is an error that names it,
+/// never an absent device. Replaced whole, so a crash leaves the old or the new record.
 /// </summary>
 public sealed class DeviceRegistry
 {
@@ -19,7 +19,9 @@ public sealed class DeviceRegistry
     private readonly string _directory;
     private readonly IStateFiles _files;
 
-    /// <summary>The directory has been prepared, or only reading is meant; a missing one is an empty registry.</summary>
+    /// <summary>
+    /// The directory has been prepared, or only reading is meant; a missing one is an empty registry.
+    /// </summary>
     public DeviceRegistry(string directory, IStateFiles files)
     {
         _directory = directory;
@@ -33,8 +35,8 @@ public sealed class DeviceRegistry
     }
 
     /// <exception cref="RefusalException">
-    /// DMR-NAME-INVALID, DMR-REGISTRY-NO-SUCH-DEVICE (exit 3), DMR-REGISTRY-DAMAGED or DMR-REGISTRY-NEWER (exit 6),
-    /// DMR-REGISTRY-UNREADABLE (exit 8).
+    /// DMR-NAME-INVALID, DMR-REGISTRY-NO-SUCH-DEVICE (exit 3), DMR-REGISTRY-DAMAGED or DMR-REGISTRY-NEWER
+    /// (exit 6), DMR-REGISTRY-UNREADABLE (exit 8).
     /// </exception>
     public DeviceRecord Load(string name)
     {
@@ -58,7 +60,8 @@ public sealed class DeviceRegistry
     }
 
     /// <summary>Register a new device. Never overwrites.</summary>
-    /// <exception cref="RefusalException">DMR-REGISTRY-NAME-TAKEN (exit 5), DMR-REGISTRY-WRITE (exit 1).</exception>
+    /// <exception cref="RefusalException">DMR-REGISTRY-NAME-TAKEN (exit 5), DMR-REGISTRY-WRITE (exit
+    /// 1).</exception>
     public void Add(DeviceRecord record)
     {
         string path = PathOf(record.Name);
@@ -132,9 +135,9 @@ public sealed class DeviceRegistry
                 }
             }
         }
-        catch (DirectoryNotFoundException)
+        catch (DirectoryNotFoundException) when (!File.Exists(_directory))
         {
-            return names;
+            return names; // Nothing has been registered yet.
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -144,12 +147,15 @@ public sealed class DeviceRegistry
         return names;
     }
 
-    /// <summary>Null when there is no such file. One byte more than allowed is read, so that the codec sees it.</summary>
+    /// <summary>
+    /// Null when there is no such file. One byte more than allowed is read, so that the codec sees it.
+    /// </summary>
     private static byte[]? ReadBounded(string path, string name)
     {
         try
         {
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+            using FileStream stream =
+                new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
             byte[] text = new byte[RegistryCodec.FileBytesMax + 1];
             int length = stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false);
             return text[..length];
@@ -179,7 +185,8 @@ public sealed class DeviceRegistry
                     name,
                     $"The record of \"{name}\" could not be stored in {path}: {error.Message}."
                         + " The file holds what it held before, or all of the new record.",
-                    "Make the directory writable and give it room, or set DMREMAP_CONFIG_DIR; then run this again."),
+                    "Make the directory writable and give it room, or set DMREMAP_CONFIG_DIR; then run this"
+                        + " again."),
                 error);
         }
     }
@@ -195,8 +202,10 @@ public sealed class DeviceRegistry
         "DMR-REGISTRY-DAMAGED",
         ExitCode.MetadataUnreadable,
         name,
-        $"The record of \"{name}\" in {path} cannot be used: {problem}. The device itself has not been touched.",
-        "Restore the file from a backup, or correct it by hand; do not create the device anew over its spares.");
+        $"The record of \"{name}\" in {path} cannot be used: {problem}. The device itself has not been"
+            + " touched.",
+        "Restore the file from a backup, or correct it by hand; do not create the device anew over its"
+            + " spares.");
 
     private static Refusal Newer(string name, string path, string problem) => new(
         "DMR-REGISTRY-NEWER",

@@ -6,9 +6,10 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Registry;
 
 /// <summary>
-/// Where this user's devices are registered and where their sockets are. Configuration: $DMREMAP_CONFIG_DIR, else
-/// /etc/dmremap for root, else ${XDG_CONFIG_HOME:-~/.config}/dmremap. Run time: $DMREMAP_RUN_DIR, else /run/dmremap
-/// for root, else $XDG_RUNTIME_DIR/dmremap, else /tmp/dmremap-UID. As XDG has it, a relative XDG path counts as unset.
+/// Where this user's devices are registered and where their sockets are. Configuration: $DMREMAP_CONFIG_DIR,
+/// else /etc/dmremap for root, else ${XDG_CONFIG_HOME:-~/.config}/dmremap. Run time: $DMREMAP_RUN_DIR, else
+/// /run/dmremap for root, else $XDG_RUNTIME_DIR/dmremap, else /tmp/dmremap-UID. As XDG has it, a relative XDG
+/// path counts as unset.
 /// </summary>
 public sealed class HostDirectories
 {
@@ -30,7 +31,9 @@ public sealed class HostDirectories
 
     public string RunPath { get; }
 
-    /// <summary>Decide the paths; nothing is created. The lookup is that of an environment variable, null if unset.</summary>
+    /// <summary>
+    /// Decide the paths; nothing is created. The lookup is that of an environment variable, null if unset.
+    /// </summary>
     /// <exception cref="RefusalException">DMR-DIRECTORY-UNKNOWN, DMR-DIRECTORY-RELATIVE.</exception>
     public static HostDirectories Find(IStateFiles files, Func<string, string?> environment)
     {
@@ -40,12 +43,15 @@ public sealed class HostDirectories
             ?? (files.UserId == 0 ? "/run/dmremap" : Below(environment("XDG_RUNTIME_DIR"), "dmremap"));
         return run is not null
             ? new HostDirectories(files, configuration, run, DirectoryRule.Chosen)
-            : new HostDirectories(files, configuration, $"/tmp/dmremap-{files.UserId}", DirectoryRule.InSharedPlace);
+            : new HostDirectories(
+                files, configuration, $"/tmp/dmremap-{files.UserId}", DirectoryRule.InSharedPlace);
     }
 
     /// <summary>Create what is missing (0700) and refuse what others could tamper with.</summary>
-    /// <exception cref="RefusalException">DMR-DIRECTORY-UNSAFE (exit 5), DMR-DIRECTORY-NOT-WRITABLE (exit 8).</exception>
-    public void PrepareConfiguration() => Prepare(ConfigurationPath, DirectoryRule.Chosen, "DMREMAP_CONFIG_DIR");
+    /// <exception cref="RefusalException">DMR-DIRECTORY-UNSAFE (exit 5), DMR-DIRECTORY-NOT-WRITABLE (exit
+    /// 8).</exception>
+    public void PrepareConfiguration() =>
+        Prepare(ConfigurationPath, DirectoryRule.Chosen, "DMREMAP_CONFIG_DIR");
 
     /// <inheritdoc cref="PrepareConfiguration"/>
     public void PrepareRun() => Prepare(RunPath, _runRule, "DMREMAP_RUN_DIR");
@@ -85,7 +91,8 @@ public sealed class HostDirectories
                 "DMR-DIRECTORY-RELATIVE",
                 ExitCode.Usage,
                 path,
-                $"{variable} is the relative path \"{path}\": it would mean another place in every directory.",
+                $"{variable} is the relative path \"{path}\": it would mean another place in every"
+                    + " directory.",
                 $"Set {variable} to an absolute path."));
         }
         return path;
@@ -93,12 +100,14 @@ public sealed class HostDirectories
 
     private static string UserConfiguration(Func<string, string?> environment)
     {
-        string? path = Below(environment("XDG_CONFIG_HOME"), "dmremap") ?? Below(environment("HOME"), ".config/dmremap");
+        string? path =
+            Below(environment("XDG_CONFIG_HOME"), "dmremap") ?? Below(environment("HOME"), ".config/dmremap");
         return path ?? throw new RefusalException(new Refusal(
             "DMR-DIRECTORY-UNKNOWN",
             ExitCode.Usage,
             "-",
-            "There is no directory to register devices in: HOME, XDG_CONFIG_HOME and DMREMAP_CONFIG_DIR are unset.",
+            "There is no directory to register devices in: HOME, XDG_CONFIG_HOME and DMREMAP_CONFIG_DIR are"
+                + " unset.",
             "Set DMREMAP_CONFIG_DIR to an absolute path."));
     }
 

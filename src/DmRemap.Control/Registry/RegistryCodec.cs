@@ -25,7 +25,9 @@ public static class RegistryCodec
 {
     public const int Format = 1;
 
-    /// <summary>A file is refused beyond this: nine of the longest paths, every letter escaped, need less.</summary>
+    /// <summary>
+    /// A file is refused beyond this: nine of the longest paths, every letter escaped, need less.
+    /// </summary>
     public const int FileBytesMax = 256 * 1024;
 
     internal const int DepthMax = 8;
@@ -38,7 +40,8 @@ public static class RegistryCodec
         SpareDocument[] spares = new SpareDocument[record.Spares.Count];
         for (int i = 0; i < spares.Length; i++)
         {
-            spares[i] = new SpareDocument { Path = record.Spares[i].Path, Uuid = record.Spares[i].Uuid.ToString("D") };
+            SpareRecord spare = record.Spares[i];
+            spares[i] = new SpareDocument { Path = spare.Path, Uuid = spare.Uuid.ToString("D") };
         }
         RegistryDocument document = new()
         {
@@ -69,7 +72,9 @@ public static class RegistryCodec
         return text;
     }
 
-    /// <summary>Parse, then verify. On Damaged, problem says what is wrong; on Newer, which format it is.</summary>
+    /// <summary>
+    /// Parse, then verify. On Damaged, problem says what is wrong; on Newer, which format it is.
+    /// </summary>
     public static RegistryParse Decode(
         ReadOnlySpan<byte> text, string expectedName, out DeviceRecord? record, out string problem)
     {
@@ -100,7 +105,9 @@ public static class RegistryCodec
         return wrong is null ? RegistryParse.Ok : RegistryParse.Damaged;
     }
 
-    /// <summary>The format alone, first: a newer version may have changed the type of everything else.</summary>
+    /// <summary>
+    /// The format alone, first: a newer version may have changed the type of everything else.
+    /// </summary>
     private static RegistryParse CheckFormat(ReadOnlySpan<byte> text, out string problem)
     {
         try
@@ -132,7 +139,8 @@ public static class RegistryCodec
     private static string Describe(JsonException error)
     {
         string place = error.LineNumber is long line ? $" (line {line + 1})" : string.Empty;
-        string field = string.IsNullOrEmpty(error.Path) || error.Path == "$" ? string.Empty : $" at {error.Path}";
+        string field =
+            string.IsNullOrEmpty(error.Path) || error.Path == "$" ? string.Empty : $" at {error.Path}";
         return $"it is not complete, valid JSON of this format{field}{place}";
     }
 
@@ -160,7 +168,11 @@ public static class RegistryCodec
             return "its field \"lost\" is neither \"salvage\" nor \"strict\"";
         }
         if (!DateTimeOffset.TryParseExact(
-            document.Created, "O", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTimeOffset created))
+            document.Created,
+            "O",
+            CultureInfo.InvariantCulture,
+            DateTimeStyles.None,
+            out DateTimeOffset created))
         {
             return "its field \"created\" is not a time";
         }
@@ -202,7 +214,8 @@ public static class RegistryCodec
         }
         if (main.AlignmentOffset is not int offset || offset < 0 || offset >= physical || offset % block != 0)
         {
-            return "its field \"main.alignmentOffset\" is not a number of blocks below the physical block size";
+            return "its field \"main.alignmentOffset\" is not a number of blocks below the physical block"
+                + " size";
         }
         if (unitBytes is not int unit || !BitOperations.IsPow2(unit) || unit < physical
             || unit < Limits.UnitBytesMin || unit / block > Limits.UnitBlocksMax)
@@ -224,7 +237,7 @@ public static class RegistryCodec
         {
             if (spare is null || !IsPath(spare.Path))
             {
-                return "one of its spares has no absolute path";
+                return "it has a spare without an absolute path";
             }
             if (!TryUuid(spare.Uuid, out Guid uuid) || !seen.Add(uuid))
             {

@@ -2,7 +2,9 @@ using System.Text.Json.Serialization;
 
 namespace DmRemap.Control.Registry;
 
-/// <summary>NAME.json as it is written. Everything is nullable: a file is parsed first and verified afterwards.</summary>
+/// <summary>
+/// NAME.json as it is written. Everything is nullable: a file is parsed first and verified afterwards.
+/// </summary>
 internal sealed class RegistryDocument
 {
     public int? Format { get; init; }

@@ -23,7 +23,8 @@ internal sealed class ControlCommandRunner(
     private static readonly ControlRequestJson s_requests = ControlRequestJson.Default;
 
     /// <summary>The reply's line. Progress goes to the sink before.</summary>
-    public async Task<byte[]> RunAsync(ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    public async Task<byte[]> RunAsync(
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
     {
         try
         {
@@ -36,7 +37,8 @@ internal sealed class ControlCommandRunner(
         }
         catch (JsonException)
         {
-            return ControlLineWriter.Error(request.Id, BadArguments(request.Command, "they are not of its form"));
+            return ControlLineWriter.Error(
+                request.Id, BadArguments(request.Command, "they are not of its form"));
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
@@ -155,7 +157,9 @@ internal sealed class ControlCommandRunner(
     private static void RequireNoArguments(ControlRequest request) =>
         Arguments(request, s_requests.NoArguments);
 
-    /// <summary>Absent arguments are an empty object: a command without required ones takes its defaults.</summary>
+    /// <summary>
+    /// Absent arguments are an empty object: a command without required ones takes its defaults.
+    /// </summary>
     private static T Arguments<T>(ControlRequest request, JsonTypeInfo<T> type)
         where T : class
     {
@@ -165,7 +169,8 @@ internal sealed class ControlCommandRunner(
         return value ?? throw new JsonException();
     }
 
-    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToElement(value, type);
+    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) =>
+        JsonSerializer.SerializeToElement(value, type);
 
     private Refusal BadArguments(string command, string why) => new(
         MessageIds.BadArguments,
@@ -178,7 +183,8 @@ internal sealed class ControlCommandRunner(
         MessageIds.UnknownCommand,
         ExitCode.Usage,
         device.Name,
-        $"The daemon of \"{device.Name}\" (version {ControlProtocol.ProgramVersion}) knows no command \"{command}\".",
+        $"The daemon of \"{device.Name}\" (version {ControlProtocol.ProgramVersion}) knows no command "
+            + $"\"{command}\".",
         "Use a program of the same version as the daemon; docs/control-protocol.md lists the commands.");
 
     private Refusal Stopping(string command) => new(

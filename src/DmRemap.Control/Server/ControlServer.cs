@@ -10,8 +10,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Server;
 
 /// <summary>
-/// Serves a device's control socket on pool threads, away from the data path. Sessions do not wait for one another, and
-/// there are never more than SessionsMax.
+/// Serves a device's control socket on pool threads, away from the data path. Sessions do not wait for one
+/// another, and there are never more than SessionsMax.
 /// </summary>
 public sealed class ControlServer : IAsyncDisposable
 {
@@ -48,17 +48,21 @@ public sealed class ControlServer : IAsyncDisposable
     /// </summary>
     public Task<StopReport> StopAnswered => _stopAnswered.Task;
 
-    /// <summary>Call this when I/O can be served: the socket appears at once, ready and with mode 0600.</summary>
-    /// <exception cref="RefusalException">The socket is served by somebody else, or cannot be made.</exception>
-    public static ControlServer Start(string path, IDeviceControl device, ControlServerOptions? options = null)
+    /// <summary>
+    /// Call this when I/O can be served: the socket appears at once, ready and with mode 0600.
+    /// </summary>
+    /// <exception cref="RefusalException">The socket is served by somebody else, or cannot be
+    /// made.</exception>
+    public static ControlServer Start(
+        string path, IDeviceControl device, ControlServerOptions? options = null)
     {
         Socket listener = ControlSocket.Listen(path, device.Name);
         return new ControlServer(path, device, options ?? new ControlServerOptions(), listener);
     }
 
     /// <summary>
-    /// Removes the socket, ends idle sessions, tells running commands to end, and waits for their answers, but for no
-    /// longer than SendTimeout.
+    /// Removes the socket, ends idle sessions, tells running commands to end, and waits for their answers,
+    /// but for no longer than SendTimeout.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -109,7 +113,9 @@ public sealed class ControlServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Too many open files fails every accept until one is closed: without a pause that would spin.</summary>
+    /// <summary>
+    /// Too many open files fails every accept until one is closed: without a pause that would spin.
+    /// </summary>
     private async Task<bool> PauseAsync()
     {
         lock (_gate)
@@ -157,7 +163,8 @@ public sealed class ControlServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// True when there is a place. A client that holds a connection and asks nothing gives way to one that comes.
+    /// True when there is a place. A client that holds a connection and asks nothing gives way to one that
+    /// comes.
     /// </summary>
     private bool MakeRoom()
     {
@@ -206,7 +213,8 @@ public sealed class ControlServer : IAsyncDisposable
                 MessageIds.TooManyClients,
                 ExitCode.Failed,
                 _device.Name,
-                $"{_options.SessionsMax} control clients have commands running; there is no place for another.",
+                $"{_options.SessionsMax} control clients have commands running; there is no place for "
+                    + "another.",
                 "Wait for one of them to end, or stop the device with SIGTERM.");
             try
             {
@@ -226,7 +234,8 @@ public sealed class ControlServer : IAsyncDisposable
         StopReport report;
         try
         {
-            report = await _device.StopAsync(deadline).WaitAsync(deadline + _options.StopGrace, _options.Time);
+            report =
+                await _device.StopAsync(deadline).WaitAsync(deadline + _options.StopGrace, _options.Time);
         }
         catch (TimeoutException)
         {
@@ -267,7 +276,8 @@ public sealed class ControlServer : IAsyncDisposable
                 return;
             }
             _isListening = false;
-            // The path first: a client that connects to it in between is answered or refused, never left waiting.
+            // The path first: a client that connects to it in between is answered or refused, never left
+            // waiting.
             _ = ControlSocket.TryRemove(_path);
             _listener.Dispose();
         }

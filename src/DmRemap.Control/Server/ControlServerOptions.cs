@@ -5,7 +5,9 @@ namespace DmRemap.Control.Server;
 /// <summary>The bounds of a control server.</summary>
 public sealed record ControlServerOptions
 {
-    /// <summary>Connections at once. One more takes the place of the one that has been idle longest.</summary>
+    /// <summary>
+    /// Connections at once. One more takes the place of the one that has been idle longest.
+    /// </summary>
     public int SessionsMax { get; init; } = 16;
 
     /// <summary>A client that does not read for this long is disconnected.</summary>

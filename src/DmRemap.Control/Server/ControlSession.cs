@@ -10,8 +10,9 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Server;
 
 /// <summary>
-/// One connection. Its life: Busy (greeting) → Idle ⇄ Busy (a command) → Closed. Only an idle session may be closed by
-/// the server to make room, which the exchange of states decides: a command that was taken is carried to its end.
+/// One connection. Its life: Idle (also while it is greeted) ⇄ Busy (a command) → Closed. Only an idle
+/// session may be closed by the server to make room, which the exchange of states decides: a command that was taken
+/// is carried to its end.
 /// </summary>
 internal sealed class ControlSession : IControlLineSink, IDisposable
 {
@@ -26,7 +27,7 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
     private readonly string _device;
     private readonly ControlServerOptions _options;
     private readonly CancellationToken _stopping;
-    private int _state = Busy;
+    private int _state = Idle;
     private long _idleSince;
 
     public ControlSession(
@@ -43,10 +44,12 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
         _device = device;
         _options = options;
         _stopping = stopping;
+        _idleSince = options.Time.GetTimestamp();
     }
 
     /// <summary>When it became idle; long.MaxValue while it is not.</summary>
-    public long IdleSince => Volatile.Read(ref _state) == Idle ? Volatile.Read(ref _idleSince) : long.MaxValue;
+    public long IdleSince =>
+        Volatile.Read(ref _state) == Idle ? Volatile.Read(ref _idleSince) : long.MaxValue;
 
     /// <summary>Ends when the connection does; throws only what is a bug.</summary>
     public async Task RunAsync(Action<string> onAnswered)
@@ -103,8 +106,6 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
     {
         while (!_stopping.IsCancellationRequested)
         {
-            Volatile.Write(ref _idleSince, _options.Time.GetTimestamp());
-            Volatile.Write(ref _state, Idle);
             ControlLine line = await _reader.ReadAsync(_stopping);
             bool isOurs = Interlocked.CompareExchange(ref _state, Busy, Idle) == Idle;
             if (!isOurs || line.Kind == ControlLineKind.End)
@@ -120,12 +121,16 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
             {
                 return;
             }
+            // Only the session itself leaves Busy, so no exchange is needed.
+            Volatile.Write(ref _idleSince, _options.Time.GetTimestamp());
+            Volatile.Write(ref _state, Idle);
         }
     }
 
     private async Task<bool> AnswerAsync(ReadOnlyMemory<byte> line, Action<string> onAnswered)
     {
-        ControlRequest? request = ControlRequestParser.Parse(line, _device, out long? id, out Refusal? refusal);
+        ControlRequest? request =
+            ControlRequestParser.Parse(line, _device, out long? id, out Refusal? refusal);
         if (request is null)
         {
             return await SendAsync(ControlLineWriter.Error(id, refusal!));

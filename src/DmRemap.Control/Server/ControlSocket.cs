@@ -8,15 +8,16 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Server;
 
 /// <summary>
-/// The listening Unix socket. It is bound and opened for listening under another name and then renamed, so that a
-/// client sees either nothing, or the stale socket of a dead daemon, or a socket that answers; and it never has wider
-/// permissions than 0600.
+/// The listening Unix socket. It is bound and opened for listening under another name and then renamed, so
+/// that a client sees either nothing, or the stale socket of a dead daemon, or a socket that answers; and it
+/// never has wider permissions than 0600.
 /// </summary>
 internal static class ControlSocket
 {
     private const int Backlog = 32;
 
-    /// <exception cref="RefusalException">DMR-CONTROL-SOCKET-IN-USE (exit 4), DMR-CONTROL-SOCKET-FAILED (exit 1 or 8).</exception>
+    /// <exception cref="RefusalException">DMR-CONTROL-SOCKET-IN-USE (exit 4), DMR-CONTROL-SOCKET-FAILED (exit
+    /// 1 or 8).</exception>
     public static Socket Listen(string path, string device)
     {
         RefuseLiveSocket(path, device);
@@ -38,7 +39,9 @@ internal static class ControlSocket
         }
     }
 
-    /// <summary>False when the path could not be removed; the socket behind it is closed by its owner.</summary>
+    /// <summary>
+    /// False when the path could not be removed; the socket behind it is closed by its owner.
+    /// </summary>
     public static bool TryRemove(string path)
     {
         try
@@ -79,7 +82,8 @@ internal static class ControlSocket
         }
         catch (SocketException error)
         {
-            throw new RefusalException(InUse(path, device, $"cannot be tried ({error.SocketErrorCode})"), error);
+            throw new RefusalException(
+                InUse(path, device, $"cannot be tried ({error.SocketErrorCode})"), error);
         }
         throw new RefusalException(InUse(path, device, "is served by a running process"));
     }
@@ -97,6 +101,7 @@ internal static class ControlSocket
             ? ExitCode.NotPermitted
             : ExitCode.Failed,
         device,
-        $"The control socket {path} ({Encoding.UTF8.GetByteCount(path)} bytes) cannot be made: {error.Message}",
+        $"The control socket {path} ({Encoding.UTF8.GetByteCount(path)} bytes) cannot be made: "
+            + $"{error.Message}",
         "Make its directory writable, or set DMREMAP_RUN_DIR to a short path to a directory of yours.");
 }

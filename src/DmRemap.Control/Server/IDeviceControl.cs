@@ -8,8 +8,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Control.Server;
 
 /// <summary>
-/// The running device as its control socket sees it. Called from pool threads, several at once; the implementation
-/// posts to the data thread. A command that is refused throws <see cref="RefusalException"/>.
+/// The running device as its control socket sees it. Called from pool threads, several at once; the
+/// implementation posts to the data thread. A command that is refused throws <see cref="RefusalException"/>.
 /// </summary>
 public interface IDeviceControl
 {
@@ -20,13 +20,18 @@ public interface IDeviceControl
     DeviceStatus GetStatus();
 
     /// <summary>
-    /// Move the units of logical blocks first to last (both included) to a spare. Copies what reads, and says what did
-    /// not. Cancelled: ends after the unit at hand; what moved stays moved.
+    /// Move the units of logical blocks first to last (both included) to a spare. Copies what reads, and says
+    /// what did not. Cancelled: ends after the unit at hand; what moved stays moved.
     /// </summary>
     Task<RemapReport> RemapAsync(
-        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress, CancellationToken cancellation);
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
 
-    /// <summary>In the syntax `FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]`.</summary>
+    /// <summary>
+    /// In the syntax `FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]`.
+    /// </summary>
     Task AddFaultAsync(string rule, CancellationToken cancellation);
 
     /// <summary>Take a rule back, or all of them (null). Returns how many were.</summary>
@@ -35,9 +40,9 @@ public interface IDeviceControl
     IReadOnlyList<string> ListFaults();
 
     /// <summary>
-    /// Refuse new requests, finish or fail what is in flight by the deadline, detach the front ends, close the metadata
-    /// or leave it to recovery. Answers by the deadline even if a member never does. May be called again while it runs:
-    /// the earlier deadline counts, and every caller gets the same report.
+    /// Refuse new requests, finish or fail what is in flight by the deadline, detach the front ends, close
+    /// the metadata or leave it to recovery. Answers by the deadline even if a member never does. May be
+    /// called again while it runs: the earlier deadline counts, and every caller gets the same report.
     /// </summary>
     Task<StopReport> StopAsync(TimeSpan deadline);
 }

@@ -7,8 +7,8 @@ using DmRemap.Control.Contracts;
 namespace DmRemap.Control.Server;
 
 /// <summary>
-/// From the device's thread to one client: keeps the latest report only and never makes the device wait. Reports that
-/// come sooner than the interval after the one before are dropped.
+/// From the device's thread to one client: keeps the latest report only and never makes the device wait.
+/// Reports that come sooner than the interval after the one before are dropped.
 /// </summary>
 internal sealed class ProgressChannel(TimeProvider time, TimeSpan interval) : IProgress<RemapProgress>
 {

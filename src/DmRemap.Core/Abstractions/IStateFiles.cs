@@ -25,23 +25,34 @@ public enum DirectoryTrust
 /// <summary>How much a state directory must prove before we write into it.</summary>
 public enum DirectoryRule
 {
-    /// <summary>Named by the user or below a directory of his: a link is his own, only write access by all is refused.</summary>
+    /// <summary>
+    /// Named by the user or below a directory of his: a link is his own, only write access by all is refused.
+    /// </summary>
     Chosen = 1,
 
-    /// <summary>In a directory where anybody may create names: must be ours, no link, and closed to others.</summary>
+    /// <summary>
+    /// In a directory where anybody may create names: must be ours, no link, and closed to others.
+    /// </summary>
     InSharedPlace = 2,
 }
 
-/// <summary>Small files that must survive a crash whole. Errors of the file system are IOException. Control plane only.</summary>
+/// <summary>
+/// Small files that must survive a crash whole. Errors of the file system are IOException. Control plane
+/// only.
+/// </summary>
 public interface IStateFiles
 {
     /// <summary>The effective user id.</summary>
     uint UserId { get; }
 
-    /// <summary>Create the directory (and missing parents) with mode 0700 where nothing is, then judge what is there.</summary>
+    /// <summary>
+    /// Create the directory (and missing parents) with mode 0700 where nothing is, then judge what is there.
+    /// </summary>
     DirectoryTrust PrepareDirectory(string path, DirectoryRule rule);
 
-    /// <summary>Write a new file (mode 0600) durably, whole or not at all. False when the name exists.</summary>
+    /// <summary>
+    /// Write a new file (mode 0600) durably, whole or not at all. False when the name exists.
+    /// </summary>
     bool TryCreate(string path, ReadOnlySpan<byte> content);
 
     /// <summary>Replace a file (mode 0600) durably: a crash leaves the old or the new one.</summary>

@@ -1,31 +1,28 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Metadata;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine.Flushing;
 
 /// <summary>
-/// Flush for the whole device (F-6, F-7). A cycle is: every dirty member flushed in parallel, then the pending rules
-/// committed, then everybody answered who asked before the cycle began. At most one cycle runs; who asks meanwhile
-/// waits for the next one, because a flush that was submitted before a request arrived does not cover what was
-/// acknowledged in between.
+/// Flush for the whole device (F-7). A cycle is: every dirty member flushed in parallel, then everybody answered who
+/// asked before the cycle began. At most one cycle runs; who asks meanwhile waits for the next one, because a flush that
+/// was submitted before a request arrived does not cover what was acknowledged in between.
 /// <code>
-///   asked ──▶ waiting ──▶ flush primary ‖ flush spare 0 ‖ …  ──▶ commit pending rules ──▶ answered
+///   asked ──▶ waiting ──▶ flush primary ‖ flush spare 0 ‖ …  ──▶ answered
 /// </code>
+/// The table needs no part in it: every rule that an acknowledged write depends on was durable before its answer.
 /// A member flush that failed is never repeated to success: the kernel and the drive may have dropped what it covered
 /// and would call the next one clean. Every later flush of the device fails (until the set is started again).
 /// </summary>
-internal sealed class FlushCoordinator : IIoOwner, ICommitOwner
+internal sealed class FlushCoordinator : IIoOwner
 {
     private readonly RemapDevice _device;
     private readonly IoRequest[] _io;
     private readonly long[] _covered;
-    private readonly CommitRequest _changes = new(PendingUnits.CaptureMax);
     private readonly RequestQueue _waiting = new();
     private readonly RequestQueue _running = new();
     private int _outstanding;
     private bool _isRunning;
-    private bool _isWaitingForHolds;
     private IoStatus _status;
     private int _errno;
 
@@ -71,43 +68,9 @@ internal sealed class FlushCoordinator : IIoOwner, ICommitOwner
         _outstanding--;
         if (_outstanding == 0)
         {
-            OnFlushed();
+            EndCycle();
         }
         _device.Pump();
-    }
-
-    public void OnCommitted(CommitRequest request)
-    {
-        _device.NoteCommit(request.Outcome);
-        if (request.Outcome == CommitOutcome.Done)
-        {
-            _device.Pending.Committed(request);
-        }
-        else
-        {
-            // The data is flushed, its rules are not durable: a crash would show the blocks as they were before.
-            Fail(IoStatus.MetadataUnavailable, 0);
-        }
-        EndCommit();
-        _device.Pump();
-    }
-
-    /// <summary>Commit pending rules although no client asked (lost blocks found by reading).</summary>
-    public void StartIfIdle()
-    {
-        if (!_isRunning)
-        {
-            StartCycle();
-        }
-    }
-
-    /// <summary>A hold was released: the commit may no longer have to wait for it.</summary>
-    public void OnHoldReleased()
-    {
-        if (_isWaitingForHolds)
-        {
-            OnFlushed();
-        }
     }
 
     private void StartCycle()
@@ -120,14 +83,12 @@ internal sealed class FlushCoordinator : IIoOwner, ICommitOwner
         }
         _status = IoStatus.Ok;
         _errno = 0;
-        StartMembers();
+        FlushMembers();
     }
 
-    private void StartMembers()
+    private void FlushMembers()
     {
-        // Captured before the flushes are submitted: every "on spare" in it is of a write that has completed, so the
-        // flush covers its data, and the record that is written afterwards never speaks of data that a crash can drop.
-        _device.Pending.Capture();
+        // The guard keeps a cycle with nothing to flush from ending inside the loop.
         _outstanding = 1;
         for (int i = 0; i < _io.Length; i++)
         {
@@ -146,42 +107,6 @@ internal sealed class FlushCoordinator : IIoOwner, ICommitOwner
         }
         _outstanding--;
         if (_outstanding == 0)
-        {
-            OnFlushed();
-        }
-    }
-
-    private void OnFlushed()
-    {
-        if (_status != IoStatus.Ok || !_device.Pending.HasCapture)
-        {
-            EndCycle();
-            return;
-        }
-        _isWaitingForHolds = _device.Pending.AnyCapturedIsHeld(_device.Holds);
-        if (_isWaitingForHolds)
-        {
-            return;
-        }
-        _changes.Prepare(this);
-        _device.Pending.AddCapturedTo(_changes);
-        if (_changes.Count == 0)
-        {
-            EndCommit();
-            return;
-        }
-        _device.Counters.Commits++;
-        _device.Log.Commit(_changes);
-    }
-
-    private void EndCommit()
-    {
-        if (_status == IoStatus.Ok && _device.Pending.IsCaptureFull)
-        {
-            // More rules than one commit takes: the rest is captured anew, and flushed anew before it is recorded.
-            StartMembers();
-        }
-        else
         {
             EndCycle();
         }

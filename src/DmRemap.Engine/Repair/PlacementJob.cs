@@ -72,9 +72,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     /// <summary>The rule is durable: publish it, and let go of the spare unit that it replaces.</summary>
     protected void PublishPlacement(in RemapEntry old, in RemapEntry placed)
     {
-        Device.Table.Set(placed);
-        Device.Pending.Settle(placed.Unit);
-        Device.NoteWritten(placed.Unit, placed.Blocks.MaskOf(BlockState.OnSpare));
+        Device.PublishRule(placed);
         Device.Counters.RemapsMade++;
         if (!old.Location.IsNone)
         {

@@ -13,7 +13,7 @@ namespace DmRemap.Engine.Repair;
 /// unit suspect. Read under the hold, because what is concluded here (suspect, lost) must not race with a write that
 /// heals the block (F-5).
 /// </summary>
-internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1)
+internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFragmentJob
 {
     private FragmentIo? _fragment;
     private RemapEntry _entry;

@@ -27,13 +27,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
     }
 
     /// <summary>End after the unit that is being moved.</summary>
-    public void Abandon()
-    {
-        if (_request is not null)
-        {
-            _request.IsAbandoned = true;
-        }
-    }
+    public void Abandon() => _request?.Abandon();
 
     protected override IEnumerator<Wait> Script()
     {
@@ -143,7 +137,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         else
         {
-            Device.NoteUncommitted(Placed, outcome);
+            Device.NoteUncommitted(_unit, Placed.Location, outcome);
             FailUnit(IoStatus.MetadataUnavailable);
         }
     }

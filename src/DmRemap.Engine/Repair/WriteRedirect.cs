@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Requests;
@@ -14,7 +15,7 @@ namespace DmRemap.Engine.Repair;
 /// rule, and the write was not acknowledged.
 /// </summary>
 internal sealed class WriteRedirect(RemapDevice device)
-    : PlacementJob(device, (PartsMax * 2) + RetiredMax)
+    : PlacementJob(device, (PartsMax * 2) + RetiredMax), IFragmentJob
 {
     /// <summary>Units that a fragment can touch: one more than it is long, when it starts inside one.</summary>
     public const int PartsMax = (Limits.SliceBytes / Limits.UnitBytesMin) + 1;
@@ -25,6 +26,8 @@ internal sealed class WriteRedirect(RemapDevice device)
     private int _partCount;
     private int _at;
     private FragmentIo? _fragment;
+    private Extent _control;
+    private bool _isControlRead;
 
     private enum Plan : byte
     {
@@ -39,6 +42,9 @@ internal sealed class WriteRedirect(RemapDevice device)
 
         /// <summary>On its new spare unit; waits for the commit.</summary>
         Placed = 3,
+
+        /// <summary>Stored where the unit lives, and its rule changes: waits for the commit.</summary>
+        Recorded = 5,
 
         Failed = 4,
     }
@@ -69,6 +75,19 @@ internal sealed class WriteRedirect(RemapDevice device)
                     yield return Wait.Io;
                     TakeHome();
                 }
+            }
+            if (StartControl())
+            {
+                yield return Wait.Hold;
+                SubmitToPrimary(IoOperation.Read, _control, ScratchAt(0, (int)_control.Count.Value));
+                yield return Wait.Io;
+                _isControlRead = IoSucceeded;
+                if (_isControlRead)
+                {
+                    SubmitToPrimary(IoOperation.Write, _control, ScratchAt(0, (int)_control.Count.Value));
+                    yield return Wait.Io;
+                }
+                TakeControl();
             }
             for (_at = 0; _at < _partCount; _at++)
             {
@@ -139,7 +158,7 @@ internal sealed class WriteRedirect(RemapDevice device)
             ? entry
             : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
         part.WasHealthy = !hasEntry && !Device.IsSuspicious(part.Unit);
-        bool needsPlace = Device.IsInDoubt(part.Unit) || (hasEntry ? entry.Location.IsNone : !part.WasHealthy);
+        bool needsPlace = hasEntry ? entry.Location.IsNone : !part.WasHealthy;
         part.Plan = needsPlace ? Plan.Place : Plan.AtHome;
         return needsPlace;
     }
@@ -155,6 +174,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         else
         {
             int index = Units.IndexInUnit(part.Blocks.Start);
+            // FUA where the rule changes: the record that calls these blocks "on spare" is written only when they are
+            // (F-6). Otherwise a power cut leaves a rule that points at what the spare held before.
+            flags |= ChangesRule(part) ? IoFlags.ForceUnitAccess : IoFlags.None;
             SubmitToSpare(IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags);
         }
     }
@@ -166,12 +188,14 @@ internal sealed class WriteRedirect(RemapDevice device)
         Member member = isOnSpare ? Device.Spare(part.Old.Location.Spare) : Device.Primary;
         if (IoSucceeded)
         {
-            Device.NoteWriteSuccess(member, _fragment!.Request!.Parent!.IsForceUnitAccess);
-            if (isOnSpare)
+            bool changesRule = isOnSpare && ChangesRule(part);
+            Device.NoteWriteSuccess(member, part.Blocks, changesRule || _fragment!.Request!.Parent!.IsForceUnitAccess);
+            part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
+            if (changesRule)
             {
-                Device.SetBlocks(part.Old, PartMask, BlockState.OnSpare);
+                part.New = part.Old with { Blocks = part.Old.Blocks.With(PartMask, BlockState.OnSpare) };
+                Changes.Add(new TableChange(TableChangeKind.Set, part.New));
             }
-            part.Plan = Plan.Stored;
             return;
         }
         member.WriteErrors++;
@@ -184,6 +208,49 @@ internal sealed class WriteRedirect(RemapDevice device)
         }
         part.Plan = Plan.Failed;
         Fail(part, IoStatus.DeviceError, IoErrno);
+    }
+
+    /// <summary>
+    /// Is a control due? Its place is held like any other unit: nobody's write can slip between its reading and its
+    /// writing. Only a unit that nobody holds is taken, so that no two repairs wait for each other.
+    /// </summary>
+    private bool StartControl()
+    {
+        if (!Device.WriteControl.NeedsControl)
+        {
+            return false;
+        }
+        UnitNumber place = Device.WriteControl.Place;
+        if (Device.Holds.IsHeld(place) || Device.IsSuspicious(place) || Device.Table.TryGet(place, out _))
+        {
+            Device.WriteControl.OnControl(ControlWriteOutcome.NoPlace);
+            return false;
+        }
+        Extent unit = Units.ExtentOf(place);
+        int first = Units.IndexInUnit(unit.Start);
+        int count = PieceAt(Device.Primary, first, first + (int)unit.Count.Value);
+        _control = new Extent(unit.Start, new BlockCount(count));
+        Device.Holds.Acquire(place, this);
+        return true;
+    }
+
+    private void TakeControl()
+    {
+        bool wasRejected = Device.AreWritesRejected;
+        ControlWriteOutcome outcome = !_isControlRead
+            ? ControlWriteOutcome.NoPlace
+            : IoSucceeded ? ControlWriteOutcome.Written : ControlWriteOutcome.Rejected;
+        if (outcome == ControlWriteOutcome.Written)
+        {
+            // It is in the drive's cache now, like any write, and the next flush must cover it.
+            Device.Primary.CompletedWrites++;
+        }
+        Device.ReleaseHold(Units.UnitOf(_control.Start));
+        if (Device.WriteControl.NeedsControl)
+        {
+            Device.WriteControl.OnControl(outcome);
+        }
+        Device.NoteRejection(wasRejected, IoErrno);
     }
 
     /// <summary>False: this part needs no spare unit.</summary>
@@ -235,18 +302,40 @@ internal sealed class WriteRedirect(RemapDevice device)
         return !mayTryInPlace;
     }
 
+    /// <summary>Written in place with FUA and read back equal: these blocks are on the primary again.</summary>
     private void TakeInPlace()
     {
         ref Part part = ref _parts[_at];
         bool isStored = IoSucceeded && ScratchAt(0, PartBlocks).Span.SequenceEqual(PartBuffer().Span);
         if (isStored)
         {
-            part.Plan = Plan.Stored;
-            Device.NoteRewrittenInPlace(part.Unit, PartMask);
+            RecordInPlace(ref part);
             return;
         }
         part.Plan = Plan.Failed;
         Fail(part, IoStatus.OutOfSpares, IoErrno);
+    }
+
+    private void RecordInPlace(ref Part part)
+    {
+        Device.Suspects.Clear(part.Unit, PartMask);
+        part.Plan = Plan.Stored;
+        if (!Device.Table.TryGet(part.Unit, out _))
+        {
+            return;
+        }
+        ulong full = Units.FullMask(part.Unit);
+        part.New = part.Old with { Blocks = part.Old.Blocks.With(PartMask, BlockState.OnPrimary) };
+        part.IsRemoved = (part.New.Blocks.MaskOf(BlockState.OnPrimary) & full) == full;
+        part.Plan = Plan.Recorded;
+        Changes.Add(new TableChange(part.IsRemoved ? TableChangeKind.Remove : TableChangeKind.Set, part.New));
+    }
+
+    /// <summary>Do these blocks live elsewhere until now, or is it in doubt where they live?</summary>
+    private bool ChangesRule(in Part part)
+    {
+        ulong mask = Units.MaskIn(part.Unit, part.Blocks);
+        return (part.Old.Blocks.MaskOf(BlockState.OnSpare) & mask) != mask || Device.IsInDoubt(part.Unit);
     }
 
     private void TakeCommit()
@@ -255,18 +344,34 @@ internal sealed class WriteRedirect(RemapDevice device)
         for (int i = 0; i < _partCount; i++)
         {
             Part part = _parts[i];
-            if (part.Plan != Plan.Placed)
+            if (part.Plan is Plan.Placed or Plan.Recorded)
             {
-                continue;
+                TakeOutcome(part, outcome);
             }
-            if (outcome == CommitOutcome.Done)
-            {
-                PublishPlacement(part.Old, part.New);
-                Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location, part.Errno);
-                continue;
-            }
+        }
+    }
+
+    private void TakeOutcome(in Part part, CommitOutcome outcome)
+    {
+        bool isPlaced = part.Plan == Plan.Placed;
+        if (outcome != CommitOutcome.Done)
+        {
             Fail(part, IoStatus.MetadataUnavailable, 0);
-            Device.NoteUncommitted(part.New, outcome);
+            Device.NoteUncommitted(part.Unit, isPlaced ? part.New.Location : SpareLocation.None, outcome);
+        }
+        else if (isPlaced)
+        {
+            PublishPlacement(part.Old, part.New);
+            Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location, part.Errno);
+        }
+        else if (part.IsRemoved)
+        {
+            Device.RemoveEntry(part.Unit);
+            Device.Losses.Settle(part.Unit);
+        }
+        else
+        {
+            Device.PublishRule(part.New);
         }
     }
 
@@ -304,6 +409,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         public RemapEntry Old { get; set; }
 
         public RemapEntry New { get; set; }
+
+        /// <summary>The rule goes away: every block is on the primary again.</summary>
+        public bool IsRemoved { get; set; }
 
         public int Errno { get; set; }
     }

@@ -96,7 +96,9 @@ internal sealed class ClientRequest(NbdConnection connection)
         {
             Offset = (long)request.Offset;
             Operation = OperationOf(in request);
-            Flags = request.IsForceUnitAccess && Operation != IoOperation.Read ? IoFlags.ForceUnitAccess : IoFlags.None;
+            // Clients may set FUA on anything; on what writes nothing it asks for nothing.
+            bool isChange = Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
+            Flags = request.IsForceUnitAccess && isChange ? IoFlags.ForceUnitAccess : IoFlags.None;
             if ((request.Flags & NbdCommandFlags.NoHole) != 0)
             {
                 Flags |= IoFlags.KeepAllocated;

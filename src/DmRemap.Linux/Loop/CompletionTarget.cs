@@ -4,8 +4,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// Receives the completion of one kernel operation at a time; allocated once and used again for ever. It holds a slot
-/// of its loop (the operation's user_data), which is given up only when nothing is outstanding.
+/// Receives the completion of one kernel operation at a time; allocated once and used again for ever. It
+/// holds a slot of its loop (the operation's user_data), which is given up only when nothing is outstanding.
 /// </summary>
 public abstract class CompletionTarget
 {
@@ -56,7 +56,8 @@ public abstract class CompletionTarget
     }
 
     /// <summary>On the loop's thread. The operation has ended; a new one may be submitted at once.</summary>
-    /// <param name="result">What the system call would have returned: a count or descriptor, or a negative errno.</param>
+    /// <param name="result">What the system call would have returned: a count or descriptor, or a negative
+    /// errno.</param>
     /// <param name="flags">IORING_CQE_F_…</param>
     protected abstract void OnCompleted(int result, uint flags);
 }

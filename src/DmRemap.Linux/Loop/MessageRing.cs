@@ -5,11 +5,11 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// A bounded queue from many threads to one, without locks and without allocation. Each cell has a turn: `t` = free for
-/// the message with number t, `t + 1` = that message is in it. A producer claims number t by advancing the tail, fills
-/// cell t mod size and sets its turn to t + 1; the consumer takes it and sets the turn to t + size.
-/// Closing sets a bit in the tail: whoever claimed before gets through, nobody claims after. So a message is either
-/// refused or taken, also while the loop ends.
+/// A bounded queue from many threads to one, without locks and without allocation. Each cell has a turn: `t`
+/// = free for the message with number t, `t + 1` = that message is in it. A producer claims number t by
+/// advancing the tail, fills cell t mod size and sets its turn to t + 1; the consumer takes it and sets the
+/// turn to t + size. Closing sets a bit in the tail: whoever claimed before gets through, nobody claims
+/// after. So a message is either refused or taken, also while the loop ends.
 /// </summary>
 internal sealed class MessageRing
 {
@@ -80,10 +80,15 @@ internal sealed class MessageRing
         return message;
     }
 
-    /// <summary>By the consumer: refuse from now on. Every message taken before is still to be taken out.</summary>
+    /// <summary>
+    /// By the consumer: refuse from now on. Every message taken before is still to be taken out.
+    /// </summary>
     public void Close() => Interlocked.Or(ref _tail, Closed);
 
-    /// <summary>After Close, by the consumer: the next message, waiting for a producer that has just claimed its place.</summary>
+    /// <summary>
+    /// After Close, by the consumer: the next message, waiting for a producer that has just claimed its
+    /// place.
+    /// </summary>
     public ILoopMessage? TakeRemaining()
     {
         long end = Volatile.Read(ref _tail) & ~Closed;

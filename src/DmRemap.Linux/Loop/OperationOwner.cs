@@ -1,8 +1,8 @@
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// On whose behalf the kernel works: a member, the client connections. Lets `stop` say how many operations on which
-/// device the kernel still owns (F-31).
+/// On whose behalf the kernel works: a member, the client connections. Lets `stop` say how many operations on
+/// which device the kernel still owns (F-31).
 /// </summary>
 public sealed class OperationOwner
 {
@@ -10,7 +10,9 @@ public sealed class OperationOwner
 
     public string Name { get; }
 
-    /// <summary>Operations handed over and not completed. Written by the loop; other threads may read an old value.</summary>
+    /// <summary>
+    /// Operations handed over and not completed. Written by the loop; other threads may read an old value.
+    /// </summary>
     public int Outstanding { get; internal set; }
 
     /// <summary>Operations that have come back since the start.</summary>

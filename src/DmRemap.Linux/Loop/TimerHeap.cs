@@ -3,8 +3,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// The timers that are set, as a binary heap in an array: earliest first, and in the order they were set among equals.
-/// Each timer knows its place, so that it is moved or taken out without a search.
+/// The timers that are set, as a binary heap in an array: earliest first, and in the order they were set
+/// among equals. Each timer knows its place, so that it is moved or taken out without a search.
 /// </summary>
 internal sealed class TimerHeap(int capacity)
 {
@@ -56,7 +56,9 @@ internal sealed class TimerHeap(int capacity)
         }
     }
 
-    /// <summary>Take out the first timer if it is due and was set before the given number; else null.</summary>
+    /// <summary>
+    /// Take out the first timer if it is due and was set before the given number; else null.
+    /// </summary>
     public LoopTimer? TakeDue(Instant now, long beforeSequence)
     {
         if (Count == 0 || _entries[0].Due > now.Nanoseconds || _entries[0].Sequence >= beforeSequence)
@@ -114,6 +116,7 @@ internal sealed class TimerHeap(int capacity)
 
     private readonly record struct Entry(long Due, long Sequence, LoopTimer Timer)
     {
-        public bool IsBefore(Entry other) => Due < other.Due || (Due == other.Due && Sequence < other.Sequence);
+        public bool IsBefore(Entry other) =>
+            Due < other.Due || (Due == other.Due && Sequence < other.Sequence);
     }
 }

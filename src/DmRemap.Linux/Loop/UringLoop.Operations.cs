@@ -7,8 +7,9 @@ using DmRemap.Linux.Uring;
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// What the loop's thread can ask of the kernel. Nothing is handed over before the end of the turn, so a target is
-/// never called from inside these. The slice stays the kernel's until the target's completion. Lengths in bytes.
+/// What the loop's thread can ask of the kernel. Nothing is handed over before the end of the turn, so a
+/// target is never called from inside these. The slice stays the kernel's until the target's completion.
+/// Lengths in bytes.
 /// </summary>
 public sealed partial class UringLoop
 {
@@ -17,7 +18,9 @@ public sealed partial class UringLoop
     private int _freeSlotCount = TargetsMax;
     private OperationOwner[] _owners = [];
 
-    /// <summary>Operations that the kernel owns, without the loop's own wake-up. Any thread; may be a moment old.</summary>
+    /// <summary>
+    /// Operations that the kernel owns, without the loop's own wake-up. Any thread; may be a moment old.
+    /// </summary>
     public int OutstandingOperations
     {
         get
@@ -49,7 +52,8 @@ public sealed partial class UringLoop
     public void SubmitRead(CompletionTarget target, int fd, BufferSlice into, long offset) =>
         Acquire(target).Read(fd, KernelMemory.AddressOf(into), into.Length, offset);
 
-    public void SubmitWrite(CompletionTarget target, int fd, BufferSlice from, long offset, WriteDurability durability) =>
+    public void SubmitWrite(
+        CompletionTarget target, int fd, BufferSlice from, long offset, WriteDurability durability) =>
         Acquire(target).Write(
             fd,
             KernelMemory.AddressOf(from),
@@ -60,15 +64,19 @@ public sealed partial class UringLoop
     /// <summary>fdatasync.</summary>
     public void SubmitSyncData(CompletionTarget target, int fd) => Acquire(target).SyncData(fd);
 
-    /// <summary>fallocate with FALLOC_FL_PUNCH_HOLE or FALLOC_FL_ZERO_RANGE; never changes the file's size.</summary>
+    /// <summary>
+    /// fallocate with FALLOC_FL_PUNCH_HOLE or FALLOC_FL_ZERO_RANGE; never changes the file's size.
+    /// </summary>
     public void SubmitZero(CompletionTarget target, int fd, ZeroingKind kind, long offset, long length) =>
         Acquire(target).Allocate(fd, (int)kind, offset, length);
 
     /// <summary>Completes when the descriptor has one of these events (POLLIN = 1, POLLOUT = 4).</summary>
-    public void SubmitPoll(CompletionTarget target, int fd, int events) => Acquire(target).Poll(fd, (uint)events);
+    public void SubmitPoll(CompletionTarget target, int fd, int events) =>
+        Acquire(target).Poll(fd, (uint)events);
 
     /// <summary>
-    /// Ask the kernel to end the victim's operation soon. It still completes by its own completion, perhaps with success.
+    /// Ask the kernel to end the victim's operation soon. It still completes by its own completion, perhaps
+    /// with success.
     /// </summary>
     public void SubmitCancel(CompletionTarget target, CompletionTarget victim)
     {
@@ -80,7 +88,8 @@ public sealed partial class UringLoop
 
     internal void SubmitClose(CompletionTarget target, int fd) => Acquire(target).Close(fd);
 
-    internal void SubmitAccept(CompletionTarget target, int fd) => Acquire(target).Accept(fd, SocketNative.SOCK_CLOEXEC);
+    internal void SubmitAccept(CompletionTarget target, int fd) =>
+        Acquire(target).Accept(fd, SocketNative.SOCK_CLOEXEC);
 
     internal void SubmitReceive(CompletionTarget target, int fd, BufferSlice into) =>
         Acquire(target).Receive(fd, KernelMemory.AddressOf(into), into.Length, 0);
@@ -133,11 +142,15 @@ public sealed partial class UringLoop
         return submission;
     }
 
-    /// <summary>More operations in one turn than the ring has entries: hand over what there is. Nothing is reaped here.</summary>
+    /// <summary>
+    /// More operations in one turn than the ring has entries: hand over what there is. Nothing is reaped
+    /// here.
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void MakeRoom()
     {
-        // EAGAIN is the kernel out of memory for a moment; there is nothing else that this thread could do meanwhile.
+        // EAGAIN is the kernel out of memory for a moment; there is nothing else that this thread could do
+        // meanwhile.
         const int AttemptsMax = 1_000_000;
         for (int i = 0; _ring.IsFull; i++)
         {
@@ -166,6 +179,8 @@ public enum ZeroingKind
     /// <summary>PUNCH_HOLE | KEEP_SIZE: the file's space is given back.</summary>
     PunchHole = 0x02 | 0x01,
 
-    /// <summary>ZERO_RANGE | KEEP_SIZE: the space stays allocated; on a block device zeros are written if need be.</summary>
+    /// <summary>
+    /// ZERO_RANGE | KEEP_SIZE: the space stays allocated; on a block device zeros are written if need be.
+    /// </summary>
     ZeroRange = 0x10 | 0x01,
 }

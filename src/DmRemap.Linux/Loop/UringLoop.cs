@@ -8,18 +8,22 @@ using DmRemap.Linux.Uring;
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
-/// The production event loop: one thread, one io_uring. A turn is: completions, posted messages, deliveries asked for
-/// with DeliverLater, due timers, then one system call that hands over everything submitted and waits.
+/// The production event loop: one thread, one io_uring. A turn is: completions, posted messages, deliveries
+/// asked for with DeliverLater, due timers, then one system call that hands over everything submitted and
+/// waits.
 ///
-/// A buffer that the kernel owns outlives whoever waits for it: when the loop ends with operations outstanding, nothing
-/// of it is freed (F-31); see <see cref="OutstandingOperations"/>.
+/// A buffer that the kernel owns outlives whoever waits for it: when the loop ends with operations
+/// outstanding, nothing of it is freed (F-31); see <see cref="OutstandingOperations"/>.
 /// </summary>
 public sealed partial class UringLoop : IEventLoop, IDisposable
 {
-    /// <summary>Targets at once; each has at most one operation outstanding, so the completion ring never overflows.</summary>
+    /// <summary>
+    /// Targets at once; each has at most one operation outstanding, so the completion ring never overflows.
+    /// </summary>
     public const int TargetsMax = 4096;
 
-    // F-19: a flush and the zeroings of every member may each block a worker, and that must be at most half of them.
+    // F-19: a flush and the zeroings of every member may each block a worker, and that must be at most half
+    // of them.
     internal const int BlockingWorkers = 2 * (Limits.SparesMax + 1) * (1 + Limits.MemberZeroingDepth) + 10;
 
     // Loops that ended while the kernel owned buffers: kept for ever, and with them everything they reach.
@@ -152,7 +156,8 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
     }
 
     /// <summary>
-    /// Frees the ring, unless the kernel still owns something of it. Only before the loop ran, or after it ended.
+    /// Frees the ring, unless the kernel still owns something of it. Only before the loop ran, or after it
+    /// ended.
     /// </summary>
     public void Dispose()
     {
@@ -180,7 +185,9 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
         FireTimers();
     }
 
-    /// <summary>Hand over and, when there is nothing else to do, sleep until a completion or the next timer.</summary>
+    /// <summary>
+    /// Hand over and, when there is nothing else to do, sleep until a completion or the next timer.
+    /// </summary>
     private void Enter(bool mayWait)
     {
         long timeout = -1;
@@ -194,8 +201,8 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
             timeout = Math.Max(0, _timers.FirstDue.Nanoseconds - Stopwatch.GetTimestamp());
         }
         int errno = _ring.SubmitAndWait(timeout == 0 ? 0u : 1u, timeout);
-        // EINTR, ETIME: the wait ended. EAGAIN, EBUSY: the kernel is short of memory or has completions for us first;
-        // what it did not take is still in the ring and goes with the next turn.
+        // EINTR, ETIME: the wait ended. EAGAIN, EBUSY: the kernel is short of memory or has completions for
+        // us first; what it did not take is still in the ring and goes with the next turn.
         if (errno is not (0 or Errno.EINTR or Errno.ETIME or Errno.EAGAIN or Errno.EBUSY))
         {
             throw new SystemCallException("io_uring_enter", _name, errno);
@@ -285,7 +292,8 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
         _state = State.Ended;
         if (OutstandingOperations > 0 || _wake.IsOutstanding)
         {
-            // F-31: the kernel may write into these buffers at any time; only the end of the process frees them.
+            // F-31: the kernel may write into these buffers at any time; only the end of the process frees
+            // them.
             UringLoop? head;
             do
             {

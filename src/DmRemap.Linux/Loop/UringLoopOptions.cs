@@ -12,8 +12,8 @@ public sealed record UringLoopOptions
     public int SubmissionEntries { get; init; } = Limits.SubmissionQueueEntries;
 
     /// <summary>
-    /// What to do with an exception that escapes a callback, on the loop's thread; the loop ends after it. Without it
-    /// the process ends: no one may go on with half-done state.
+    /// What to do with an exception that escapes a callback, on the loop's thread; the loop ends after it.
+    /// Without it the process ends: no one may go on with half-done state.
     /// </summary>
     public Action<Exception>? OnFatal { get; init; }
 }

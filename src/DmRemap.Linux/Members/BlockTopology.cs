@@ -7,14 +7,17 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// What sysfs and udev know of block devices: which is a partition of which, what a dm, md or loop device stands on,
-/// what a disk is called. Roots are arguments, so that tests can build machines that do not exist.
+/// What sysfs and udev know of block devices: which is a partition of which, what a dm, md or loop device
+/// stands on, what a disk is called. Roots are arguments, so that tests can build machines that do not exist.
 /// </summary>
-internal sealed class BlockTopology(string sysRoot = "/sys", string procRoot = "/proc", string udevRoot = "/run/udev")
+internal sealed class BlockTopology(
+    string sysRoot = "/sys", string procRoot = "/proc", string udevRoot = "/run/udev")
 {
     public string ProcRoot { get; } = procRoot;
 
-    /// <summary>False for a device that sysfs does not list (a container without /sys, or an unplugged disk).</summary>
+    /// <summary>
+    /// False for a device that sysfs does not list (a container without /sys, or an unplugged disk).
+    /// </summary>
     public bool Knows(DeviceNumber device) => DirectoryOf(device) is not null;
 
     /// <summary>The kernel's name: "sda1", "dm-0". The number where sysfs has none.</summary>
@@ -67,7 +70,9 @@ internal sealed class BlockTopology(string sysRoot = "/sys", string procRoot = "
     /// <summary>What this device directly stands on.</summary>
     public List<DeviceNumber> SlavesOf(DeviceNumber device) => Linked(device, "slaves");
 
-    /// <summary>The file (or device) behind a loop device; null for anything else or a detached loop.</summary>
+    /// <summary>
+    /// The file (or device) behind a loop device; null for anything else or a detached loop.
+    /// </summary>
     public string? BackingFileOf(DeviceNumber device) => ReadText(device, "loop/backing_file");
 
     /// <summary>Every attached loop device with the path it stands on.</summary>
@@ -109,9 +114,15 @@ internal sealed class BlockTopology(string sysRoot = "/sys", string procRoot = "
 
     public bool IsRotational(DeviceNumber device) => ReadQueue(device, "rotational") == "1";
 
-    /// <summary>The longest transfer that the device takes in one command, in bytes; 0 when unknown.</summary>
+    /// <summary>
+    /// The longest transfer that the device takes in one command, in bytes; 0 when unknown.
+    /// </summary>
     public int TransferBytesMax(DeviceNumber device) =>
-        int.TryParse(ReadQueue(device, "max_sectors_kb"), NumberStyles.None, CultureInfo.InvariantCulture, out int kibibytes)
+        int.TryParse(
+            ReadQueue(device, "max_sectors_kb"),
+            NumberStyles.None,
+            CultureInfo.InvariantCulture,
+            out int kibibytes)
             && kibibytes < int.MaxValue / 1024
             ? kibibytes * 1024
             : 0;
@@ -140,7 +151,8 @@ internal sealed class BlockTopology(string sysRoot = "/sys", string procRoot = "
     }
 
     private static DeviceNumber? NumberIn(string directory) =>
-        TryReadText(Path.Combine(directory, "dev")) is string text && DeviceNumber.TryParse(text, out DeviceNumber number)
+        TryReadText(Path.Combine(directory, "dev")) is string text
+            && DeviceNumber.TryParse(text, out DeviceNumber number)
             ? number
             : null;
 
@@ -182,7 +194,8 @@ internal sealed class BlockTopology(string sysRoot = "/sys", string procRoot = "
     private string? ReadQueue(DeviceNumber device, string attribute) =>
         ReadText(DiskOf(device) ?? device, $"queue/{attribute}");
 
-    private string? FromDisk(DeviceNumber device, string attribute) => ReadText(DiskOf(device) ?? device, attribute);
+    private string? FromDisk(DeviceNumber device, string attribute) =>
+        ReadText(DiskOf(device) ?? device, attribute);
 
     private string? FromUdev(DeviceNumber device, string property)
     {

@@ -7,11 +7,12 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Finds the processes behind a claim in /proc. Reads links and fdinfo only: following a link could wait for the very
-/// file system that does not answer. Sees what this user may see.
+/// Finds the processes behind a claim in /proc. Reads links and fdinfo only: following a link could wait for
+/// the very file system that does not answer. Sees what this user may see.
 /// </summary>
 internal static class ClaimHolders
 {
+    private const string OwnProgram = "dmremap";
     private const int CommandLengthMax = 100;
     private const int ExitingFlag = 0x4; // PF_EXITING
     private const ulong KillBit = 1UL << 8; // SIGKILL is signal 9.
@@ -19,30 +20,23 @@ internal static class ClaimHolders
     /// <summary>Processes with the exclusive flock of this file.</summary>
     public static IReadOnlyList<ClaimHolder> OfFile(FileStatus file)
     {
-        // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11659045 0 EOF"; the device part differs from stat's on btrfs and overlay.
+        // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11659045 0 EOF"; on btrfs the device is not the one of stat.
         string end = $":{file.Inode}";
-        return Find((process, descriptor, information) =>
-        {
-            foreach (string line in information)
-            {
-                if (line.StartsWith("lock:", StringComparison.Ordinal)
-                    && line.Contains(" FLOCK ", StringComparison.Ordinal)
-                    && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]
-                    && node.EndsWith(end, StringComparison.Ordinal))
-                {
-                    return true;
-                }
-            }
-            return false;
-        });
+        bool IsClaim(int process, string descriptor, string[] information) =>
+            Array.Exists(
+                information, line => line.StartsWith("lock:", StringComparison.Ordinal) && IsLock(line, end));
+
+        // The kernel remembers who took the lock. Often he still has it, and nobody else need be looked at.
+        List<ClaimHolder> takers = Find(TakersOf(end), IsClaim);
+        return takers.Count > 0 ? takers : Find(Processes(), IsClaim);
     }
 
     /// <summary>
-    /// Processes that have this device open for writing or for direct I/O. The kernel does not show O_EXCL; somebody who
-    /// only reads through the cache (udev, blkid) is no claim.
+    /// Processes that have this device open for writing or for direct I/O. The kernel does not show O_EXCL;
+    /// somebody who only reads through the cache (udev, blkid) is no claim.
     /// </summary>
     public static IReadOnlyList<ClaimHolder> OfDevice(DeviceNumber device) =>
-        Find((process, descriptor, information) =>
+        Find(Processes(), (process, descriptor, information) =>
         {
             string link = $"/proc/{process}/fd/{descriptor}";
             string? target = FileCalls.TryReadLink(link);
@@ -53,13 +47,50 @@ internal static class ClaimHolders
                 && status.Device == device;
         });
 
-    private static List<ClaimHolder> Find(Func<int, string, string[], bool> isClaim)
+    private static bool IsLock(string line, string inodeEnd) =>
+        line.Contains(" FLOCK ", StringComparison.Ordinal)
+            && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]
+            && node.EndsWith(inodeEnd, StringComparison.Ordinal);
+
+    /// <summary>
+    /// From /proc/locks: processes that took a lock of this inode. They may have ended or passed it on.
+    /// </summary>
+    private static List<int> TakersOf(string inodeEnd)
     {
-        List<ClaimHolder> holders = [];
+        List<int> processes = [];
+        foreach (string line in TryRead("/proc/locks").Split('\n'))
+        {
+            if (IsLock(line, inodeEnd)
+                && line.Split(
+                    ' ', StringSplitOptions.RemoveEmptyEntries) is [.., string process, _, "0", "EOF"]
+                && int.TryParse(process, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+            {
+                processes.Add(number);
+            }
+        }
+        return processes;
+    }
+
+    private static List<int> Processes()
+    {
+        List<int> processes = [];
         foreach (string directory in Directory.EnumerateDirectories("/proc"))
         {
-            if (int.TryParse(Path.GetFileName(directory), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
-                && HasClaim(process, isClaim))
+            string name = Path.GetFileName(directory);
+            if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int process))
+            {
+                processes.Add(process);
+            }
+        }
+        return processes;
+    }
+
+    private static List<ClaimHolder> Find(List<int> processes, Func<int, string, string[], bool> isClaim)
+    {
+        List<ClaimHolder> holders = [];
+        foreach (int process in processes)
+        {
+            if (HasClaim(process, isClaim))
             {
                 holders.Add(new ClaimHolder(process, CommandOf(process), IsEnding(process)));
             }
@@ -69,22 +100,29 @@ internal static class ClaimHolders
 
     private static bool HasClaim(int process, Func<int, string, string[], bool> isClaim)
     {
+        // fdinfo, not fd: its entries are plain files, and listing it looks nothing up behind them.
+        foreach (string entry in Descriptors(process))
+        {
+            // Descriptors come and go while they are listed; one that has gone reads as nothing.
+            string[] information = TryRead(entry).Split('\n');
+            if (isClaim(process, Path.GetFileName(entry), information))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static string[] Descriptors(int process)
+    {
         try
         {
-            // fdinfo, not fd: its entries are plain files, and listing it looks nothing up behind them.
-            foreach (string entry in Directory.EnumerateFiles($"/proc/{process}/fdinfo"))
-            {
-                if (isClaim(process, Path.GetFileName(entry), File.ReadAllLines(entry)))
-                {
-                    return true;
-                }
-            }
+            return Directory.GetFiles($"/proc/{process}/fdinfo");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return false; // It has just ended, or it is another user's: then the claim is reported without a name.
+            return []; // It has just ended, or is another user's: the claim is then reported without a name.
         }
-        return false;
     }
 
     /// <summary>fdinfo's "flags:" are open's, in octal.</summary>
@@ -95,7 +133,8 @@ internal static class ClaimHolders
             if (line.StartsWith("flags:", StringComparison.Ordinal))
             {
                 int flags = Convert.ToInt32(line["flags:".Length..].Trim(), 8);
-                return (flags & FileNative.O_ACCMODE) != FileNative.O_RDONLY || (flags & FileNative.O_DIRECT) != 0;
+                return (flags & FileNative.O_ACCMODE) != FileNative.O_RDONLY
+                    || (flags & FileNative.O_DIRECT) != 0;
             }
         }
         return false;
@@ -103,29 +142,28 @@ internal static class ClaimHolders
 
     private static string CommandOf(int process)
     {
-        string command = TryRead($"/proc/{process}/cmdline").Replace('\0', ' ').Trim();
-        if (command.Length == 0)
+        string[] arguments = TryRead($"/proc/{process}/cmdline").TrimEnd('\0').Split('\0');
+        if (Path.GetFileName(arguments[0]) == OwnProgram)
         {
-            command = TryRead($"/proc/{process}/comm").Trim();
+            string command = $"{OwnProgram} {string.Join(' ', arguments[1..])}".TrimEnd();
+            return command.Length > CommandLengthMax ? command[..CommandLengthMax] + "..." : command;
         }
-        return command.Length switch
-        {
-            0 => "name unknown",
-            > CommandLengthMax => command[..CommandLengthMax] + "...",
-            _ => command,
-        };
+        string name = TryRead($"/proc/{process}/comm").Trim();
+        return name.Length == 0 ? "name unknown" : name;
     }
 
     private static bool IsEnding(int process)
     {
-        // "4711 (name) S ppid pgrp session tty tpgid flags ...": the name may hold anything, so count from its end.
+        // "4711 (name) S ppid pgrp session tty tpgid flags ...": a name may hold anything.
         string stat = TryRead($"/proc/{process}/stat");
-        string[] fields = stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] fields =
+            stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
         if (fields.Length < 7)
         {
             return true; // Gone meanwhile.
         }
-        bool isExiting = long.TryParse(fields[6], NumberStyles.None, CultureInfo.InvariantCulture, out long flags)
+        bool isExiting =
+            long.TryParse(fields[6], NumberStyles.None, CultureInfo.InvariantCulture, out long flags)
             && (flags & ExitingFlag) != 0;
         return fields[0] is "Z" or "X" || isExiting || HasPendingKill(process);
     }
@@ -137,7 +175,8 @@ internal static class ClaimHolders
             bool isPending = line.StartsWith("SigPnd:", StringComparison.Ordinal)
                 || line.StartsWith("ShdPnd:", StringComparison.Ordinal);
             if (isPending
-                && ulong.TryParse(line[7..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals)
+                && ulong.TryParse(
+                    line[7..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals)
                 && (signals & KillBit) != 0)
             {
                 return true;

@@ -6,12 +6,12 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Tries to claim a member until it is free. Each try runs on a thread of its own, since opening a file may wait for a
-/// disk that does not answer; a try that is given up closes what it gets, whenever it gets it.
+/// Tries to claim a member until it is free. Each try runs on a thread of its own, since opening a file may
+/// wait for a disk that does not answer; a try that is given up closes what it gets, whenever it gets it.
 /// </summary>
 internal static class ClaimWait
 {
-    private const int PatienceMs = 1000;
+    private const int PatienceMs = 2000;
     private const int FirstPauseMs = 20;
     private const int PauseMsMax = 500;
 
@@ -59,8 +59,8 @@ internal static class ClaimWait
                 attempt.Abandon();
                 cancellation.ThrowIfCancellationRequested();
             }
-            waiting.Say($"waiting for {path}: it does not answer an open; its disk or file system is stuck, perhaps with"
-                + " a dead instance's write");
+            waiting.Say($"waiting for {path}: it does not answer an open; its disk or file system is stuck,"
+                + " perhaps with a dead instance's write");
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -8,7 +9,8 @@ namespace DmRemap.Linux.Members;
 /// <summary>The geometry of a block device, from the kernel.</summary>
 internal static class DeviceFacts
 {
-    public static MemberFile Measure(string path, SafeFileHandle handle, FileStatus status, MemberOptions options)
+    public static MemberFile Measure(
+        string path, SafeFileHandle handle, FileStatus status, MemberOptions options)
     {
         BlockTopology topology = new();
         long bytes = FileCalls.TryGetLong(handle, FileNative.BLKGETSIZE64) ?? 0;
@@ -40,7 +42,13 @@ internal static class DeviceFacts
             ModeReason = string.Empty,
             FileSystem = "block device",
             SizeBytes = bytes,
-            Geometry = GeometryOf(bytes, logical, int.Max(physical, logical), offset, options, topology.IsRotational(status.Device)),
+            Geometry = GeometryOf(
+                bytes,
+                logical,
+                int.Max(physical, logical),
+                offset,
+                options,
+                topology.IsRotational(status.Device)),
             DirectOffsetAlignment = own,
             DirectMemoryAlignment = status.SaysDirectAlignment && status.DirectMemoryAlignment > 0
                 ? status.DirectMemoryAlignment
@@ -53,11 +61,17 @@ internal static class DeviceFacts
     }
 
     /// <summary>
-    /// The kernel's alignment_offset is the distance from the device's start to the first boundary of the larger of
-    /// physical block and minimum I/O size; both are powers of two or multiples, so the remainder is the physical one's.
+    /// The kernel's alignment_offset is the distance from the device's start to the first boundary of the
+    /// larger of physical block and minimum I/O size; both are powers of two or multiples, so the remainder
+    /// is the physical one's.
     /// </summary>
     internal static DeviceGeometry GeometryOf(
-        long bytes, int logical, int physical, int alignmentOffset, MemberOptions options, bool isRotational) => new()
+        long bytes,
+        int logical,
+        int physical,
+        int alignmentOffset,
+        MemberOptions options,
+        bool isRotational) => new()
         {
             LogicalBlockSize = new BlockSize(logical),
             PhysicalBlockBytes = physical,

@@ -3,7 +3,9 @@ using System.Globalization;
 
 namespace DmRemap.Linux.Members;
 
-/// <summary>A device as the kernel numbers it. Major 0 is a file system without a disk of its own (tmpfs, btrfs, nfs).</summary>
+/// <summary>
+/// A device as the kernel numbers it. Major 0 is a file system without a disk of its own (tmpfs, btrfs, nfs).
+/// </summary>
 public readonly record struct DeviceNumber(uint Major, uint Minor)
 {
     public bool IsAnonymous => Major == 0;
@@ -14,8 +16,10 @@ public readonly record struct DeviceNumber(uint Major, uint Minor)
         number = default;
         int colon = text.IndexOf(':');
         if (colon < 0
-            || !uint.TryParse(text.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out uint major)
-            || !uint.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out uint minor))
+            || !uint.TryParse(
+                text.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out uint major)
+            || !uint.TryParse(
+                text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out uint minor))
         {
             return false;
         }

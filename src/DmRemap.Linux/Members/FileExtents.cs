@@ -12,7 +12,9 @@ internal readonly record struct FileHole(long Start, long End)
     public long Bytes => End - Start;
 }
 
-/// <summary>Which parts of a file have no written blocks, and whether any are shared with another file.</summary>
+/// <summary>
+/// Which parts of a file have no written blocks, and whether any are shared with another file.
+/// </summary>
 internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared, bool HasEncoded)
 {
     private const int ExtentsPerCall = 128;
@@ -31,17 +33,21 @@ internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared
     }
 
     /// <summary>
-    /// By FIEMAP, which knows of allocated but unwritten blocks and of sharing; by SEEK_HOLE where there is none (tmpfs).
+    /// By FIEMAP, which knows of allocated but unwritten blocks and of sharing; by SEEK_HOLE where there is
+    /// none (tmpfs).
     /// </summary>
     public static FileExtents Read(SafeFileHandle handle, string path, long bytes) =>
-        TryReadMap(handle, path, bytes, out FileExtents? extents) ? extents! : new FileExtents(Seek(handle, path, bytes), false, false);
+        TryReadMap(handle, path, bytes, out FileExtents? extents)
+            ? extents!
+            : new FileExtents(Seek(handle, path, bytes), false, false);
 
-    private static unsafe bool TryReadMap(SafeFileHandle handle, string path, long bytes, out FileExtents? extents)
+    private static unsafe bool TryReadMap(
+        SafeFileHandle handle, string path, long bytes, out FileExtents? extents)
     {
         extents = null;
         int headerBytes = sizeof(FileNative.FiemapHeader);
         byte[] memory = new byte[headerBytes + (ExtentsPerCall * sizeof(FileNative.FiemapExtent))];
-        MapBuilder builder = new(bytes);
+        FileExtentsBuilder builder = new(bytes);
         fixed (byte* start = memory)
         {
             FileNative.FiemapHeader* header = (FileNative.FiemapHeader*)start;
@@ -58,7 +64,8 @@ internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared
                 if (FileNative.ioctl(FileCalls.Descriptor(handle), FileNative.FS_IOC_FIEMAP, header) < 0)
                 {
                     int errno = Marshal.GetLastPInvokeError();
-                    return errno is FileNative.EOPNOTSUPP or FileNative.ENOTTY or FileNative.EINVAL or FileNative.ENOSYS
+                    return errno is FileNative.EOPNOTSUPP
+                        or FileNative.ENOTTY or FileNative.EINVAL or FileNative.ENOSYS
                         ? false
                         : throw FileCalls.Failed("listing the extents of", path, errno);
                 }
@@ -92,60 +99,5 @@ internal sealed record FileExtents(IReadOnlyList<FileHole> Holes, bool HasShared
             holes.Add(new FileHole(hole, position));
         }
         return holes;
-    }
-
-    /// <summary>Turns the extents of successive calls into holes.</summary>
-    private sealed class MapBuilder(long bytes)
-    {
-        private readonly List<FileHole> _holes = [];
-        private bool _hasShared;
-        private bool _hasEncoded;
-
-        public long Position { get; private set; }
-
-        public bool IsComplete { get; private set; } = bytes == 0;
-
-        public void Add(ReadOnlySpan<FileNative.FiemapExtent> extents)
-        {
-            bool isLast = extents.Length == 0;
-            foreach (FileNative.FiemapExtent extent in extents)
-            {
-                long start = long.Min((long)extent.fe_logical, bytes);
-                long end = long.Min((long)(extent.fe_logical + extent.fe_length), bytes);
-                AddHole(Position, start);
-                if ((extent.fe_flags & FileNative.FIEMAP_EXTENT_UNWRITTEN) != 0)
-                {
-                    AddHole(long.Max(Position, start), end);
-                }
-                _hasShared |= (extent.fe_flags & FileNative.FIEMAP_EXTENT_SHARED) != 0;
-                _hasEncoded |= (extent.fe_flags & FileNative.FIEMAP_EXTENT_ENCODED) != 0;
-                Position = long.Max(Position, end);
-                isLast |= (extent.fe_flags & FileNative.FIEMAP_EXTENT_LAST) != 0;
-            }
-            if (isLast || Position >= bytes)
-            {
-                AddHole(Position, bytes);
-                Position = bytes;
-                IsComplete = true;
-            }
-        }
-
-        public FileExtents Build() => new(_holes, _hasShared, _hasEncoded);
-
-        private void AddHole(long start, long end)
-        {
-            if (end <= start)
-            {
-                return;
-            }
-            if (_holes.Count > 0 && _holes[^1].End == start)
-            {
-                _holes[^1] = new FileHole(_holes[^1].Start, end);
-            }
-            else
-            {
-                _holes.Add(new FileHole(start, end));
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -22,14 +23,14 @@ internal static class FileFacts
         }
         if (status.Bytes < logical)
         {
-            throw new RefusalException(MemberRefusals.Empty(path, MemberKind.RegularFile));
+            throw new RefusalException(MemberRefusals.Empty(path, MemberKind.File));
         }
         BlockTopology topology = new();
         bool isDirect = transfer.Mode == TransferMode.Direct;
         bool isWritable = options.Access == MemberAccess.ReadWrite;
         return new MemberFile(path, handle)
         {
-            Kind = MemberKind.RegularFile,
+            Kind = MemberKind.File,
             Mode = transfer.Mode,
             ModeReason = transfer.Reason,
             FileSystem = transfer.FileSystem,

@@ -41,7 +41,9 @@ internal sealed record FileStatus
 
     public required long AllocatedBytes { get; init; }
 
-    /// <summary>False where the kernel (before 6.1) or file system does not tell how direct I/O must be aligned.</summary>
+    /// <summary>
+    /// False where the kernel (before 6.1) or file system does not tell how direct I/O must be aligned.
+    /// </summary>
     public required bool SaysDirectAlignment { get; init; }
 
     /// <summary>0: no direct I/O on this file.</summary>
@@ -53,13 +55,13 @@ internal sealed record FileStatus
     public static int TryOfPath(string path, bool followLink, out FileStatus? status) =>
         TryRead(FileNative.AT_FDCWD, path, followLink ? 0 : FileNative.AT_SYMLINK_NOFOLLOW, out status);
 
-    public static FileStatus? OfPath(string path) => TryOfPath(path, followLink: true, out FileStatus? status) == 0
-        ? status
-        : null;
+    public static FileStatus? OfPath(string path) =>
+        TryOfPath(path, followLink: true, out FileStatus? status) == 0 ? status : null;
 
     public static FileStatus OfHandle(SafeFileHandle handle, string path)
     {
-        int errno = TryRead(FileCalls.Descriptor(handle), string.Empty, FileNative.AT_EMPTY_PATH, out FileStatus? status);
+        int errno = TryRead(
+            FileCalls.Descriptor(handle), string.Empty, FileNative.AT_EMPTY_PATH, out FileStatus? status);
         return errno == 0 ? status! : throw FileCalls.Failed("statx of", path, errno);
     }
 
@@ -72,7 +74,8 @@ internal sealed record FileStatus
         int errno;
         do
         {
-            errno = FileNative.statx(directory, path, flags, Mask, &buffer) < 0 ? Marshal.GetLastPInvokeError() : 0;
+            bool failed = FileNative.statx(directory, path, flags, Mask, &buffer) < 0;
+            errno = failed ? Marshal.GetLastPInvokeError() : 0;
         }
         while (errno == FileNative.EINTR);
         status = errno == 0 ? From(buffer) : null;

@@ -4,8 +4,9 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Whether a file's data can go past the page cache (F-23). Direct only where the kernel says which alignment direct
-/// I/O needs and the logical block fits it; file systems that take O_DIRECT and buffer all the same are named here.
+/// Whether a file's data can go past the page cache (F-23). Direct only where the kernel says which alignment
+/// direct I/O needs and the logical block fits it; file systems that take O_DIRECT and buffer all the same
+/// are named here.
 /// </summary>
 internal readonly record struct FileTransfer(
     TransferMode Mode, string Reason, string FileSystem, bool CanZeroRanges = false)
@@ -17,17 +18,19 @@ internal readonly record struct FileTransfer(
     {
         long type = FileSystemFacts.OfPath(path)?.Type ?? 0;
         string name = FileSystemFacts.NameOf(type);
-        bool canZero = type is FileNative.EXT4_SUPER_MAGIC or FileNative.XFS_SUPER_MAGIC or FileNative.F2FS_SUPER_MAGIC;
+        bool canZero =
+            type is FileNative.EXT4_SUPER_MAGIC or FileNative.XFS_SUPER_MAGIC or FileNative.F2FS_SUPER_MAGIC;
         string? lie = type switch
         {
             FileNative.TMPFS_MAGIC or FileNative.RAMFS_MAGIC => $"{name} keeps everything in memory",
             FileNative.ZFS_SUPER_MAGIC => "ZFS buffers direct I/O silently",
-            FileNative.BTRFS_SUPER_MAGIC when !IsNoCow(path) => "btrfs buffers direct I/O of files with checksums",
+            FileNative.BTRFS_SUPER_MAGIC when !IsNoCow(path) =>
+                "btrfs buffers direct I/O of files with checksums",
             _ => null,
         };
         string? reason = lie ?? ReasonAgainst(status, logicalBlockBytes, name);
-        return new FileTransfer(
-            reason is null ? TransferMode.Direct : TransferMode.PageCache, reason ?? string.Empty, name, canZero);
+        TransferMode mode = reason is null ? TransferMode.Direct : TransferMode.PageCache;
+        return new FileTransfer(mode, reason ?? string.Empty, name, canZero);
     }
 
     private static string? ReasonAgainst(FileStatus status, int logicalBlockBytes, string name)

@@ -67,7 +67,8 @@ public static class ForeignSignature
             if (!process.WaitForExit(TimeoutMs))
             {
                 process.Kill();
-                return new SignatureReport(SignatureFinding.Unknown, $"blkid gave no answer in {TimeoutMs / 1000} s");
+                return new SignatureReport(
+                    SignatureFinding.Unknown, $"blkid gave no answer in {TimeoutMs / 1000} s");
             }
             process.WaitForExit();
             return Interpret(process.ExitCode, lines);
@@ -97,7 +98,8 @@ public static class ForeignSignature
         string label = Value(lines, "LABEL");
         if (type.Length == 0 && table.Length == 0)
         {
-            // A partition's place in its disk's table (PART_ENTRY_…) is reported, and says nothing about its content.
+            // A partition's place in its disk's table (PART_ENTRY_…) is reported, and says nothing about its
+            // content.
             return new SignatureReport(SignatureFinding.Nothing, string.Empty);
         }
         string what = (type, Value(lines, "USAGE")) switch
@@ -125,7 +127,8 @@ public static class ForeignSignature
     {
         foreach (string line in lines)
         {
-            if (line.StartsWith(key, StringComparison.Ordinal) && line.Length > key.Length && line[key.Length] == '=')
+            if (line.StartsWith(key, StringComparison.Ordinal)
+                && line.Length > key.Length && line[key.Length] == '=')
             {
                 return line[(key.Length + 1)..].Replace("\\", string.Empty, StringComparison.Ordinal);
             }

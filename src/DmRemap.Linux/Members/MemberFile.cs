@@ -1,16 +1,11 @@
 using System;
+using System.Threading;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Members;
-
-public enum MemberKind
-{
-    None = 0,
-    RegularFile = 1,
-    BlockDevice = 2,
-}
 
 public enum MemberAccess
 {
@@ -28,8 +23,8 @@ public enum TransferMode
     Direct = 1,
 
     /// <summary>
-    /// Through the page cache: a rehearsal, for files only. Errors come late and without an address, so P1 and P2 do
-    /// not hold; every write must be RWF_DSYNC.
+    /// Through the page cache: a rehearsal, for files only. Errors come late and without an address, so P1
+    /// and P2 do not hold; every write must be RWF_DSYNC.
     /// </summary>
     PageCache = 2,
 }
@@ -45,7 +40,9 @@ public sealed record MemberOptions
 {
     public MemberAccess Access { get; init; } = MemberAccess.ReadWrite;
 
-    /// <summary>The logical block to present: 512 or 4096; null for the device's own, 512 for files.</summary>
+    /// <summary>
+    /// The logical block to present: 512 or 4096; null for the device's own, 512 for files.
+    /// </summary>
     public int? BlockBytes { get; init; }
 
     /// <summary>The physical block of a regular file, which has none of its own.</summary>
@@ -53,10 +50,10 @@ public sealed record MemberOptions
 }
 
 /// <summary>
-/// A member, opened once and claimed. The claim belongs to this open file description, which the kernel keeps until
-/// the last request on it has returned, even after kill -9: that is what keeps a dead instance's write from landing
-/// after a new instance's (F-1). So all I/O goes through this descriptor, and it is never duplicated, inherited or sent
-/// away.
+/// A member, opened once and claimed. The claim belongs to this open file description, which the kernel keeps
+/// until the last request on it has returned, even after kill -9: that is what keeps a dead instance's write
+/// from landing after a new instance's (F-1). So all I/O goes through this descriptor, and it is never
+/// duplicated, inherited or sent away.
 /// </summary>
 public sealed class MemberFile : IDisposable
 {
@@ -71,7 +68,9 @@ public sealed class MemberFile : IDisposable
 
     public SafeFileHandle Handle { get; }
 
-    /// <summary>For io_uring. Valid until Dispose, which must wait until the kernel has returned every request.</summary>
+    /// <summary>
+    /// For io_uring. Valid until Dispose, which must wait until the kernel has returned every request.
+    /// </summary>
     public int Descriptor => FileCalls.Descriptor(Handle);
 
     public required MemberKind Kind { get; init; }
@@ -89,13 +88,19 @@ public sealed class MemberFile : IDisposable
 
     public required DeviceGeometry Geometry { get; init; }
 
-    /// <summary>What offsets and lengths must be multiples of in Direct mode; 1 through the page cache.</summary>
+    /// <summary>
+    /// What offsets and lengths must be multiples of in Direct mode; 1 through the page cache.
+    /// </summary>
     public required int DirectOffsetAlignment { get; init; }
 
-    /// <summary>What buffer addresses must be multiples of in Direct mode; 1 through the page cache.</summary>
+    /// <summary>
+    /// What buffer addresses must be multiples of in Direct mode; 1 through the page cache.
+    /// </summary>
     public required int DirectMemoryAlignment { get; init; }
 
-    /// <summary>The longest single command of the disk below, in bytes; 0 when unknown. The kernel splits longer ones.</summary>
+    /// <summary>
+    /// The longest single command of the disk below, in bytes; 0 when unknown. The kernel splits longer ones.
+    /// </summary>
     public required int HardwareTransferBytesMax { get; init; }
 
     public required MemberIdentity Identity { get; init; }
@@ -112,17 +117,18 @@ public sealed class MemberFile : IDisposable
 
     /// <summary>Open and claim now, or not at all; never waits for another's claim.</summary>
     /// <exception cref="RefusalException">For everything that a claim's end would not cure.</exception>
-    public static ClaimResult TryClaim(string path, MemberOptions options) => MemberOpener.TryClaim(path, options);
+    public static ClaimResult TryClaim(string path, MemberOptions options) =>
+        MemberOpener.TryClaim(path, options);
 
     /// <summary>
-    /// Open and claim. Waits while only the kernel holds the claim (a dead instance's write is still on its way) or while
-    /// the file system does not answer, and says so through onWaiting, once for each new reason. A living holder is
-    /// refused at once. Never steals.
+    /// Open and claim. Waits while only the kernel holds the claim (a dead instance's write is still on its
+    /// way) or while the file system does not answer, and says so through onWaiting, once for each new
+    /// reason. A living holder is refused at once. Never steals.
     /// </summary>
     /// <exception cref="RefusalException">DMR-MEMBER-IN-USE (exit 4), and as TryClaim.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled while waiting.</exception>
     public static MemberFile WaitForClaim(
-        string path, MemberOptions options, Action<string> onWaiting, System.Threading.CancellationToken cancellation) =>
+        string path, MemberOptions options, Action<string> onWaiting, CancellationToken cancellation) =>
         ClaimWait.Run(path, options, onWaiting, cancellation);
 
     /// <summary>Gives the claim up as soon as the kernel has no request of ours left.</summary>

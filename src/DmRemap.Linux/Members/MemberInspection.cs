@@ -21,7 +21,8 @@ public enum UserKind
 /// <summary>Somebody who uses a device or file: "mounted at /home", "loop3".</summary>
 /// <param name="Kind">What sort of user.</param>
 /// <param name="Name">The mount point, swap area, or device that stands on it.</param>
-/// <param name="Via">The part that is used when it is not the path itself ("sda1" of /dev/sda), else empty.</param>
+/// <param name="Via">The part that is used when it is not the path itself ("sda1" of /dev/sda), else
+/// empty.</param>
 public sealed record MemberUser(UserKind Kind, string Name, string Via)
 {
     /// <summary>For a sentence: "sda1 is mounted at /home".</summary>
@@ -41,7 +42,8 @@ public sealed record MemberUser(UserKind Kind, string Name, string Via)
 }
 
 /// <summary>
-/// How two paths are related. The default claims nothing; every value but Apart is a reason to refuse or to ask.
+/// How two paths are related. The default claims nothing; every value but Apart is a reason to refuse or to
+/// ask.
 /// </summary>
 public enum MemberRelation
 {
@@ -69,20 +71,23 @@ public enum MemberRelation
 }
 
 /// <summary>
-/// Who uses a member, and whether two members have storage in common. Looks, never changes; may wait for a file system
-/// that does not answer, so never call it on a thread that serves.
+/// Who uses a member, and whether two members have storage in common. Looks, never changes; may wait for a
+/// file system that does not answer, so never call it on a thread that serves.
 /// </summary>
 public static class MemberInspection
 {
-    /// <summary>Kernel users of a device (or of its partitions, or of the disk it is part of) or of a file.</summary>
+    /// <summary>
+    /// Kernel users of a device (or of its partitions, or of the disk it is part of) or of a file.
+    /// </summary>
     public static IReadOnlyList<MemberUser> FindUsers(string path) => FindUsers(path, new BlockTopology());
 
     /// <inheritdoc cref="MemberRelation"/>
-    public static MemberRelation Relate(string first, string second) => Relate(first, second, new BlockTopology());
+    public static MemberRelation Relate(string first, string second) =>
+        Relate(first, second, new BlockTopology());
 
     /// <summary>
-    /// True when the path (a file, directory or device) ends up on this device or file: then our own writes to it would
-    /// wait for the device that we serve (F-21).
+    /// True when the path (a file, directory or device) ends up on this device or file: then our own writes
+    /// to it would wait for the device that we serve (F-21).
     /// </summary>
     public static bool LiesOn(string path, string device) => LiesOn(path, device, new BlockTopology());
 
@@ -140,7 +145,9 @@ public static class MemberInspection
             && StorageStack.Below(device, topology) is StorageStack below
             && below.Images.Overlaps(above.Nodes);
 
-    /// <summary>True when the bytes of this path are in a file, whatever device shows them: a rehearsal, not a disk.</summary>
+    /// <summary>
+    /// True when the bytes of this path are in a file, whatever device shows them: a rehearsal, not a disk.
+    /// </summary>
     internal static bool IsFileImage(string path, BlockTopology topology) =>
         StorageStack.Below(path, topology) is { IsFileImage: true };
 
@@ -166,7 +173,8 @@ public static class MemberInspection
         return users;
     }
 
-    private static void FindFileUsers(string path, FileStatus status, BlockTopology topology, List<MemberUser> users)
+    private static void FindFileUsers(
+        string path, FileStatus status, BlockTopology topology, List<MemberUser> users)
     {
         foreach (string swap in MountTable.SwapPaths(topology.ProcRoot))
         {
@@ -175,7 +183,8 @@ public static class MemberInspection
                 users.Add(new MemberUser(UserKind.Swap, swap, string.Empty));
             }
         }
-        AddLoops(StorageStack.NodeOf(status), string.Empty, FileCalls.TryRealPath(path) ?? path, topology, users);
+        string realPath = FileCalls.TryRealPath(path) ?? path;
+        AddLoops(StorageStack.NodeOf(status), string.Empty, realPath, topology, users);
     }
 
     private static void AddMounts(
@@ -192,7 +201,9 @@ public static class MemberInspection
         }
     }
 
-    /// <summary>File systems with a device number of their own (btrfs) name one of their devices as the source.</summary>
+    /// <summary>
+    /// File systems with a device number of their own (btrfs) name one of their devices as the source.
+    /// </summary>
     private static bool SourceIsAmong(Mount mount, HashSet<DeviceNumber> devices) =>
         mount.Source.StartsWith("/dev/", StringComparison.Ordinal)
             && FileStatus.OfPath(mount.Source) is { Kind: FileKind.Block } source
@@ -209,7 +220,8 @@ public static class MemberInspection
         }
     }
 
-    private static void AddHolders(DeviceNumber part, string via, BlockTopology topology, List<MemberUser> users)
+    private static void AddHolders(
+        DeviceNumber part, string via, BlockTopology topology, List<MemberUser> users)
     {
         foreach (DeviceNumber holder in topology.HoldersOf(part))
         {
@@ -221,8 +233,8 @@ public static class MemberInspection
     }
 
     /// <summary>
-    /// Loops that stand on this node. sysfs gives a path only; where that leads nowhere from here (another mount
-    /// namespace), equal text is believed.
+    /// Loops that stand on this node. sysfs gives a path only; where that leads nowhere from here (another
+    /// mount namespace), equal text is believed.
     /// </summary>
     private static void AddLoops(
         StorageNode node, string via, string realPath, BlockTopology topology, List<MemberUser> users)

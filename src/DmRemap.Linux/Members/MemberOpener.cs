@@ -1,11 +1,14 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Members;
 
-/// <summary>Opens, claims and measures a member. May wait for a disk or file system that does not answer.</summary>
+/// <summary>
+/// Opens, claims and measures a member. May wait for a disk or file system that does not answer.
+/// </summary>
 internal static class MemberOpener
 {
     public static ClaimResult TryClaim(string path, MemberOptions options)
@@ -30,7 +33,8 @@ internal static class MemberOpener
             FileKind.Directory => throw new RefusalException(MemberRefusals.NotStorage(path, "a directory")),
             FileKind.Fifo => throw new RefusalException(MemberRefusals.NotStorage(path, "a named pipe")),
             FileKind.Socket => throw new RefusalException(MemberRefusals.NotStorage(path, "a socket")),
-            FileKind.Character => throw new RefusalException(MemberRefusals.NotStorage(path, "a character device")),
+            FileKind.Character =>
+                throw new RefusalException(MemberRefusals.NotStorage(path, "a character device")),
             _ => throw new RefusalException(MemberRefusals.NotStorage(path, "something else")),
         };
     }
@@ -52,7 +56,8 @@ internal static class MemberOpener
 
     private static ClaimResult TryClaimDevice(string path, MemberOptions options, FileStatus status)
     {
-        // O_EXCL is the claim (F-1): it is on the device, not on this node of it, and mounts, dm and md respect it.
+        // O_EXCL is the claim (F-1): it is on the device, not on this node of it, and mounts, dm and md
+        // respect it.
         int flags = AccessFlags(options) | FileNative.O_DIRECT | FileNative.O_EXCL;
         int errno = FileCalls.TryOpen(path, flags, 0, out SafeFileHandle handle);
         if (errno != 0)
@@ -61,16 +66,18 @@ internal static class MemberOpener
             if (errno == FileNative.EBUSY)
             {
                 RequireNoKernelUser(path);
-                return new ClaimResult(path, null, ClaimHolders.OfDevice(status.Device));
+                return ClaimResult.Held(path, () => ClaimHolders.OfDevice(status.Device));
             }
-            throw new RefusalException(errno == FileNative.EINVAL ? MemberRefusals.NoDirectIo(path) : Explain(path, errno));
+            throw new RefusalException(
+                errno == FileNative.EINVAL ? MemberRefusals.NoDirectIo(path) : Explain(path, errno));
         }
         return Measure(path, handle, status, opened => DeviceFacts.Measure(path, handle, opened, options));
     }
 
     private static ClaimResult TryClaimFile(string path, MemberOptions options, FileStatus status)
     {
-        FileTransfer transfer = FileTransfer.Decide(path, status, options.BlockBytes ?? FileFacts.BlockBytesDefault);
+        FileTransfer transfer =
+            FileTransfer.Decide(path, status, options.BlockBytes ?? FileFacts.BlockBytesDefault);
         int errno = OpenFile(path, options, ref transfer, out SafeFileHandle handle);
         if (errno != 0)
         {
@@ -83,13 +90,15 @@ internal static class MemberOpener
         {
             handle.Dispose();
             return errno == FileNative.EAGAIN
-                ? new ClaimResult(path, null, ClaimHolders.OfFile(status))
+                ? ClaimResult.Held(path, () => ClaimHolders.OfFile(status))
                 : throw new RefusalException(MemberRefusals.CannotOpen(path, errno));
         }
-        return Measure(path, handle, status, opened => FileFacts.Measure(path, handle, opened, options, transfer));
+        return Measure(
+            path, handle, status, opened => FileFacts.Measure(path, handle, opened, options, transfer));
     }
 
-    private static int OpenFile(string path, MemberOptions options, ref FileTransfer transfer, out SafeFileHandle handle)
+    private static int OpenFile(
+        string path, MemberOptions options, ref FileTransfer transfer, out SafeFileHandle handle)
     {
         int direct = transfer.Mode == TransferMode.Direct ? FileNative.O_DIRECT : 0;
         int errno = FileCalls.TryOpen(path, AccessFlags(options) | direct, 0, out handle);
@@ -102,7 +111,9 @@ internal static class MemberOpener
         return errno;
     }
 
-    /// <summary>From here on an exception must close the descriptor, or the claim would outlive the refusal.</summary>
+    /// <summary>
+    /// From here on an exception must close the descriptor, or the claim would outlive the refusal.
+    /// </summary>
     private static ClaimResult Measure(
         string path, SafeFileHandle handle, FileStatus before, Func<FileStatus, MemberFile> measure)
     {
@@ -110,11 +121,14 @@ internal static class MemberOpener
         {
             FileStatus opened = FileStatus.OfHandle(handle, path);
 
-            // The checks were made on the path; what is open may be something else if somebody renamed meanwhile.
+            // The checks were made on the path; what is open may be something else if somebody renamed
+            // meanwhile.
             bool isSame = opened.Kind == before.Kind
-                && (opened.Kind == FileKind.Block ? opened.Device == before.Device : opened.IsSameFile(before));
+                && (opened.Kind == FileKind.Block
+                    ? opened.Device == before.Device
+                    : opened.IsSameFile(before));
             return isSame
-                ? new ClaimResult(path, measure(opened), [])
+                ? ClaimResult.Claimed(measure(opened))
                 : throw new RefusalException(MemberRefusals.Replaced(path));
         }
         catch

@@ -1,9 +1,12 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Native;
 
 namespace DmRemap.Linux.Members;
 
-/// <summary>The words of every refusal about a member, in one place: what happened, what it means, what to do.</summary>
+/// <summary>
+/// The words of every refusal about a member, in one place: what happened, what it means, what to do.
+/// </summary>
 internal static class MemberRefusals
 {
     public static Refusal Missing(string path) => new(
@@ -25,9 +28,12 @@ internal static class MemberRefusals
         ExitCode.Usage,
         path,
         kind == MemberKind.BlockDevice
-            ? $"{path} has no capacity: no medium, a detached loop device, or a disk that has failed altogether."
+            ? $"{path} has no capacity: no medium, a detached loop device, or a disk that has failed"
+                + " altogether."
             : $"{path} is smaller than one block: there is nothing to serve.",
-        kind == MemberKind.BlockDevice ? "Check the device with `lsblk` and the kernel log." : "Give a file with content.");
+        kind == MemberKind.BlockDevice
+            ? "Check the device with `lsblk` and the kernel log."
+            : "Give a file with content.");
 
     public static Refusal NotPermitted(string path, int errno) => new(
         "DMR-MEMBER-NOT-PERMITTED",
@@ -47,7 +53,8 @@ internal static class MemberRefusals
         "DMR-MEMBER-NO-DIRECT-IO",
         ExitCode.RefusedForSafety,
         path,
-        $"{path} does not take direct I/O (O_DIRECT). Through the page cache its errors would be seen too late.",
+        $"{path} does not take direct I/O (O_DIRECT). Through the page cache its errors would be seen too"
+            + " late.",
         "Give the device below it, or an image file for a rehearsal.");
 
     public static Refusal Replaced(string path) => new(
@@ -61,7 +68,8 @@ internal static class MemberRefusals
         "DMR-MEMBER-MISALIGNED",
         ExitCode.RefusedForSafety,
         path,
-        $"The kernel calls {path} misaligned: the disks below it do not agree on where a physical block begins.",
+        $"The kernel calls {path} misaligned: the disks below it do not agree on where a physical block"
+            + " begins.",
         "Put the partition or array on a boundary of all its disks, or give one of the disks itself.");
 
     public static Refusal BlockSize(string path, int asked, int own) => new(
@@ -95,7 +103,8 @@ internal static class MemberRefusals
         {
             UserKind.Mount => $"Unmount it first: `umount {user.Name}`.",
             UserKind.Swap => $"Turn the swap area off first: `swapoff {user.Name}`.",
-            UserKind.DeviceMapper => $"Remove {user.Name} first (`dmsetup ls --tree`, `vgchange -an`, `cryptsetup close`).",
+            UserKind.DeviceMapper => $"Remove {user.Name} first (`dmsetup ls --tree`, `vgchange -an`,"
+                + " `cryptsetup close`).",
             UserKind.Md => $"Stop {user.Name} first: `mdadm --stop /dev/{user.Name}`.",
             UserKind.Loop => $"Detach it first: `losetup -d /dev/{user.Name}`.",
             _ => "Release it from that driver first.",
@@ -105,7 +114,8 @@ internal static class MemberRefusals
         "DMR-MEMBER-SAME",
         ExitCode.RefusedForSafety,
         second,
-        $"{second} and {first} are the same storage. A block moved from one to the other would not move at all.",
+        $"{second} and {first} are the same storage. A block moved from one to the other would not move at"
+            + " all.",
         "Give a different device or file for each.");
 
     public static Refusal Overlap(string upper, string lower) => new(
@@ -120,7 +130,8 @@ internal static class MemberRefusals
         ExitCode.RefusedForSafety,
         path,
         $"{path} lies on {member}: what keeps the device running would wait for the device.",
-        "Keep configuration, sockets and the program itself on another disk (DMREMAP_CONFIG_DIR, DMREMAP_RUN_DIR).");
+        "Keep configuration, sockets and the program itself on another disk (DMREMAP_CONFIG_DIR,"
+            + " DMREMAP_RUN_DIR).");
 
     public static Refusal SameDisk(string main, string spare) => new(
         "DMR-SPARE-SAME-DISK",
@@ -156,7 +167,8 @@ internal static class MemberRefusals
         "DMR-SPARE-NO-DIRECT-IO",
         ExitCode.RefusedForSafety,
         spare,
-        $"The spare {spare} can only be written through the page cache ({reason}), where its errors are seen too late.",
+        $"The spare {spare} can only be written through the page cache ({reason}), where its errors are"
+            + " seen too late.",
         "Give a block device, or a file on ext4 or XFS.");
 
     public static Refusal SpareTooSmall(string spare, long bytes, long needed) => new(
@@ -170,7 +182,8 @@ internal static class MemberRefusals
         "DMR-MEMBER-SIZE-CHANGED",
         ExitCode.RefusedForSafety,
         path,
-        $"{path} has {bytes} bytes; it had {recorded} when the device was created. It is another one, or was resized.",
+        $"{path} has {bytes} bytes; it had {recorded} when the device was created. It is another one, or"
+            + " was resized.",
         "Check the path; if it was resized, bring it back to its old size.");
 
     public static Refusal OtherDisk(string path, string difference) => new(

@@ -5,12 +5,14 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// What may be a member beside what. Require… refuses for good; FindConcerns lists what `--force` may override. May
-/// wait for a disk that does not answer: call it after the claims are held, off the serving thread.
+/// What may be a member beside what. Require… refuses for good; FindConcerns lists what `--force` may
+/// override. May wait for a disk that does not answer: call it after the claims are held, off the serving
+/// thread.
 /// </summary>
 public static class MemberRules
 {
-    /// <exception cref="RefusalException">DMR-MEMBER-MOUNTED, -SWAP, -DEVICE-MAPPER, -RAID, -LOOP, -IN-USE (exit 4).</exception>
+    /// <exception cref="RefusalException">DMR-MEMBER-MOUNTED, -SWAP, -DEVICE-MAPPER, -RAID, -LOOP, -IN-USE
+    /// (exit 4).</exception>
     public static void RequireUnused(string path)
     {
         foreach (MemberUser user in MemberInspection.FindUsers(path))
@@ -24,11 +26,14 @@ public static class MemberRules
     public static void RequireApart(string main, IReadOnlyList<string> spares) =>
         RequireApart(main, spares, new BlockTopology());
 
-    /// <summary>None of our own files (configuration, sockets, program) waits for what we serve (F-21).</summary>
+    /// <summary>
+    /// None of our own files (configuration, sockets, program) waits for what we serve (F-21).
+    /// </summary>
     /// <exception cref="RefusalException">DMR-STATE-ON-MEMBER (exit 5).</exception>
     public static void RequireStateElsewhere(IReadOnlyList<string> statePaths, string main)
     {
-        // A file's own file system is where its siblings are; only a device that is served carries somebody's files.
+        // A file's own file system is where its siblings are; only a device that is served carries somebody's
+        // files.
         BlockTopology topology = new();
         foreach (string path in statePaths)
         {
@@ -59,7 +64,9 @@ public static class MemberRules
         }
     }
 
-    /// <summary>Somebody's data on a spare, and spares that fail together with the main device. All can be forced.</summary>
+    /// <summary>
+    /// Somebody's data on a spare, and spares that fail together with the main device. All can be forced.
+    /// </summary>
     public static IReadOnlyList<Refusal> FindConcerns(string main, IReadOnlyList<string> spares) =>
         FindConcerns(main, spares, new BlockTopology(), ForeignSignature.Probe);
 
@@ -76,11 +83,15 @@ public static class MemberRules
     }
 
     internal static IReadOnlyList<Refusal> FindConcerns(
-        string main, IReadOnlyList<string> spares, BlockTopology topology, Func<string, SignatureReport> probe)
+        string main,
+        IReadOnlyList<string> spares,
+        BlockTopology topology,
+        Func<string, SignatureReport> probe)
     {
         List<Refusal> concerns = [];
 
-        // An image file shares its disk with nearly everything; that it fails with it is no news to who made it.
+        // An image file shares its disk with nearly everything; that it fails with it is no news to who made
+        // it.
         bool isRealDisk = !MemberInspection.IsFileImage(main, topology);
         foreach (string spare in spares)
         {

@@ -6,7 +6,8 @@ using System.Text;
 namespace DmRemap.Linux.Members;
 
 /// <summary>One line of /proc/self/mountinfo.</summary>
-internal sealed record Mount(DeviceNumber Device, string Point, string FileSystem, string Source, string Options)
+internal sealed record Mount(
+    DeviceNumber Device, string Point, string FileSystem, string Source, string Options)
 {
     /// <summary>The value of "name=" among the superblock's options, or null.</summary>
     public string? Option(string name)
@@ -59,22 +60,32 @@ internal static class MountTable
         return paths;
     }
 
-    /// <summary>Shape: "36 35 98:0 /root /point rw,opts shared:1 - ext4 /dev/sda1 rw,superblock-opts".</summary>
+    /// <summary>
+    /// Shape: "36 35 98:0 /root /point rw,opts shared:1 - ext4 /dev/sda1 rw,superblock-opts".
+    /// </summary>
     internal static bool TryParseMount(string line, out Mount? mount)
     {
         mount = null;
         string[] fields = line.Split(' ');
         int dash = Array.IndexOf(fields, "-", Math.Min(FieldsBeforeOptions, fields.Length));
-        if (dash < FieldsBeforeOptions || fields.Length < dash + 4 || !DeviceNumber.TryParse(fields[2], out DeviceNumber device))
+        if (dash < FieldsBeforeOptions
+            || fields.Length < dash + 4
+            || !DeviceNumber.TryParse(fields[2], out DeviceNumber device))
         {
             return false;
         }
         mount = new Mount(
-            device, Unescape(fields[4]), fields[dash + 1], Unescape(fields[dash + 2]), Unescape(fields[dash + 3]));
+            device,
+            Unescape(fields[4]),
+            fields[dash + 1],
+            Unescape(fields[dash + 2]),
+            Unescape(fields[dash + 3]));
         return true;
     }
 
-    /// <summary>The kernel writes space, tab, newline and backslash as a backslash and three octal digits.</summary>
+    /// <summary>
+    /// The kernel writes space, tab, newline and backslash as a backslash and three octal digits.
+    /// </summary>
     internal static string Unescape(string field)
     {
         if (!field.Contains('\\'))
@@ -84,7 +95,8 @@ internal static class MountTable
         StringBuilder text = new(field.Length);
         for (int i = 0; i < field.Length; i++)
         {
-            if (field[i] == '\\' && i + 3 < field.Length && IsOctal(field[i + 1]) && IsOctal(field[i + 2]) && IsOctal(field[i + 3]))
+            if (field[i] == '\\' && i + 3 < field.Length
+                && IsOctal(field[i + 1]) && IsOctal(field[i + 2]) && IsOctal(field[i + 3]))
             {
                 int code = ((field[i + 1] - '0') * 64) + ((field[i + 2] - '0') * 8) + (field[i + 3] - '0');
                 text.Append((char)code);

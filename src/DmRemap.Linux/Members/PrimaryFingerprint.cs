@@ -11,25 +11,28 @@ public enum FingerprintMatch
     /// <summary>The size agrees, and so does a name that the disk itself tells.</summary>
     Same = 1,
 
-    /// <summary>Nothing contradicts, but nothing proves it either: no serial number, or a copied file.</summary>
+    /// <summary>
+    /// Nothing contradicts, but nothing proves it either: no serial number, or a copied file.
+    /// </summary>
     Unproven = 2,
 
     Different = 3,
 }
 
 /// <summary>
-/// What the primary is recognised by when it is found again: never its path. The content of its most volatile metadata
-/// joins these as a further field when it is recorded.
+/// What the primary is recognised by when it is found again: never its path. The content of its most volatile
+/// metadata joins these as a further field when it is recorded.
 /// </summary>
 /// <param name="Bytes">The exact size.</param>
 /// <param name="Serial">Of a disk; may be empty.</param>
 /// <param name="WorldWideName">Of a disk; may be empty.</param>
 /// <param name="FileInode">Of an image file; 0 for a disk. A hint: a copied file has another one.</param>
-public readonly record struct PrimaryFingerprint(long Bytes, string Serial, string WorldWideName, ulong FileInode)
+public readonly record struct PrimaryFingerprint(
+    long Bytes, string Serial, string WorldWideName, ulong FileInode)
 {
-    public const int TextLengthMax = 240;
+    public const int TextLengthMax = 128;
 
-    private const int NameLengthMax = 96;
+    private const int NameLengthMax = 56;
 
     public static PrimaryFingerprint Of(MemberFile member) => new(
         member.SizeBytes,
@@ -37,12 +40,17 @@ public readonly record struct PrimaryFingerprint(long Bytes, string Serial, stri
         Clean(member.WorldWideName),
         member.IsBlockDevice ? 0 : member.Identity.Inode);
 
-    /// <summary>For the superblock: ASCII, at most <see cref="TextLengthMax"/>. Shape: "serial=S;wwn=W" or "inode=123".</summary>
+    /// <summary>
+    /// For the superblock: ASCII, at most <see cref="TextLengthMax"/>. Shape: "serial=S;wwn=W" or
+    /// "inode=123".
+    /// </summary>
     public string ToText() => FileInode != 0
         ? $"inode={FileInode}"
         : $"serial={Serial};wwn={WorldWideName}";
 
-    /// <summary>The size is recorded beside the text. Unknown fields (of later versions) are passed over.</summary>
+    /// <summary>
+    /// The size is recorded beside the text. Unknown fields (of later versions) are passed over.
+    /// </summary>
     public static PrimaryFingerprint FromText(long bytes, string text)
     {
         string serial = string.Empty;
@@ -61,7 +69,8 @@ public readonly record struct PrimaryFingerprint(long Bytes, string Serial, stri
                     worldWideName = value;
                     break;
                 case "inode":
-                    inode = ulong.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
+                    inode = ulong.TryParse(
+                        value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
                         ? number
                         : 0;
                     break;
@@ -97,7 +106,8 @@ public readonly record struct PrimaryFingerprint(long Bytes, string Serial, stri
         return isNamed ? FingerprintMatch.Same : FingerprintMatch.Unproven;
     }
 
-    /// <exception cref="RefusalException">DMR-MEMBER-SIZE-CHANGED, DMR-MEMBER-OTHER-DISK (exit 5).</exception>
+    /// <exception cref="RefusalException">DMR-MEMBER-SIZE-CHANGED, DMR-MEMBER-OTHER-DISK (exit
+    /// 5).</exception>
     public void RequireMatch(string path, PrimaryFingerprint found)
     {
         if (Bytes != found.Bytes)
@@ -116,7 +126,8 @@ public readonly record struct PrimaryFingerprint(long Bytes, string Serial, stri
 
     private static string Clean(string name)
     {
-        char[] letters = name.Length > NameLengthMax ? name[..NameLengthMax].ToCharArray() : name.ToCharArray();
+        char[] letters =
+            name.Length > NameLengthMax ? name[..NameLengthMax].ToCharArray() : name.ToCharArray();
         for (int i = 0; i < letters.Length; i++)
         {
             if (letters[i] is < ' ' or > '~' or ';' or '=')

@@ -8,8 +8,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Spare files that cannot run out of room later (F-37): every block is written once, so that a remap neither needs
-/// space that the file system no longer has nor turns its FUA into a journal commit of the file system.
+/// Spare files that cannot run out of room later (F-37): every block is written once, so that a remap neither
+/// needs space that the file system no longer has nor turns its FUA into a journal commit of the file system.
 /// </summary>
 public static class SpareFile
 {
@@ -25,8 +25,8 @@ public static class SpareFile
     /// <param name="progress">Called with the bytes written so far, now and then; may be null.</param>
     /// <param name="cancellation">Ends it early; the unfinished file is removed.</param>
     /// <exception cref="RefusalException">
-    /// DMR-SPARE-EXISTS (exit 5), DMR-SPARE-NO-ROOM (exit 5, with the missing amount), DMR-SPARE-NOT-WRITTEN (exit 1),
-    /// DMR-MEMBER-NOT-PERMITTED (exit 8), DMR-MEMBER-MISSING (exit 3; the directory).
+    /// DMR-SPARE-EXISTS (exit 5), DMR-SPARE-NO-ROOM (exit 5, with the missing amount), DMR-SPARE-NOT-WRITTEN
+    /// (exit 1), DMR-MEMBER-NOT-PERMITTED (exit 8), DMR-MEMBER-MISSING (exit 3; the directory).
     /// </exception>
     public static void Create(string path, long bytes, Action<long>? progress, CancellationToken cancellation)
     {
@@ -35,7 +35,8 @@ public static class SpareFile
         RequireAbsent(path);
         RequireRoom(path, directory, bytes);
         const int Flags = FileNative.O_RDWR | FileNative.O_CREAT | FileNative.O_EXCL;
-        int errno = FileCalls.TryOpen(path, Flags | FileNative.O_NOFOLLOW, PrivateFile, out SafeFileHandle handle);
+        int errno =
+            FileCalls.TryOpen(path, Flags | FileNative.O_NOFOLLOW, PrivateFile, out SafeFileHandle handle);
         using (handle)
         {
             if (errno != 0)
@@ -62,8 +63,8 @@ public static class SpareFile
     }
 
     /// <summary>
-    /// Write zeros into the holes of an existing file and into blocks that are allocated but unwritten; what is
-    /// written stays. Before the file is opened as a member. True when anything had to be written.
+    /// Write zeros into the holes of an existing file and into blocks that are allocated but unwritten; what
+    /// is written stays. Before the file is opened as a member. True when anything had to be written.
     /// </summary>
     /// <exception cref="RefusalException">
     /// DMR-SPARE-SHARED (exit 5: reflinked, compressed or copy-on-write), DMR-SPARE-NO-ROOM (exit 5),
@@ -116,7 +117,8 @@ public static class SpareFile
     }
 
     private static void Fill(
-        SafeFileHandle handle, string path, string directory, long bytes, Action<long>? progress, CancellationToken cancellation)
+        SafeFileHandle handle, string path, string directory, long bytes, Action<long>? progress,
+        CancellationToken cancellation)
     {
         if (FileSystemFacts.OfPath(directory)?.Type == FileNative.BTRFS_SUPER_MAGIC)
         {
@@ -162,8 +164,10 @@ public static class SpareFile
                 "DMR-SPARE-SHARED",
                 ExitCode.RefusedForSafety,
                 path,
-                $"The spare file {path} needs new room for every write: {why}. It could run out in the middle of a remap.",
-                "Use a file on ext4 or XFS that is no reflink copy, or one made on btrfs after `chattr +C`, or a device."));
+                $"The spare file {path} needs new room for every write: {why}. It could run out in the"
+                    + " middle of a remap.",
+                "Use a file on ext4 or XFS that is no reflink copy, or one made on btrfs after `chattr +C`,"
+                    + " or a device."));
         }
     }
 
@@ -176,7 +180,8 @@ public static class SpareFile
                 "DMR-SPARE-SPARSE",
                 ExitCode.RefusedForSafety,
                 path,
-                $"The file system of {path} does not keep blocks of zeros: {extents.HoleBytes} bytes have no room of their own.",
+                $"The file system of {path} does not keep blocks of zeros: {extents.HoleBytes} bytes have"
+                    + " no room of their own.",
                 "Put the spare on a file system without compression, such as ext4 or XFS, or on a device."));
         }
     }
@@ -200,12 +205,16 @@ public static class SpareFile
         "DMR-SPARE-NO-ROOM",
         ExitCode.RefusedForSafety,
         path,
-        $"There is no room for the spare file {path}: it needs {bytes} bytes, {free} are free, {bytes - free} are missing.",
+        $"There is no room for the spare file {path}: it needs {bytes} bytes, {free} are free,"
+            + $" {bytes - free} are missing.",
         $"Free {bytes - free} bytes there, choose a smaller size, or put it on another file system.");
 
-    /// <summary>Writes zeros through the page cache, syncs now and then, and explains what went wrong.</summary>
+    /// <summary>
+    /// Writes zeros through the page cache, syncs now and then, and explains what went wrong.
+    /// </summary>
     private sealed class Writer(
-        SafeFileHandle handle, string path, long bytes, Action<long>? progress, CancellationToken cancellation)
+        SafeFileHandle handle, string path, long bytes, Action<long>? progress,
+        CancellationToken cancellation)
     {
         private readonly byte[] _zeros = new byte[ChunkBytes];
         private long _written;
@@ -231,7 +240,9 @@ public static class SpareFile
             }
         }
 
-        /// <summary>Before anybody counts on the blocks: only written-back blocks are allocated for good.</summary>
+        /// <summary>
+        /// Before anybody counts on the blocks: only written-back blocks are allocated for good.
+        /// </summary>
         public void Finish()
         {
             try

@@ -8,8 +8,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Members;
 
 /// <summary>
-/// Small files that survive a crash whole: a new file is written beside its place and synced before it gets its name,
-/// and the directory is synced before anybody is told.
+/// Small files that survive a crash whole: a new file is written beside its place and synced before it gets
+/// its name, and the directory is synced before anybody is told.
 /// </summary>
 public sealed class StateFiles : IStateFiles
 {
@@ -92,7 +92,8 @@ public sealed class StateFiles : IStateFiles
     private static void CreateDirectories(string path)
     {
         string? parent = Path.GetDirectoryName(path.TrimEnd('/'));
-        if (!string.IsNullOrEmpty(parent) && FileStatus.TryOfPath(parent, followLink: true, out _) == FileNative.ENOENT)
+        if (!string.IsNullOrEmpty(parent)
+            && FileStatus.TryOfPath(parent, followLink: true, out _) == FileNative.ENOENT)
         {
             CreateDirectories(parent);
         }

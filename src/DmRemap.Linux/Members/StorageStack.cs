@@ -151,7 +151,8 @@ internal sealed class StorageStack
         {
             VisitOverlay(mount);
         }
-        else if (mount.Source.StartsWith('/') && FileStatus.OfPath(mount.Source) is { Kind: FileKind.Block } source)
+        else if (mount.Source.StartsWith('/')
+            && FileStatus.OfPath(mount.Source) is { Kind: FileKind.Block } source)
         {
             VisitDevice(source.Device, isImage: false);
             foreach (DeviceNumber other in _topology.BtrfsDevicesWith(source.Device))
@@ -161,7 +162,9 @@ internal sealed class StorageStack
         }
     }
 
-    /// <summary>Writes go to the upper directory, reads of what was never written to the lower ones.</summary>
+    /// <summary>
+    /// Writes go to the upper directory, reads of what was never written to the lower ones.
+    /// </summary>
     private void VisitOverlay(Mount overlay)
     {
         string directories = $"{overlay.Option("upperdir")}:{overlay.Option("lowerdir")}";
@@ -174,14 +177,18 @@ internal sealed class StorageStack
         }
     }
 
-    /// <summary>The mount that shows this path: the longest mount point above it, the latest where several are.</summary>
+    /// <summary>
+    /// The mount that shows this path: the longest mount point above it, the latest where several are.
+    /// </summary>
     private Mount? MountOf(string path)
     {
         string? real = FileCalls.TryRealPath(path);
         Mount? found = null;
         foreach (Mount mount in _mounts)
         {
-            if (real is not null && IsAtOrBelow(real, mount.Point) && mount.Point.Length >= (found?.Point.Length ?? 0))
+            if (real is not null
+                && IsAtOrBelow(real, mount.Point)
+                && mount.Point.Length >= (found?.Point.Length ?? 0))
             {
                 found = mount;
             }
@@ -191,5 +198,6 @@ internal sealed class StorageStack
 
     private static bool IsAtOrBelow(string path, string directory) =>
         directory == "/" || path == directory
-            || (path.StartsWith(directory, StringComparison.Ordinal) && path[directory.Length] == Path.DirectorySeparatorChar);
+            || (path.StartsWith(directory, StringComparison.Ordinal)
+                && path[directory.Length] == Path.DirectorySeparatorChar);
 }

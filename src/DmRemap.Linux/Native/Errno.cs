@@ -1,8 +1,8 @@
 namespace DmRemap.Linux.Native;
 
 /// <summary>
-/// The kernel's error numbers that this program decides on, positive. They are those of every architecture .NET runs
-/// on under Linux (asm-generic).
+/// The kernel's error numbers that this program decides on, positive. They are those of every architecture
+/// .NET runs on under Linux (asm-generic).
 /// </summary>
 public static class Errno
 {

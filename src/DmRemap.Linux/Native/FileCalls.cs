@@ -6,8 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Native;
 
 /// <summary>
-/// The calls of <see cref="FileNative"/>, repeated after EINTR. Try… return 0 or the errno, for callers that decide by
-/// it; the others throw IOException with the path, what failed and why.
+/// The calls of <see cref="FileNative"/>, repeated after EINTR. Try… return 0 or the errno, for callers that
+/// decide by it; the others throw IOException with the path, what failed and why.
 /// </summary>
 internal static unsafe class FileCalls
 {
@@ -40,7 +40,8 @@ internal static unsafe class FileCalls
 
     public static void Sync(SafeFileHandle handle, string path)
     {
-        // Not repeated: after a failed fsync the kernel may have dropped the pages, and a second one reports success.
+        // Not repeated: after a failed fsync the kernel may have dropped the pages, and a second one reports
+        // success.
         if (FileNative.fsync(Descriptor(handle)) < 0)
         {
             throw Failed("fsync of", path, Marshal.GetLastPInvokeError());
@@ -61,7 +62,8 @@ internal static unsafe class FileCalls
             {
                 errno = Marshal.GetLastPInvokeError();
 
-                // EINVAL: this file system has no fsync for directories (some network and FUSE ones); nothing to wait for.
+                // EINVAL: this file system has no fsync for directories (some network and FUSE ones); nothing
+                // to wait for.
                 if (errno != FileNative.EINVAL)
                 {
                     throw Failed("fsync of", path, errno);
@@ -89,7 +91,9 @@ internal static unsafe class FileCalls
         return FileNative.ioctl(Descriptor(handle), request, &value) < 0 ? null : value;
     }
 
-    /// <summary>Where a symbolic link points, as text; nothing is looked up, so this never waits for a disk.</summary>
+    /// <summary>
+    /// Where a symbolic link points, as text; nothing is looked up, so this never waits for a disk.
+    /// </summary>
     public static string? TryReadLink(string path)
     {
         byte* buffer = stackalloc byte[FileNative.PathBytesMax];

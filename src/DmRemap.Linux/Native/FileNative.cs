@@ -3,8 +3,9 @@ using System.Runtime.InteropServices;
 namespace DmRemap.Linux.Native;
 
 /// <summary>
-/// System calls on files, as libc has them; the kernel's names and values. Every import that fails returns -1 (or NULL)
-/// and leaves errno in Marshal.GetLastPInvokeError. Callers use <see cref="FileCalls"/>, which repeats after EINTR.
+/// System calls on files, as libc has them; the kernel's names and values. Every import that fails returns -1
+/// (or NULL) and leaves errno in Marshal.GetLastPInvokeError. Callers use <see cref="FileCalls"/>, which
+/// repeats after EINTR.
 /// </summary>
 internal static unsafe partial class FileNative
 {

@@ -5,8 +5,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Linux.Native;
 
 /// <summary>
-/// The address of a slice. Slices lie in pinned arrays, so it stays right for as long as somebody holds the array:
-/// whoever hands an address to the kernel keeps the slice until the completion.
+/// The address of a slice. Slices lie in pinned arrays, so it stays right for as long as somebody holds the
+/// array: whoever hands an address to the kernel keeps the slice until the completion.
 /// </summary>
 public static unsafe class KernelMemory
 {

@@ -3,7 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Native;
 
-/// <summary>struct io_uring_sqe, 64 bytes. Fields that share a place in C have one name here and say what else it is.</summary>
+/// <summary>
+/// struct io_uring_sqe, 64 bytes. Fields that share a place in C have one name here and say what else it is.
+/// </summary>
 [StructLayout(LayoutKind.Explicit, Size = 64)]
 internal struct SubmissionEntry
 {
@@ -219,10 +221,17 @@ internal static unsafe partial class UringNative
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial long UringEnter(
-        long number, int ring, uint submit, uint complete, uint flags, WaitArgument* argument, nuint argumentBytes);
+        long number,
+        int ring,
+        uint submit,
+        uint complete,
+        uint flags,
+        WaitArgument* argument,
+        nuint argumentBytes);
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
-    public static partial long UringRegister(long number, int ring, uint operation, void* argument, uint count);
+    public static partial long UringRegister(
+        long number, int ring, uint operation, void* argument, uint count);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     public static partial nint Map(nint address, nuint bytes, int protection, int flags, int fd, long offset);

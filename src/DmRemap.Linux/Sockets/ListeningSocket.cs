@@ -10,8 +10,8 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Sockets;
 
 /// <summary>
-/// A bound, listening socket: made before it is served and disposed of after its <see cref="UringListener"/> has
-/// closed, both on the control plane (these calls may block).
+/// A bound, listening socket: made before it is served and disposed of after its <see cref="UringListener"/>
+/// has closed, both on the control plane (these calls may block).
 /// </summary>
 public sealed class ListeningSocket : IDisposable
 {
@@ -35,8 +35,9 @@ public sealed class ListeningSocket : IDisposable
     internal int FileDescriptor => (int)_handle.DangerousGetHandle();
 
     /// <summary>
-    /// Listen on a Unix socket that only this user may connect to (mode 0600). The file of a dead server is replaced;
-    /// a path where somebody answers is EADDRINUSE, and one that is no socket is never removed (EEXIST).
+    /// Listen on a Unix socket that only this user may connect to (mode 0600). The file of a dead server is
+    /// replaced; a path where somebody answers is EADDRINUSE, and one that is no socket is never removed
+    /// (EEXIST).
     /// </summary>
     /// <exception cref="SystemCallException">With the errno.</exception>
     public static unsafe ListeningSocket OpenUnix(string path)
@@ -47,8 +48,8 @@ public sealed class ListeningSocket : IDisposable
         {
             RemoveStale(path, address);
             int fd = (int)handle.DangerousGetHandle();
-            // The mode of the socket's own inode is the mode its file gets: it is never wider, whatever the umask,
-            // and the umask, which belongs to the whole process, is left alone.
+            // The mode of the socket's own inode is the mode its file gets: it is never wider, whatever the
+            // umask, and the umask, which belongs to the whole process, is left alone.
             Check(SocketNative.ChangeMode(fd, 0x180 /* 0600 */), "fchmod", path);
             fixed (byte* bytes = address)
             {
@@ -64,7 +65,9 @@ public sealed class ListeningSocket : IDisposable
         }
     }
 
-    /// <summary>Listen on TCP on this machine only: there is no encryption and no login. Port 0 picks a free one.</summary>
+    /// <summary>
+    /// Listen on TCP on this machine only: there is no encryption and no login. Port 0 picks a free one.
+    /// </summary>
     /// <exception cref="SystemCallException">With the errno.</exception>
     public static unsafe ListeningSocket OpenTcpLoopback(IPEndPoint endPoint)
     {
@@ -81,10 +84,9 @@ public sealed class ListeningSocket : IDisposable
         try
         {
             int fd = (int)handle.DangerousGetHandle();
-            int one = 1;
-            Check(SetOption(fd, SocketNative.SOL_SOCKET, SocketNative.SO_REUSEADDR, one), "setsockopt", subject);
+            SetOption(fd, SocketNative.SOL_SOCKET, SocketNative.SO_REUSEADDR, subject);
             // Accepted sockets inherit it. Replies are gathered by us; waiting for more only adds delay.
-            Check(SetOption(fd, SocketNative.IPPROTO_TCP, SocketNative.TCP_NODELAY, one), "setsockopt", subject);
+            SetOption(fd, SocketNative.IPPROTO_TCP, SocketNative.TCP_NODELAY, subject);
             fixed (byte* bytes = address.Buffer.Span)
             {
                 Check(SocketNative.Bind(fd, bytes, (uint)address.Size), "bind", subject);
@@ -115,8 +117,11 @@ public sealed class ListeningSocket : IDisposable
         _handle.Dispose();
     }
 
-    private static unsafe int SetOption(int fd, int level, int name, int value) =>
-        SocketNative.SetOption(fd, level, name, &value, sizeof(int));
+    private static unsafe void SetOption(int fd, int level, int name, string subject)
+    {
+        int on = 1;
+        Check(SocketNative.SetOption(fd, level, name, &on, sizeof(int)), "setsockopt", subject);
+    }
 
     private static SafeFileHandle Open(int family, string subject)
     {
@@ -128,8 +133,9 @@ public sealed class ListeningSocket : IDisposable
     private static unsafe void RemoveStale(string path, byte[] address)
     {
         byte* status = stackalloc byte[SocketNative.StatusBytes];
-        if (SocketNative.GetStatus(
-            SocketNative.AT_FDCWD, path, SocketNative.AT_SYMLINK_NOFOLLOW, SocketNative.STATX_TYPE, status) < 0)
+        int found = SocketNative.GetStatus(
+            SocketNative.AT_FDCWD, path, SocketNative.AT_SYMLINK_NOFOLLOW, SocketNative.STATX_TYPE, status);
+        if (found < 0)
         {
             int reason = Marshal.GetLastPInvokeError();
             if (reason == Errno.ENOENT)
@@ -139,14 +145,16 @@ public sealed class ListeningSocket : IDisposable
             throw new SystemCallException("statx", path, reason);
         }
         // A connection to a plain file is refused just as one to a dead server's socket.
-        if ((*(ushort*)(status + SocketNative.StatusModeOffset) & SocketNative.S_IFMT) != SocketNative.S_IFSOCK)
+        int mode = *(ushort*)(status + SocketNative.StatusModeOffset);
+        if ((mode & SocketNative.S_IFMT) != SocketNative.S_IFSOCK)
         {
             throw new SystemCallException("bind", path, Errno.EEXIST);
         }
         using SafeFileHandle probe = Open(SocketNative.AF_UNIX, path);
         fixed (byte* bytes = address)
         {
-            int connected = SocketNative.Connect((int)probe.DangerousGetHandle(), bytes, (uint)address.Length);
+            int fd = (int)probe.DangerousGetHandle();
+            int connected = SocketNative.Connect(fd, bytes, (uint)address.Length);
             int errno = connected < 0 ? Marshal.GetLastPInvokeError() : Errno.EADDRINUSE;
             if (errno != Errno.ECONNREFUSED)
             {
@@ -162,7 +170,7 @@ public sealed class ListeningSocket : IDisposable
         if (length >= SocketNative.UnixPathBytesMax)
         {
             throw new ArgumentException(
-                $"the socket path is too long ({length} bytes; {SocketNative.UnixPathBytesMax - 1} at most): {path}",
+                $"the path is too long for a socket ({length} bytes; 107 at most): {path}",
                 nameof(path));
         }
         // sockaddr_un: the family in two bytes of the machine's order, then the path and a zero.

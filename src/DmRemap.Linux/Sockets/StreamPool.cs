@@ -3,7 +3,9 @@ using DmRemap.Linux.Loop;
 
 namespace DmRemap.Linux.Sockets;
 
-/// <summary>Every connection of a loop, allocated at start: the bound on connections, over all listeners.</summary>
+/// <summary>
+/// Every connection of a loop, allocated at start: the bound on connections, over all listeners.
+/// </summary>
 public sealed class StreamPool
 {
     private UringStream? _firstFree;

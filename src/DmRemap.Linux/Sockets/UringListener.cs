@@ -6,8 +6,8 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Sockets;
 
 /// <summary>
-/// Accepts connections on the ring, one accept outstanding at a time. One connection more than the pool holds is
-/// closed at once. When the process is out of descriptors or memory it pauses instead of spinning.
+/// Accepts connections on the ring, one accept outstanding at a time. One connection more than the pool holds
+/// is closed at once. When the process is out of descriptors or memory it pauses instead of spinning.
 /// </summary>
 public sealed class UringListener : ITimerOwner
 {
@@ -64,8 +64,8 @@ public sealed class UringListener : ITimerOwner
     }
 
     /// <summary>
-    /// Accept no more. `closed` is called once, later, on the loop's thread, when the kernel has let go of the socket;
-    /// connections that were accepted live on. Dispose of the socket then, on another thread.
+    /// Accept no more. `closed` is called once, later, on the loop's thread, when the kernel has let go of
+    /// the socket; connections that were accepted live on. Dispose of the socket then, on another thread.
     /// </summary>
     public void Close(Action closed)
     {
@@ -110,7 +110,8 @@ public sealed class UringListener : ITimerOwner
             }
             else
             {
-                // EMFILE, ENFILE, ENOMEM: the connection stays in the backlog, and asking again at once would spin.
+                // EMFILE, ENFILE, ENOMEM: the connection stays in the backlog, and asking again at once would
+                // spin.
                 _loop.Schedule(_retry, _loop.Now + s_backOff);
             }
         }
@@ -125,7 +126,8 @@ public sealed class UringListener : ITimerOwner
         UringStream? stream = _state == State.Closing ? null : _pool.TryTake(fd);
         if (stream is null)
         {
-            // The next accept waits for this close: connections beyond the bound never hold more than one descriptor.
+            // The next accept waits for this close: connections beyond the bound never hold more than one
+            // descriptor.
             Refused++;
             _loop.SubmitClose(_refuse, fd);
             return;

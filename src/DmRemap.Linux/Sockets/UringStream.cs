@@ -10,8 +10,8 @@ namespace DmRemap.Linux.Sockets;
 /// A connected socket on the ring. One object serves many connections after another: it goes back to its
 /// <see cref="StreamPool"/> when the socket is closed, just before OnClosed; its owner forgets it then.
 ///
-/// Close: shutdown(2), which ends a waiting receive and send; a cancel, for whatever shutdown leaves; when all
-/// three have come back, the kernel holds no buffer, and the descriptor is closed; then OnClosed.
+/// Close: shutdown(2), which ends a waiting receive and send; a cancel, for whatever shutdown leaves; when
+/// all three have come back, the kernel holds no buffer, and the descriptor is closed; then OnClosed.
 /// </summary>
 internal sealed class UringStream : IByteStream
 {
@@ -24,7 +24,8 @@ internal sealed class UringStream : IByteStream
     private readonly SendTarget _send;
     private readonly CancelTarget _cancel;
     private readonly CloseTarget _close;
-    private readonly IoVector[] _vectors = GC.AllocateArray<IoVector>(VectorsStart + Limits.SendPartsMax, pinned: true);
+    private readonly IoVector[] _vectors =
+        GC.AllocateArray<IoVector>(VectorsStart + Limits.SendPartsMax, pinned: true);
     private IByteStreamOwner? _owner;
     private int _fd = -1;
     private int _firstVector;
@@ -149,25 +150,14 @@ internal sealed class UringStream : IByteStream
             _owner!.OnSent(0);
             return;
         }
-        SkipSent((ulong)result);
+        _firstVector += SentBytes.Skip(_vectors.AsSpan(_firstVector, _endVector - _firstVector), result);
         SubmitSend();
-    }
-
-    /// <summary>A short send: leave out what the kernel has taken.</summary>
-    private void SkipSent(ulong bytes)
-    {
-        while (bytes >= _vectors[_firstVector].iov_len)
-        {
-            bytes -= _vectors[_firstVector].iov_len;
-            _firstVector++;
-        }
-        _vectors[_firstVector].iov_base += bytes;
-        _vectors[_firstVector].iov_len -= bytes;
     }
 
     private void GoOnClosing()
     {
-        if (!_receive.IsOutstanding && !_send.IsOutstanding && !_cancel.IsOutstanding && !_close.IsOutstanding)
+        bool isTransferring = _receive.IsOutstanding || _send.IsOutstanding;
+        if (!isTransferring && !_cancel.IsOutstanding && !_close.IsOutstanding)
         {
             _loop.SubmitClose(_close, _fd);
         }
@@ -182,23 +172,27 @@ internal sealed class UringStream : IByteStream
         owner?.OnClosed();
     }
 
-    private sealed class ReceiveTarget(UringStream stream, OperationOwner owner) : CompletionTarget(stream._loop, owner)
+    private sealed class ReceiveTarget(UringStream stream, OperationOwner owner)
+        : CompletionTarget(stream._loop, owner)
     {
         protected override void OnCompleted(int result, uint flags) => stream.OnReceived(result);
     }
 
-    private sealed class SendTarget(UringStream stream, OperationOwner owner) : CompletionTarget(stream._loop, owner)
+    private sealed class SendTarget(UringStream stream, OperationOwner owner)
+        : CompletionTarget(stream._loop, owner)
     {
         protected override void OnCompleted(int result, uint flags) => stream.OnSent(result);
     }
 
-    private sealed class CancelTarget(UringStream stream, OperationOwner owner) : CompletionTarget(stream._loop, owner)
+    private sealed class CancelTarget(UringStream stream, OperationOwner owner)
+        : CompletionTarget(stream._loop, owner)
     {
         // EINVAL on a kernel without cancel by descriptor: shutdown has ended both operations already.
         protected override void OnCompleted(int result, uint flags) => stream.GoOnClosing();
     }
 
-    private sealed class CloseTarget(UringStream stream, OperationOwner owner) : CompletionTarget(stream._loop, owner)
+    private sealed class CloseTarget(UringStream stream, OperationOwner owner)
+        : CompletionTarget(stream._loop, owner)
     {
         // The descriptor is gone whatever close returned.
         protected override void OnCompleted(int result, uint flags) => stream.OnClosed();

@@ -8,9 +8,10 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Uring;
 
 /// <summary>
-/// One io_uring through raw system calls. It is made disabled, by any thread, and belongs to the thread that calls
-/// <see cref="Enable"/> (SINGLE_ISSUER). Entries are filled by <see cref="Acquire"/> and the methods of
-/// <see cref="Submission"/>, handed over by <see cref="SubmitAndWait"/>, and come back through <see cref="TryReap"/>.
+/// One io_uring through raw system calls. It is made disabled, by any thread, and belongs to the thread that
+/// calls <see cref="Enable"/> (SINGLE_ISSUER). Entries are filled by <see cref="Acquire"/> and the methods of
+/// <see cref="Submission"/>, handed over by <see cref="SubmitAndWait"/>, and come back through <see
+/// cref="TryReap"/>.
 /// </summary>
 internal sealed unsafe class Ring : IDisposable
 {
@@ -77,7 +78,9 @@ internal sealed unsafe class Ring : IDisposable
 
     public bool IsFull => Queued == SubmissionEntries;
 
-    /// <summary>From here the ring belongs to the calling thread. Sets the number of io-wq workers of this thread.</summary>
+    /// <summary>
+    /// From here the ring belongs to the calling thread. Sets the number of io-wq workers of this thread.
+    /// </summary>
     public void Enable(int blockingWorkers)
     {
         long enabled = UringNative.UringRegister(
@@ -86,8 +89,8 @@ internal sealed unsafe class Ring : IDisposable
         {
             throw new IoUringUnavailableException(Marshal.GetLastPInvokeError());
         }
-        // F-19: the default is min(entries, 4 x CPUs) for the thread's rings together; eight stuck operations on one
-        // disk would keep the flush of another from starting. [bounded, unbounded]
+        // F-19: the default is min(entries, 4 x CPUs) for the thread's rings together; eight stuck operations
+        // on one disk would keep the flush of another from starting. [bounded, unbounded]
         uint* workers = stackalloc uint[2] { (uint)blockingWorkers, (uint)blockingWorkers };
         long limited = UringNative.UringRegister(
             UringNative.SYS_io_uring_register, _fd, UringNative.IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
@@ -100,7 +103,8 @@ internal sealed unsafe class Ring : IDisposable
     /// <summary>Whether the kernel knows the operation (IORING_OP_…).</summary>
     public bool Supports(byte operation)
     {
-        // struct io_uring_probe: 16 bytes of header, then 8 bytes for each operation: op, resv, flags (u16), resv2.
+        // struct io_uring_probe: 16 bytes of header, then 8 bytes for each operation: op, resv, flags (u16),
+        // resv2.
         const int HeaderBytes = 16;
         const int EntryBytes = 8;
         const int Entries = 256;
@@ -171,7 +175,9 @@ internal sealed unsafe class Ring : IDisposable
         return true;
     }
 
-    /// <summary>Only when no operation is outstanding: closing the ring cancels, and the kernel may still own buffers.</summary>
+    /// <summary>
+    /// Only when no operation is outstanding: closing the ring cancels, and the kernel may still own buffers.
+    /// </summary>
     public void Dispose()
     {
         if (_isDisposed)
@@ -236,8 +242,9 @@ internal sealed unsafe class Ring : IDisposable
         }
         // Zeros only ask (Linux 5.15): whoever makes the ring is told, and not the loop's thread.
         uint* workers = stackalloc uint[2] { 0, 0 };
-        if (UringNative.UringRegister(
-            UringNative.SYS_io_uring_register, fd, UringNative.IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2) < 0)
+        long asked = UringNative.UringRegister(
+            UringNative.SYS_io_uring_register, fd, UringNative.IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+        if (asked < 0)
         {
             int errno = Marshal.GetLastPInvokeError();
             Release(UringNative.Close(fd), "close");

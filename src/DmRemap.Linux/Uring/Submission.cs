@@ -2,7 +2,9 @@ using DmRemap.Linux.Native;
 
 namespace DmRemap.Linux.Uring;
 
-/// <summary>One entry of the submission ring, to be filled by exactly one of these methods. Lengths in bytes.</summary>
+/// <summary>
+/// One entry of the submission ring, to be filled by exactly one of these methods. Lengths in bytes.
+/// </summary>
 internal readonly unsafe ref struct Submission(SubmissionEntry* entry)
 {
     /// <summary>Comes back in the completion.</summary>

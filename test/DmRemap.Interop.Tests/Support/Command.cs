@@ -11,10 +11,13 @@ namespace DmRemap.Interop.Tests.Support;
 /// <summary>How a program ended, and everything it said.</summary>
 internal sealed record CommandResult(string CommandLine, int ExitCode, string Output, string Error)
 {
-    /// <summary>Fails the test, showing all that the program said, unless it ended with one of these.</summary>
+    /// <summary>
+    /// Fails the test, showing all that the program said, unless it ended with one of these.
+    /// </summary>
     public CommandResult Expect(params int[] exitCodes)
     {
-        Assert.True(Array.IndexOf(exitCodes, ExitCode) >= 0, $"expected {string.Join(" or ", exitCodes)}: {this}");
+        Assert.True(Array.IndexOf(exitCodes, ExitCode) >= 0,
+            $"expected {string.Join(" or ", exitCodes)}: {this}");
         return this;
     }
 
@@ -52,7 +55,8 @@ internal static class Command
         {
             process.Kill(entireProcessTree: true);
             await process.WaitForExitAsync(CancellationToken.None);
-            Assert.Fail($"`{line}` did not end within {TimeMax.TotalSeconds} s\n{await output}\n{await error}");
+            Assert.Fail(
+                $"`{line}` did not end within {TimeMax.TotalSeconds} s\n{await output}\n{await error}");
         }
 
         return new CommandResult(line, process.ExitCode, await output, await error);

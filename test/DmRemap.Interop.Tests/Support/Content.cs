@@ -8,12 +8,16 @@ namespace DmRemap.Interop.Tests.Support;
 /// <summary>Bytes that tell where they belong, and comparisons that say where two contents part.</summary>
 internal static class Content
 {
-    /// <summary>Different in every 8 bytes, and in every version: a block in the wrong place or of an older time shows.</summary>
+    /// <summary>
+    /// Different in every 8 bytes, and in every version: a block in the wrong place or of an older time
+    /// shows.
+    /// </summary>
     public static void Fill(Span<byte> buffer, long offset, long version)
     {
         for (int i = 0; i + 8 <= buffer.Length; i += 8)
         {
-            ulong word = unchecked((ulong)(offset + i) * 0x9E3779B97F4A7C15UL + (ulong)version * 0xD1B54A32D192ED03UL);
+            ulong word =
+                unchecked((ulong)(offset + i) * 0x9E3779B97F4A7C15UL + (ulong)version * 0xD1B54A32D192ED03UL);
             BinaryPrimitives.WriteUInt64LittleEndian(buffer[i..], word);
         }
     }
@@ -27,10 +31,12 @@ internal static class Content
 
     public static void AssertEqual(ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual, string what)
     {
-        Assert.True(expected.Length == actual.Length, $"{what}: {actual.Length} bytes, expected {expected.Length}");
+        Assert.True(expected.Length == actual.Length,
+            $"{what}: {actual.Length} bytes, expected {expected.Length}");
         int same = expected.CommonPrefixLength(actual);
         Assert.True(
-            same == expected.Length, $"{what}: differs at byte {same} (block {same / 512}, unit {same / 4096})");
+            same == expected.Length,
+            $"{what}: differs at byte {same} (block {same / 512}, unit {same / 4096})");
     }
 
     public static void AssertFile(ReadOnlySpan<byte> expected, string path) =>

@@ -37,7 +37,9 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
     /// <summary>The program as the build left it, beside these tests.</summary>
     public static string Program { get; } = FindProgram();
 
-    /// <summary>A folder on the file system of the checkout: /tmp may be one that cannot do direct I/O.</summary>
+    /// <summary>
+    /// A folder on the file system of the checkout: /tmp may be one that cannot do direct I/O.
+    /// </summary>
     public string Images { get; }
 
     /// <summary>A folder with a short path, for sockets and mounts.</summary>
@@ -113,7 +115,8 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
         Command.RunAsync(Program, arguments, Environment);
 
     public async Task CreateAsync(params string[] more) =>
-        (await RunAsync(["create", Name, "--main", MainPath, "--spare", SparePath, "--yes", .. more])).Expect(0);
+        (await RunAsync(
+            ["create", Name, "--main", MainPath, "--spare", SparePath, "--yes", .. more])).Expect(0);
 
     /// <summary>Starts `serve` with these fault rules and waits until it says that it can be used.</summary>
     public async Task ServeAsync(params string[] faults)
@@ -153,7 +156,9 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
         _server = null;
     }
 
-    /// <summary>SIGKILL, and the end of the process: every member's kernel I/O must have come back for that.</summary>
+    /// <summary>
+    /// SIGKILL, and the end of the process: every member's kernel I/O must have come back for that.
+    /// </summary>
     public async Task KillAsync()
     {
         Server.KillNow();
@@ -168,7 +173,9 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
         return document.RootElement.Clone();
     }
 
-    /// <summary>A number of the status by its path; of a list, the first: "spares", "units", "used".</summary>
+    /// <summary>
+    /// A number of the status by its path; of a list, the first: "spares", "units", "used".
+    /// </summary>
     public async Task<long> StatusNumberAsync(params string[] path)
     {
         JsonElement element = await StatusAsync();

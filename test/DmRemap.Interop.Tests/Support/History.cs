@@ -4,8 +4,8 @@ using System.Threading.Tasks;
 namespace DmRemap.Interop.Tests.Support;
 
 /// <summary>
-/// For each unit, the version of the last write that was begun and of the last that was acknowledged. Each unit has one
-/// writer. Version 0 is what was there in the beginning.
+/// For each unit, the version of the last write that was begun and of the last that was acknowledged. Each
+/// unit has one writer. Version 0 is what was there in the beginning.
 /// </summary>
 internal sealed class History
 {
@@ -22,7 +22,9 @@ internal sealed class History
         _acknowledged = new long[units];
     }
 
-    /// <summary>A version that no write has ever had: a write of a dead instance that lands late is told apart.</summary>
+    /// <summary>
+    /// A version that no write has ever had: a write of a dead instance that lands late is told apart.
+    /// </summary>
     public long Begin(int unit)
     {
         long version = Interlocked.Increment(ref _versions);

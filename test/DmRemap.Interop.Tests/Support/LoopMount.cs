@@ -5,7 +5,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests.Support;
 
-/// <summary>A served device as a loop device: nbdfuse makes a file of it, losetup a disk of the file.</summary>
+/// <summary>
+/// A served device as a loop device: nbdfuse makes a file of it, losetup a disk of the file.
+/// </summary>
 internal sealed class LoopMount : IAsyncDisposable
 {
     private readonly string _fuseFolder;
@@ -55,7 +57,9 @@ internal sealed class LoopMount : IAsyncDisposable
         _isMounted = true;
     }
 
-    /// <summary>Everything undone in order; each step must succeed, for unmounting is what writes the last data.</summary>
+    /// <summary>
+    /// Everything undone in order; each step must succeed, for unmounting is what writes the last data.
+    /// </summary>
     public async Task DetachAsync()
     {
         if (_isMounted)

@@ -10,8 +10,8 @@ using Xunit;
 namespace DmRemap.Interop.Tests.Support;
 
 /// <summary>
-/// A small NBD client of our own, written from the protocol text and sharing no code with the server: one request at a
-/// time, errors as numbers, and a bare stream for whoever wants to misbehave.
+/// A small NBD client of our own, written from the protocol text and sharing no code with the server: one
+/// request at a time, errors as numbers, and a bare stream for whoever wants to misbehave.
 /// </summary>
 internal sealed class NbdTestClient : IDisposable
 {
@@ -204,7 +204,9 @@ internal sealed class NbdTestClient : IDisposable
         return bytes;
     }
 
-    /// <summary>True when the server closes within the time that an answer may take; what it still says is dropped.</summary>
+    /// <summary>
+    /// True when the server closes within the time that an answer may take; what it still says is dropped.
+    /// </summary>
     public async Task<bool> IsClosedByServerAsync()
     {
         using CancellationTokenSource deadline = new(s_answerMax);

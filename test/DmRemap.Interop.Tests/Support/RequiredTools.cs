@@ -33,7 +33,8 @@ internal static class RequiredTools
     }
 
     private static bool IsInstalled(string program) =>
-        Command.SearchPath.Split(':').Any(folder => folder.Length > 0 && File.Exists(Path.Combine(folder, program)));
+        Command.SearchPath.Split(':').Any(folder =>
+            folder.Length > 0 && File.Exists(Path.Combine(folder, program)));
 
     private static bool CanOpen(string path)
     {

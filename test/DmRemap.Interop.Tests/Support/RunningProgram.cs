@@ -39,7 +39,8 @@ internal sealed class RunningProgram : IAsyncDisposable
     }
 
     public static RunningProgram Start(
-        string program, IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+        string program,
+        IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
         Process process = new()
         {
@@ -56,7 +57,9 @@ internal sealed class RunningProgram : IAsyncDisposable
         return running;
     }
 
-    /// <summary>The first line, on either stream, that satisfies the condition. Fails when the program ends first.</summary>
+    /// <summary>
+    /// The first line, on either stream, that satisfies the condition. Fails when the program ends first.
+    /// </summary>
     public async Task<string> WaitForLineAsync(Func<string, bool> condition, TimeSpan timeMax)
     {
         Stopwatch elapsed = Stopwatch.StartNew();
@@ -80,7 +83,8 @@ internal sealed class RunningProgram : IAsyncDisposable
             {
                 // The last lines of a program that has ended may still be on their way.
                 await DrainAsync(ended);
-                Assert.Fail((ended ? "the program ended before the line came: " : "no such line came: ") + Said);
+                Assert.Fail((ended ? "the program ended before the line came: " : "no such line came: ")
+                    + Said);
             }
 
             await Task.WhenAny(changed, Task.Delay(left));
@@ -103,7 +107,9 @@ internal sealed class RunningProgram : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>SIGKILL, now. Does not wait: a process may outlive it while the kernel owns its buffers.</summary>
+    /// <summary>
+    /// SIGKILL, now. Does not wait: a process may outlive it while the kernel owns its buffers.
+    /// </summary>
     public void KillNow() => _process.Kill();
 
     public Task SignalAsync(string signal) => Command.SignalAsync(signal, _process.Id);
@@ -119,7 +125,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         _process.Dispose();
     }
 
-    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private static TaskCompletionSource NewSignal() =>
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private async Task DrainAsync(bool ended)
     {

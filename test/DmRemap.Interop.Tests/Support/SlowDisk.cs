@@ -7,8 +7,8 @@ using Xunit;
 namespace DmRemap.Interop.Tests.Support;
 
 /// <summary>
-/// A file whose I/O can be held in the kernel for as long as a test wants: it is served by nbdfuse, and a stopped
-/// process answers nothing.
+/// A file whose I/O can be held in the kernel for as long as a test wants: it is served by nbdfuse, and a
+/// stopped process answers nothing.
 /// </summary>
 internal sealed class SlowDisk : IAsyncDisposable
 {
@@ -35,7 +35,8 @@ internal sealed class SlowDisk : IAsyncDisposable
         RunningProgram fuse = device.StartBeside(
             "nbdfuse", System.IO.Path.Combine(mount, "disk"), $"nbd+unix:///?socket={socket}");
         SlowDisk disk = new(mount, fuse);
-        await UntilAsync(() => fuse.HasEnded || (File.Exists(disk.Path) && new FileInfo(disk.Path).Length == bytes));
+        await UntilAsync(() =>
+            fuse.HasEnded || (File.Exists(disk.Path) && new FileInfo(disk.Path).Length == bytes));
         Assert.False(fuse.HasEnded, fuse.Said);
         return disk;
     }

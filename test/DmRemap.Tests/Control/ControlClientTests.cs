@@ -10,6 +10,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
@@ -17,11 +18,12 @@ namespace DmRemap.Tests.Control;
 /// <summary>The client, against the real server and against daemons that misbehave.</summary>
 public sealed class ControlClientTests : IDisposable
 {
-    private const string Greeting = "{\"dmremap\":{\"protocol\":1,\"version\":\"0.1.0\",\"name\":\"disk1\"}}\n";
+    private const string Greeting =
+        "{\"dmremap\":{\"protocol\":1,\"version\":\"0.1.0\",\"name\":\"disk1\"}}\n";
 
     private readonly TemporaryDirectory _directory = new();
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     private static CancellationToken Ended => TestContext.Current.CancellationToken;
 
@@ -46,7 +48,8 @@ public sealed class ControlClientTests : IDisposable
         DeviceStatus status = await client.GetStatusAsync(Ended);
         Assert.Equal(24, status.LostBlocks);
         Assert.Equal(new LostExtent(5000, 1), status.LostExtents[1]);
-        RemapReport report = await client.RemapAsync(new BlockNumber(8), new BlockNumber(15), steps.Add, Ended);
+        RemapReport report =
+            await client.RemapAsync(new BlockNumber(8), new BlockNumber(15), steps.Add, Ended);
         Assert.Equal(8, report.FirstBlock);
         Assert.Equal(15, report.LastBlock);
         Assert.Equal([new RemapProgress(1, 2)], steps);
@@ -66,7 +69,8 @@ public sealed class ControlClientTests : IDisposable
         RefusalException refused = await Assert.ThrowsAsync<RefusalException>(
             () => client!.AddFaultAsync("bad rule", Ended));
         Assert.Equal(
-            new Refusal("DMR-TEST-RULE", ExitCode.Usage, "disk1", "\"bad rule\" is no rule.", "Write a better one."),
+            new Refusal(
+                "DMR-TEST-RULE", ExitCode.Usage, "disk1", "\"bad rule\" is no rule.", "Write a better one."),
             refused.Refusal);
     }
 
@@ -90,7 +94,8 @@ public sealed class ControlClientTests : IDisposable
         StubDevice device = new() { Status = Sample.Status() with { Exports = [path] } };
         await using ControlServer server = ControlServer.Start(SocketPath, device);
         using ControlClient? client = await ConnectAsync(TimeSpan.FromSeconds(30));
-        RefusalException refused = await Assert.ThrowsAsync<RefusalException>(() => client!.GetStatusAsync(Ended));
+        RefusalException refused =
+            await Assert.ThrowsAsync<RefusalException>(() => client!.GetStatusAsync(Ended));
         Assert.Equal("DMR-CONTROL-REPLY-TOO-LONG", refused.Id);
     }
 
@@ -109,7 +114,8 @@ public sealed class ControlClientTests : IDisposable
         }
         StubDevice device = new()
         {
-            Status = Sample.Status() with { LostExtents = lost, LostExtentsComplete = false, Spares = spares },
+            Status =
+                Sample.Status() with { LostExtents = lost, LostExtentsComplete = false, Spares = spares },
         };
         await using ControlServer server = ControlServer.Start(SocketPath, device);
         using ControlClient? client = await ConnectAsync(TimeSpan.FromSeconds(30));
@@ -121,8 +127,10 @@ public sealed class ControlClientTests : IDisposable
         Assert.Null(await ConnectAsync(TimeSpan.FromSeconds(30)));
 
     [Theory]
-    [InlineData("{\"dmremap\":{\"protocol\":2,\"version\":\"9.0.0\",\"name\":\"disk1\"}}\n", "DMR-CONTROL-VERSION")]
-    [InlineData("{\"dmremap\":{\"protocol\":1,\"version\":\"0.1.0\",\"name\":\"disk2\"}}\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
+    [InlineData(
+        "{\"dmremap\":{\"protocol\":2,\"version\":\"9.0.0\",\"name\":\"disk1\"}}\n", "DMR-CONTROL-VERSION")]
+    [InlineData("{\"dmremap\":{\"protocol\":1,\"version\":\"0.1.0\",\"name\":\"disk2\"}}\n",
+        "DMR-CONTROL-NOT-THE-PROTOCOL")]
     [InlineData("{\"QMP\":{}}\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
     [InlineData("SSH-2.0-OpenSSH\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
     [InlineData("null\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
@@ -146,7 +154,8 @@ public sealed class ControlClientTests : IDisposable
     public async Task A_newer_daemon_is_named_with_its_version()
     {
         using Socket listener = Listen();
-        Task<Socket> daemon = SayAsync(listener, "{\"dmremap\":{\"protocol\":2,\"version\":\"9.8.7\",\"name\":\"disk1\"}}\n");
+        Task<Socket> daemon =
+            SayAsync(listener, "{\"dmremap\":{\"protocol\":2,\"version\":\"9.8.7\",\"name\":\"disk1\"}}\n");
         Task<ControlClient?> connecting = ConnectAsync(TimeSpan.FromSeconds(30));
         using Socket accepted = await daemon;
         RefusalException refused = await Assert.ThrowsAsync<RefusalException>(() => connecting);
@@ -170,15 +179,22 @@ public sealed class ControlClientTests : IDisposable
         Task<Socket> daemon = SayAsync(listener, Greeting);
         using ControlClient? client = await ConnectAsync(TimeSpan.FromSeconds(1));
         using Socket accepted = await daemon;
-        RefusalException refused = await Assert.ThrowsAsync<RefusalException>(() => client!.GetStatusAsync(Ended));
+        RefusalException refused =
+            await Assert.ThrowsAsync<RefusalException>(() => client!.GetStatusAsync(Ended));
         Assert.Equal("DMR-CONTROL-NO-ANSWER", refused.Id);
     }
 
     [Theory]
     [InlineData("{\"id\":1,\"return\":{\"future\":1}}\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
     [InlineData("{\"id\":2,\"return\":{}}\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
-    [InlineData("{\"id\":1,\"error\":{\"id\":\"X\",\"device\":\"d\",\"message\":\"m\",\"action\":\"a\",\"exitCode\":99}}\n", "X")]
-    [InlineData("{\"id\":1,\"error\":{\"id\":\"X\",\"device\":\"d\",\"message\":\"m\",\"action\":\"a\",\"exitCode\":0}}\n", "X")]
+    [InlineData(
+        "{\"id\":1,\"error\":{\"id\":\"X\",\"device\":\"d\",\"message\":\"m\",\"action\":\"a\","
+            + "\"exitCode\":99}}\n",
+        "X")]
+    [InlineData(
+        "{\"id\":1,\"error\":{\"id\":\"X\",\"device\":\"d\",\"message\":\"m\",\"action\":\"a\","
+            + "\"exitCode\":0}}\n",
+        "X")]
     [InlineData("garbage\n", "DMR-CONTROL-NOT-THE-PROTOCOL")]
     public async Task A_reply_that_is_not_ours_is_refused(string reply, string message)
     {
@@ -195,7 +211,8 @@ public sealed class ControlClientTests : IDisposable
     public async Task What_a_newer_daemon_adds_to_a_reply_is_ignored()
     {
         using Socket listener = Listen();
-        const string Reply = "{\"id\":1,\"return\":{\"name\":\"disk1\",\"pid\":5,\"version\":\"9\",\"mood\":\"good\"}}\n";
+        const string Reply =
+            "{\"id\":1,\"return\":{\"name\":\"disk1\",\"pid\":5,\"version\":\"9\",\"mood\":\"good\"}}\n";
         Task<Socket> daemon = SayAsync(listener, Greeting + Reply);
         using ControlClient? client = await ConnectAsync(TimeSpan.FromSeconds(30));
         using Socket accepted = await daemon;

@@ -30,7 +30,8 @@ public sealed class ControlLineReaderTests
                 }
             }
             text.Append(new string('b', random.Next(3)));
-            List<string> actual = await ReadAllAsync(new ChunkedStream(Encoding.UTF8.GetBytes(text.ToString()), random));
+            List<string> actual =
+                await ReadAllAsync(new ChunkedStream(Encoding.UTF8.GetBytes(text.ToString()), random));
             Assert.True(expected.Count == actual.Count, $"seed={seed}");
             Assert.Equal(expected, actual);
         }
@@ -66,7 +67,8 @@ public sealed class ControlLineReaderTests
     /// <summary>Gives out its bytes in pieces of random size.</summary>
     private sealed class ChunkedStream(byte[] bytes, Random random) : MemoryStream(bytes)
     {
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        public override ValueTask<int> ReadAsync(
+            Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             int most = Math.Min(buffer.Length, random.Next(2) == 0 ? 3 : 20_000);
             return base.ReadAsync(buffer[..random.Next(1, most + 1)], cancellationToken);

@@ -7,11 +7,14 @@ using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Server;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
 
-/// <summary>What a control server answers, to clients that keep to the protocol and to those that do not.</summary>
+/// <summary>
+/// What a control server answers, to clients that keep to the protocol and to those that do not.
+/// </summary>
 public sealed class ControlServerTests : IAsyncDisposable
 {
     private const string Ping = "{\"id\":1,\"command\":\"ping\"}";
@@ -20,7 +23,7 @@ public sealed class ControlServerTests : IAsyncDisposable
     private readonly StubDevice _device = new();
     private ControlServer? _server;
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     public async ValueTask DisposeAsync()
     {
@@ -37,7 +40,8 @@ public sealed class ControlServerTests : IAsyncDisposable
         Start();
         using RawClient client = new(SocketPath);
         Assert.Equal(
-            "{\"dmremap\":{\"protocol\":1,\"version\":\"" + ControlProtocol.ProgramVersion + "\",\"name\":\"disk1\"}}",
+            $"{{\"dmremap\":{{\"protocol\":1,\"version\":\"{ControlProtocol.ProgramVersion}\","
+                + "\"name\":\"disk1\"}}",
             await client.ReadLineAsync());
     }
 
@@ -98,24 +102,36 @@ public sealed class ControlServerTests : IAsyncDisposable
     [InlineData("{\"id\":7,\"command\":[\"ping\"]}", "DMR-CONTROL-BAD-LINE", 7)]
     [InlineData("{\"id\":7,\"command\":\"ping\",\"extra\":1}", "DMR-CONTROL-BAD-LINE", 7)]
     [InlineData("{\"id\":7,\"command\":\"ping\",\"command\":\"stop\"}", "DMR-CONTROL-BAD-LINE", null)]
-    [InlineData("{\"id\":7,\"command\":\"ping\"} {\"id\":8,\"command\":\"ping\"}", "DMR-CONTROL-BAD-LINE", null)]
+    [InlineData(
+        "{\"id\":7,\"command\":\"ping\"} {\"id\":8,\"command\":\"ping\"}", "DMR-CONTROL-BAD-LINE", null)]
     [InlineData("{\"id\":7,\"command\":\"PING\"}", "DMR-CONTROL-UNKNOWN-COMMAND", 7)]
     [InlineData("{\"id\":7,\"command\":\"\"}", "DMR-CONTROL-UNKNOWN-COMMAND", 7)]
     [InlineData("{\"id\":7,\"command\":\"ping\",\"arguments\":{\"a\":1}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
     [InlineData("{\"id\":7,\"command\":\"remap\"}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
     [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":[1,2]}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":5,\"last\":4}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":-1,\"last\":4}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":524288}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":1,\"x\":0}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":null}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"\"}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"1 read\\n2 read\"}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData(
+        "{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":5,\"last\":4}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":-1,\"last\":4}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":524288}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":1,\"x\":0}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":null}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"\"}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"1 read\\n2 read\"}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
     [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"bad\"}}", "DMR-TEST-RULE", 7)]
-    [InlineData("{\"id\":7,\"command\":\"stop\",\"arguments\":{\"deadlineSeconds\":-1}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    [InlineData("{\"id\":7,\"command\":\"stop\",\"arguments\":{\"deadlineSeconds\":1e99}}", "DMR-CONTROL-BAD-ARGUMENTS", 7)]
-    public async Task A_bad_line_gets_an_error_and_the_connection_lives_on(string line, string message, int? id)
+    [InlineData("{\"id\":7,\"command\":\"stop\",\"arguments\":{\"deadlineSeconds\":-1}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    [InlineData("{\"id\":7,\"command\":\"stop\",\"arguments\":{\"deadlineSeconds\":1e99}}",
+        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+    public async Task A_bad_line_gets_an_error_and_the_connection_lives_on(
+        string line, string message, int? id)
     {
         Start();
         using RawClient client = await ConnectAsync();
@@ -308,7 +324,8 @@ public sealed class ControlServerTests : IAsyncDisposable
         return count;
     }
 
-    private static string? ErrorOf(JsonElement reply) => reply.GetProperty("error").GetProperty("id").GetString();
+    private static string? ErrorOf(JsonElement reply) =>
+        reply.GetProperty("error").GetProperty("id").GetString();
 
     private static async Task FloodAsync(RawClient client)
     {

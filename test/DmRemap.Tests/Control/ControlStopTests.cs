@@ -7,6 +7,7 @@ using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Control;
@@ -19,7 +20,7 @@ public sealed class ControlStopTests : IDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly StubDevice _device = new();
 
-    private string SocketPath => _directory.File("disk1.sock");
+    private string SocketPath => _directory["disk1.sock"];
 
     private static CancellationToken Ended => TestContext.Current.CancellationToken;
 
@@ -157,7 +158,8 @@ public sealed class ControlStopTests : IDisposable
     public async Task A_socket_that_answers_is_never_taken_over()
     {
         await using ControlServer server = ControlServer.Start(SocketPath, _device);
-        RefusalException refused = Assert.Throws<RefusalException>(() => ControlServer.Start(SocketPath, _device));
+        RefusalException refused =
+            Assert.Throws<RefusalException>(() => ControlServer.Start(SocketPath, _device));
         Assert.Equal(ExitCode.InUse, refused.ExitCode);
         using ControlClient client = await ConnectAsync();
     }
@@ -166,7 +168,8 @@ public sealed class ControlStopTests : IDisposable
     public void A_file_with_content_is_never_replaced()
     {
         File.WriteAllText(SocketPath, "precious");
-        RefusalException refused = Assert.Throws<RefusalException>(() => ControlServer.Start(SocketPath, _device));
+        RefusalException refused =
+            Assert.Throws<RefusalException>(() => ControlServer.Start(SocketPath, _device));
         Assert.Equal("DMR-CONTROL-SOCKET-IN-USE", refused.Id);
         Assert.Equal("precious", File.ReadAllText(SocketPath));
     }
@@ -174,9 +177,11 @@ public sealed class ControlStopTests : IDisposable
     [Fact]
     public void A_path_too_long_for_a_socket_or_without_a_directory_is_refused()
     {
-        foreach (string path in new[] { _directory.File(new string('x', 120)), _directory.File("no/disk1.sock") })
+        string[] paths = [_directory[new string('x', 120)], _directory["no/disk1.sock"]];
+        foreach (string path in paths)
         {
-            RefusalException refused = Assert.Throws<RefusalException>(() => ControlServer.Start(path, _device));
+            RefusalException refused =
+                Assert.Throws<RefusalException>(() => ControlServer.Start(path, _device));
             Assert.Equal("DMR-CONTROL-SOCKET-FAILED", refused.Id);
         }
     }

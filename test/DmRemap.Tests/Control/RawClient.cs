@@ -48,7 +48,8 @@ internal sealed class RawClient : IDisposable
 
     public async Task<JsonElement> ReadAsync()
     {
-        string line = await ReadLineAsync() ?? throw new EndOfStreamException("the server closed the connection");
+        string line =
+            await ReadLineAsync() ?? throw new EndOfStreamException("the server closed the connection");
         using JsonDocument document = JsonDocument.Parse(line);
         return document.RootElement.Clone();
     }

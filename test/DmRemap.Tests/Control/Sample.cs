@@ -38,7 +38,8 @@ internal static class Sample
         LostBlocks = 0,
         SuspectUnits = 2,
         ZeroBlocks = 0,
-        Counters = new IoCounters { Reads = 10_000, Writes = 123_456, Flushes = 12, ClientErrors = 1, Commits = 40 },
+        Counters =
+            new IoCounters { Reads = 10_000, Writes = 123_456, Flushes = 12, ClientErrors = 1, Commits = 40 },
         Metadata = new MetadataStatus
         {
             Generation = 42,

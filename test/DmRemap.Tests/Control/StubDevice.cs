@@ -11,6 +11,12 @@ namespace DmRemap.Tests.Control;
 /// <summary>A device that does what the test says.</summary>
 internal sealed class StubDevice : IDeviceControl
 {
+    public delegate Task<RemapReport> Remapping(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
+
     private readonly Lock _gate = new();
     private readonly List<string> _rules = [];
 
@@ -18,12 +24,8 @@ internal sealed class StubDevice : IDeviceControl
 
     public DeviceStatus Status { get; set; } = Sample.Status();
 
-    public Func<BlockNumber, BlockNumber, IProgress<RemapProgress>, CancellationToken, Task<RemapReport>> OnRemap
-    {
-        get;
-        set;
-    }
-        = (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value));
+    public Remapping OnRemap { get; set; } =
+        (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value));
 
     public Func<TimeSpan, Task<StopReport>> OnStop { get; set; } =
         _ => Task.FromResult(new StopReport { Clean = true });
@@ -33,7 +35,10 @@ internal sealed class StubDevice : IDeviceControl
     public DeviceStatus GetStatus() => Status;
 
     public Task<RemapReport> RemapAsync(
-        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress, CancellationToken cancellation) =>
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation) =>
         OnRemap(first, last, progress, cancellation);
 
     public Task AddFaultAsync(string rule, CancellationToken cancellation)

@@ -13,19 +13,69 @@ public sealed class ControlTests
 
     private static Instant Second(long seconds) => new(seconds * 1_000_000_000);
 
-    [Fact]
-    public void Eight_distinct_units_failed_with_no_write_between_them_mean_writes_are_rejected()
+    private static WriteControl FailedEight()
     {
         WriteControl control = new();
+        control.OnWriteSucceeded(Unit(500));
+        for (int unit = 0; unit < WriteControl.DistinctUnitsMax; unit++)
+        {
+            control.OnAmbiguousFailure(Unit(unit));
+        }
+        Assert.True(control.NeedsControl);
+        return control;
+    }
+
+    [Fact]
+    public void Eight_distinct_units_failed_since_the_last_good_write_ask_for_a_control_at_its_place()
+    {
+        WriteControl control = new();
+        control.OnWriteSucceeded(Unit(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax - 1; unit++)
         {
-            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
+            control.OnAmbiguousFailure(Unit(unit));
             // The same unit again says nothing new.
-            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
+            control.OnAmbiguousFailure(Unit(unit));
         }
+        Assert.False(control.NeedsControl);
+        control.OnAmbiguousFailure(Unit(100));
+        Assert.True(control.NeedsControl);
+        Assert.Equal(Unit(500), control.Place);
         Assert.False(control.WritesRejected);
-        Assert.Equal(WriteVerdict.WritesRejected, control.OnAmbiguousFailure(Unit(100)));
-        Assert.Equal(WriteVerdict.WritesRejected, control.OnAmbiguousFailure(Unit(0)));
+    }
+
+    [Theory]
+    [InlineData(ControlWriteOutcome.Written, false)]
+    [InlineData(ControlWriteOutcome.Rejected, true)]
+    [InlineData(ControlWriteOutcome.NoPlace, false)]
+    public void Control_write_decides_between_bad_sectors_and_a_disk_that_rejects_writes(
+        ControlWriteOutcome outcome, bool isRejected)
+    {
+        WriteControl control = FailedEight();
+        control.OnControl(outcome);
+        Assert.Equal(isRejected, control.WritesRejected);
+        Assert.False(control.NeedsControl);
+        control.OnWriteSucceeded(Unit(501));
+        Assert.False(control.WritesRejected);
+    }
+
+    [Fact]
+    public void Place_that_fails_itself_is_no_control()
+    {
+        WriteControl control = FailedEight();
+        control.OnAmbiguousFailure(Unit(500));
+        Assert.False(control.NeedsControl);
+    }
+
+    [Fact]
+    public void Without_a_place_for_the_control_a_bounded_number_of_failures_is_believed()
+    {
+        WriteControl control = new();
+        for (int unit = 0; unit < WriteControl.UncontrolledMax - 1; unit++)
+        {
+            control.OnAmbiguousFailure(Unit(unit));
+            Assert.False(control.WritesRejected);
+        }
+        control.OnAmbiguousFailure(Unit(10_000));
         Assert.True(control.WritesRejected);
     }
 
@@ -33,20 +83,15 @@ public sealed class ControlTests
     public void Write_that_succeeds_between_failures_starts_the_count_again()
     {
         WriteControl control = new();
-        for (int unit = 0; unit < 100; unit++)
-        {
-            Assert.Equal(WriteVerdict.UnitIsBad, control.OnAmbiguousFailure(Unit(unit)));
-            if (unit % 7 == 6)
-            {
-                control.OnWriteSucceeded();
-            }
-        }
-        for (int unit = 0; unit < 8; unit++)
+        for (int unit = 0; unit < 1000; unit++)
         {
             control.OnAmbiguousFailure(Unit(unit));
+            Assert.False(control.NeedsControl);
+            if (unit % 7 == 6)
+            {
+                control.OnWriteSucceeded(Unit(5000));
+            }
         }
-        Assert.True(control.WritesRejected);
-        control.OnWriteSucceeded();
         Assert.False(control.WritesRejected);
     }
 

@@ -96,77 +96,82 @@ public sealed class UnitTransitionsTests
             {
                 Situation situation = SituationOf(block, bits);
                 Decision decision = UnitTransitions.Decide(state, ev, situation);
-                string cell = $"{state} {ev} {block} {Describe(bits)}: {decision}";
-                Assert.True(Enum.IsDefined(decision.Action) && decision.Action != UnitAction.None, cell);
-                Assert.True(Enum.IsDefined(decision.Next), cell);
-                bool fails = decision.Action
-                    is UnitAction.Fail or UnitAction.FailAndSuspect or UnitAction.FailAndLose;
-                Assert.True(fails == (decision.Status != IoStatus.Pending), cell);
-                Assert.True(decision.Status != IoStatus.Ok, cell);
-                CheckReads(ev, situation, decision, cell);
-                CheckRemaps(state, ev, situation, decision, cell);
+                string? broken = BrokenForm(decision)
+                    ?? BrokenRead(ev, situation, decision)
+                    ?? BrokenRemap(state, ev, situation, decision);
+                if (broken is not null)
+                {
+                    Assert.Fail($"{broken}: {state} {ev} {block} {Describe(bits)}: {decision}");
+                }
             }
         }
     }
 
-    private static void CheckReads(UnitEvent ev, in Situation situation, in Decision decision, string cell)
+    private static string? BrokenForm(in Decision decision)
     {
-        if (ev == UnitEvent.Read && situation.Block == BlockState.Lost)
+        bool isDefined = Enum.IsDefined(decision.Action) && Enum.IsDefined(decision.Next);
+        if (!isDefined || decision.Action == UnitAction.None)
         {
-            // P1: never invented data.
-            Assert.True(decision.Status == IoStatus.Unreadable, cell);
+            return "undefined";
         }
-        if (ev == UnitEvent.Read && situation.Block != BlockState.OnPrimary)
-        {
-            // A block that moved is never read from its old place.
-            Assert.True(decision.Action != UnitAction.UsePrimary, cell);
-        }
-        if (situation.PrimaryGone && ev is UnitEvent.Read or UnitEvent.Write)
-        {
-            bool asksPrimary = decision.Action is UnitAction.UsePrimary or UnitAction.WriteInPlace;
-            Assert.True(!asksPrimary || !situation.PrimaryGone, cell);
-        }
+        bool fails = decision.Action
+            is UnitAction.Fail or UnitAction.FailAndSuspect or UnitAction.FailAndLose;
+        return fails == (decision.Status is IoStatus.Pending or IoStatus.Ok)
+            ? "an action fails exactly when it has an error to answer"
+            : null;
     }
 
-    private static void CheckRemaps(
-        UnitState state, UnitEvent ev, in Situation situation, in Decision decision, string cell)
+    private static string? BrokenRead(UnitEvent ev, in Situation situation, in Decision decision)
+    {
+        bool readsLost = ev == UnitEvent.Read && situation.Block == BlockState.Lost;
+        if (readsLost && decision.Status != IoStatus.Unreadable)
+        {
+            return "P1: a lost block's content was invented";
+        }
+        bool asksPrimary = decision.Action is UnitAction.UsePrimary or UnitAction.WriteInPlace;
+        if (ev == UnitEvent.Read && situation.Block != BlockState.OnPrimary && asksPrimary)
+        {
+            return "P1: a block that moved is read from its old place";
+        }
+        bool arrives = ev is UnitEvent.Read or UnitEvent.Write or UnitEvent.WriteZeroes or UnitEvent.Discard;
+        return arrives && situation.PrimaryGone && asksPrimary ? "the primary is gone and is asked" : null;
+    }
+
+    private static string? BrokenRemap(
+        UnitState state, UnitEvent ev, in Situation situation, in Decision decision)
     {
         bool hadUnit = state is UnitState.Remapped or UnitState.Probation;
         bool takesUnit = decision.Action is UnitAction.Redirect or UnitAction.ReplaceSpareUnit
             || (decision.Action == UnitAction.ServeAndCopy && !hadUnit);
-        Assert.True(!takesUnit || situation.SpareUnitFree, cell);
-        bool isUnavailable = ev is UnitEvent.PrimaryReadUnavailable or UnitEvent.PrimaryWriteUnavailable;
-        if (isUnavailable)
+        if (takesUnit && !situation.SpareUnitFree)
         {
-            // P5: only a medium error remaps.
-            Assert.True(!takesUnit && decision.Next == state, cell);
+            return "a spare unit is taken that is not there";
+        }
+        bool isUnavailable = ev is UnitEvent.PrimaryReadUnavailable or UnitEvent.PrimaryWriteUnavailable;
+        if (isUnavailable && (takesUnit || decision.Next != state))
+        {
+            return "P5: only a medium error remaps";
         }
         bool isReadOrBackground = ev is UnitEvent.WeakRead or UnitEvent.ReadTwiceEqual;
-        if (isReadOrBackground && situation.BreakerTripped)
-        {
-            Assert.True(!takesUnit, cell);
-        }
         bool isWrite = ev is UnitEvent.Write or UnitEvent.WriteZeroes or UnitEvent.PrimaryWriteMediumError;
-        if (isWrite && situation.BreakerTripped && !situation.ControlPasses)
+        bool isStopped = isReadOrBackground || (isWrite && !situation.ControlPasses);
+        if (takesUnit && situation.BreakerTripped && isStopped)
         {
-            Assert.True(!takesUnit, cell);
+            return "P5: the breaker is tripped";
         }
-        if (ev == UnitEvent.PrimaryWriteMediumError && situation.SpareUnitFree && !situation.BreakerTripped)
+        if (ev == UnitEvent.PrimaryWriteMediumError && situation.SpareUnitFree && !situation.BreakerTripped
+            && decision.Action != UnitAction.Redirect)
         {
-            // P2: a write does not fail while a spare can take it.
-            Assert.True(decision.Action == UnitAction.Redirect, cell);
+            return "P2: a write fails while a spare can take it";
         }
-        if (ev == UnitEvent.Discard)
+        bool discardChanges = decision.Next != state
+            || (state != UnitState.Healthy && decision.Action != UnitAction.AnswerUnchanged);
+        if (ev == UnitEvent.Discard && discardChanges)
         {
-            // F-11: it neither removes an entry nor changes what a block of one reads.
-            Assert.True(decision.Next == state, cell);
-            Assert.True(state == UnitState.Healthy || decision.Action == UnitAction.AnswerUnchanged, cell);
+            return "F-11: a discard changed an entry";
         }
-        if (hadUnit && ev == UnitEvent.SpareReadUnavailable)
-        {
-            // Unavailable is not lost.
-            Assert.True(decision.Next == state, cell);
-        }
+        bool becameLost = ev == UnitEvent.SpareReadUnavailable && decision.Next != state;
+        return becameLost ? "unavailable became lost" : null;
     }
 
     private static IEnumerable<(UnitState State, UnitEvent Event, BlockState Block)> Cells()

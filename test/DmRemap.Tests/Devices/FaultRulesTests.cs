@@ -16,7 +16,14 @@ public sealed class FaultRulesTests
     [InlineData("1 read delay=40 errno=OK", 1, 1, FaultDirections.Read, 0, 0, 0, 40)]
     [InlineData("1 read errno=EREMOTEIO", 1, 1, FaultDirections.Read, 0, 0, 121, 0)]
     public void Line_says_its_rule(
-        string line, long first, long last, FaultDirections directions, long after, long tries, int errno, long delay)
+        string line,
+        long first,
+        long last,
+        FaultDirections directions,
+        long after,
+        long tries,
+        int errno,
+        long delay)
     {
         FaultRule expected = new()
         {
@@ -156,7 +163,8 @@ public sealed class FaultRulesTests
         Assert.True(matcher.TryAdd(Rule("5 read errno=OK delay=30")));
         Assert.True(matcher.TryAdd(Rule("5 read errno=ENODATA delay=10")));
         Assert.True(matcher.TryAdd(Rule("5 read errno=EIO")));
-        Assert.Equal(new FaultDecision(61, Duration.FromMilliseconds(30)), matcher.Decide(IoOperation.Read, 5, 1));
+        FaultDecision expected = new(61, Duration.FromMilliseconds(30));
+        Assert.Equal(expected, matcher.Decide(IoOperation.Read, 5, 1));
         Assert.Equal(0, matcher.Counts()[2].Matched);
     }
 

@@ -104,7 +104,8 @@ public sealed class MemoryDeviceTests
 
     private static Extent At(long start, long count) => new(new BlockNumber(start), new BlockCount(count));
 
-    private IoRequest Do(MemoryDevice device, IoOperation operation, long start, long count, BufferSlice buffer)
+    private IoRequest Do(
+        MemoryDevice device, IoOperation operation, long start, long count, BufferSlice buffer)
     {
         IoRequest request = new();
         request.Prepare(new Recorder(), operation, At(start, count), buffer);

@@ -14,7 +14,8 @@ internal static class TestFile
     private const long SYS_cachestat = 451;
 
     // O_DIRECT differs from architecture to architecture.
-    private static int Direct => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
+    private static int Direct =>
+        RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
 
     public static SafeFileHandle OpenDirect(string path)
     {

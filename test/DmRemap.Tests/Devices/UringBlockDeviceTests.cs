@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.IO;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Devices;
 using DmRemap.Tests.Linux;
 using Xunit;

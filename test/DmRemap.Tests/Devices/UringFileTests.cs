@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Devices;
 using DmRemap.Linux.Loop;
 using DmRemap.Linux.Native;

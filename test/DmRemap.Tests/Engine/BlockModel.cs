@@ -72,9 +72,12 @@ internal sealed class BlockModel
     public bool WasBegunSince(long block, int stamp, int value) =>
         _history[block].Any(write => write.Began > stamp && write.Version == value);
 
-    /// <summary>Anything that is not superseded by a write that is certainly durable.</summary>
-    public HashSet<int> AllowedAfterCrash(int block) =>
-        _pinned[block] is int pinned ? [pinned] : Current(_history[block], write => write.IsDurable);
+    /// <summary>
+    /// Anything that is not superseded: by a write that has ended, or, after a power cut, by one that is certainly durable.
+    /// </summary>
+    public HashSet<int> AllowedAfter(int block, bool powerCut) => _pinned[block] is int pinned
+        ? [pinned]
+        : Current(_history[block], write => !powerCut || write.IsDurable);
 
     /// <summary>The same on every read.</summary>
     public void Pin(int block, int value) => _pinned[block] = value;

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
@@ -24,7 +25,7 @@ public sealed class RemapDeviceModelTests
     {
         for (int seed = 1; seed <= 8; seed++)
         {
-            Run(seed, blockBytes, physicalBytes, alignmentOffset, crash: false);
+            Run(seed, blockBytes, physicalBytes, alignmentOffset, Ending.Orderly);
         }
     }
 
@@ -35,21 +36,39 @@ public sealed class RemapDeviceModelTests
     {
         for (int seed = 1; seed <= 20; seed++)
         {
-            Run(seed, blockBytes, physicalBytes, 0, crash: true);
+            Run(seed, blockBytes, physicalBytes, 0, Ending.PowerCut);
         }
     }
 
-    private static void Run(int seed, int blockBytes, int physicalBytes, int alignmentOffset, bool crash)
+    [Theory]
+    [InlineData(512, 4096)]
+    [InlineData(512, 512)]
+    public void Kill_at_any_event_loses_nothing_that_was_acknowledged(int blockBytes, int physicalBytes)
+    {
+        for (int seed = 1; seed <= 20; seed++)
+        {
+            Run(seed, blockBytes, physicalBytes, 0, Ending.Kill);
+        }
+    }
+
+    private static void Run(int seed, int blockBytes, int physicalBytes, int alignmentOffset, Ending ending)
     {
         try
         {
             ModelRun run = new(seed, blockBytes, physicalBytes, alignmentOffset);
-            run.Go(crash);
+            run.Go(ending);
         }
         catch (Exception e)
         {
-            throw new InvalidOperationException($"seed={seed} block={blockBytes} physical={physicalBytes} crash={crash}", e);
+            throw new InvalidOperationException($"seed={seed} block={blockBytes} physical={physicalBytes} ending={ending}", e);
         }
+    }
+
+    private enum Ending
+    {
+        Orderly = 0,
+        Kill = 1,
+        PowerCut = 2,
     }
 
     private sealed class ModelRun
@@ -81,10 +100,10 @@ public sealed class RemapDeviceModelTests
             _bench = new EngineBench(_options);
         }
 
-        public void Go(bool crash)
+        public void Go(Ending ending)
         {
             int operations = 150 + _random.Next(150);
-            long crashAt = crash ? _random.Next(2500) : long.MaxValue;
+            long crashAt = ending != Ending.Orderly ? _random.Next(2500) : long.MaxValue;
             _bench.Loop.StopBefore = events => events >= crashAt;
             for (int i = 0; i < operations && !_bench.Loop.IsStopped; i++)
             {
@@ -97,20 +116,20 @@ public sealed class RemapDeviceModelTests
             _bench.Loop.RunUntilIdle();
             if (_bench.Loop.IsStopped)
             {
-                Recover();
+                Recover(ending);
                 return;
             }
             _bench.Loop.StopBefore = null;
             Assert.Equal(0, _inFlight);
             Assert.True(_bench.Device.IsQuiet);
-            CheckAll(_bench);
+            CheckAll(_bench, Ending.Orderly);
         }
 
         /// <summary>Power is cut: boot from what the disks and the log hold, twice, with the same answer both times.</summary>
-        private void Recover()
+        private void Recover(Ending ending)
         {
-            byte[] primary = _bench.Primary.PowerCut(_random);
-            byte[][] spares = Array.ConvertAll(_bench.Spares, spare => spare.PowerCut(_random));
+            byte[] primary = ImageOf(_bench.Primary, ending);
+            byte[][] spares = Array.ConvertAll(_bench.Spares, spare => ImageOf(spare, ending));
             SortedDictionary<long, RemapEntry> entries = _bench.Log.AfterCrash(_random);
             EngineBench second = new(_options with
             {
@@ -122,9 +141,12 @@ public sealed class RemapDeviceModelTests
             second.Primary.BadForReading.UnionWith(_bench.Primary.BadForReading);
             second.Primary.BadForWriting.UnionWith(_bench.Primary.BadForWriting);
             second.Primary.WritesHeal = true;
-            CheckAll(second);
-            CheckAll(second);
+            CheckAll(second, ending);
+            CheckAll(second, ending);
         }
+
+        private byte[] ImageOf(SimulatedDisk disk, Ending ending) =>
+            ending == Ending.PowerCut ? disk.PowerCut(_random) : disk.Kill(_random);
 
         private void SpoilSomething()
         {
@@ -266,9 +288,9 @@ public sealed class RemapDeviceModelTests
             return false;
         }
 
-        private void CheckAll(EngineBench bench)
+        private void CheckAll(EngineBench bench, Ending ending)
         {
-            bool crashed = !ReferenceEquals(bench, _bench);
+            bool crashed = ending != Ending.Orderly;
             for (int block = 0; block < Blocks; block++)
             {
                 Outcome read = bench.Read(block, 1);
@@ -280,7 +302,7 @@ public sealed class RemapDeviceModelTests
                     continue;
                 }
                 int value = BitConverter.ToInt32(read.Data);
-                HashSet<int> allowed = crashed ? _model.AllowedAfterCrash(block) : _model.Allowed(block, 1)[0];
+                HashSet<int> allowed = _model.AllowedAfter(block, ending == Ending.PowerCut);
                 Assert.True(allowed.Contains(value), $"block {block} holds {value}, allowed {string.Join(',', allowed)}");
                 if (crashed)
                 {

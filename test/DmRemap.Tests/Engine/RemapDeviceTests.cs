@@ -141,6 +141,7 @@ public sealed class RemapDeviceTests
     public void Disk_that_rejects_every_write_does_not_eat_the_spare()
     {
         EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 1)).Status);
         bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
         for (int i = 0; i < 40; i++)
         {
@@ -148,6 +149,35 @@ public sealed class RemapDeviceTests
         }
         Assert.True(bench.Device.AreWritesRejected);
         Assert.InRange(bench.Device.Table.Count, 0, 8);
+        Assert.Single(bench.Events, e => e.Kind == EngineEventKind.WritesRejected);
+    }
+
+    [Fact]
+    public void Disk_that_has_rejected_every_write_from_the_start_takes_a_bounded_part_of_the_spare()
+    {
+        EngineBench bench = new(new BenchOptions { Blocks = 8192, SpareUnits = 1000 });
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int i = 0; i < 400; i++)
+        {
+            bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
+        }
+        Assert.True(bench.Device.AreWritesRejected);
+        Assert.InRange(bench.Device.Table.Count, 200, 256);
+    }
+
+    [Fact]
+    public void Dense_cluster_of_bad_sectors_is_remapped_whole_and_the_control_changes_nothing()
+    {
+        EngineBench bench = new();
+        Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 7)).Status);
+        for (long block = 256; block < 768; block++)
+        {
+            bench.Primary.BadForWriting.Add(block);
+        }
+        Assert.Equal(IoStatus.Ok, bench.Write(256, EngineBench.Pattern(256, 512, 1)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(512, EngineBench.Pattern(256, 512, 2)).Status);
+        Assert.Equal(64, bench.Device.Table.Count);
+        Assert.All(bench.Read(2000, 8).Data, b => Assert.Equal(7, b));
     }
 
     [Fact]
@@ -283,7 +313,7 @@ public sealed class RemapDeviceTests
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         long used = bench.Device.Allocator.TotalUnitsUsed;
-        Assert.Equal(IoStatus.Ok, bench.Zero(796, 8, IoFlags.ForceUnitAccess).Status);
+        Assert.Equal(IoStatus.Ok, bench.Zero(796, 8).Status);
         byte[] data = bench.Read(792, 16).Data;
         for (int block = 792; block < 808; block++)
         {
@@ -368,23 +398,58 @@ public sealed class RemapDeviceTests
     }
 
     [Fact]
-    public void Block_becomes_on_spare_on_disk_only_after_the_spares_flush()
+    public void Block_becomes_on_spare_on_disk_after_its_data_and_before_its_write_is_answered()
     {
         EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
-        Assert.Equal(IoStatus.Ok, bench.Write(804, EngineBench.Pattern(1, 512, 8)).Status);
-        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[4]);
         long commits = bench.Log.Commits;
-        bench.Spares[0].Hang = request => request.Operation == IoOperation.Flush;
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
         bool answered = false;
-        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, _ => answered = true);
+        bench.Start(IoOperation.Write, 804, 1, AlignedMemory.Allocate(512), IoFlags.None, _ => answered = true);
         bench.Loop.RunFor(Duration.FromSeconds(1));
         Assert.Equal(commits, bench.Log.Commits);
-        Assert.False(answered);
+        bench.Log.IsStuck = true;
         bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.False(answered);
+        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[4]);
+        bench.Log.Unstick();
         bench.Loop.RunUntil(() => answered);
         Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[4]);
+    }
+
+    [Fact]
+    public void Overwriting_a_block_that_is_on_the_spare_needs_no_commit()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        long commits = bench.Log.Commits;
+        Assert.Equal(IoStatus.Ok, bench.Write(802, EngineBench.Pattern(4, 512, 8)).Status);
+        Assert.Equal(commits, bench.Log.Commits);
+    }
+
+    [Fact]
+    public void Lost_block_written_in_place_for_want_of_a_spare_is_recorded_before_the_answer()
+    {
+        EngineBench bench = new(new BenchOptions { SpareUnits = 1, PhysicalBytes = 512 });
+        bench.Primary.BadForWriting.Add(0);
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
+        bench.Primary.BadForReading.UnionWith([803, 804]);
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(803, 2).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        Assert.Equal(BlockState.Lost, bench.Log.Durable[100].Blocks[4]);
+        bench.Primary.WritesHeal = true;
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 7)).Status);
+        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[3]);
+        Assert.Equal(IoStatus.Ok, bench.Write(804, EngineBench.Pattern(1, 512, 8)).Status);
+        Assert.DoesNotContain(100, bench.Log.Durable.Keys);
+        Assert.Equal(0, bench.Device.Tally.LostBlocks);
+        Assert.Equal(8, bench.Read(804, 1).Data[0]);
     }
 
     [Fact]

@@ -7,7 +7,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Linux;
 
-/// <summary>A running loop for a test's thread to talk to; skips the test where io_uring is not permitted.</summary>
+/// <summary>
+/// A running loop for a test's thread to talk to; skips the test where io_uring is not permitted.
+/// </summary>
 internal sealed class LoopRunner : IDisposable
 {
     /// <summary>Long enough for a busy machine; a test that needs it has failed.</summary>
@@ -91,7 +93,11 @@ internal sealed class LoopRunner : IDisposable
 
     /// <summary>Submit one request and wait for it; the request is new.</summary>
     public IoRequest Do(
-        IBlockDevice device, IoOperation operation, Extent extent, BufferSlice buffer, IoFlags flags = IoFlags.None)
+        IBlockDevice device,
+        IoOperation operation,
+        Extent extent,
+        BufferSlice buffer,
+        IoFlags flags = IoFlags.None)
     {
         using ManualResetEventSlim done = new();
         IoRequest request = new();

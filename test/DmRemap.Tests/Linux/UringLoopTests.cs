@@ -78,7 +78,8 @@ public sealed class UringLoopTests
             runner.Loop.Schedule(timer, runner.Loop.Now + Duration.FromMilliseconds(50));
         });
         LoopRunner.Wait(done, "the timer");
-        // The call's own turns, the timer's, and a few signals; one that does not sleep makes tens of thousands.
+        // The call's own turns, the timer's, and a few signals; one that does not sleep makes tens of
+        // thousands.
         Assert.InRange(after - before, 1, 100);
     }
 
@@ -181,7 +182,8 @@ public sealed class UringLoopTests
     public void Exception_that_escapes_ends_the_loop_and_is_reported()
     {
         Exception? reported = null;
-        using UringLoop loop = LoopRunner.Make(new UringLoopOptions { OnFatal = exception => reported = exception });
+        using UringLoop loop =
+            LoopRunner.Make(new UringLoopOptions { OnFatal = exception => reported = exception });
         loop.Start(_ => { });
         Assert.True(loop.Post(new LoopRunner.Message(() => throw new InvalidOperationException("boom"))));
         Assert.True(loop.Join(LoopRunner.Patience));

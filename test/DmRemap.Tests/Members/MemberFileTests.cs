@@ -1,6 +1,8 @@
 using System.IO;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Members;
@@ -15,7 +17,7 @@ public sealed class MemberFileTests
         using TemporaryDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
         using MemberFile member = Claim(path);
-        Assert.Equal(MemberKind.RegularFile, member.Kind);
+        Assert.Equal(MemberKind.File, member.Kind);
         Assert.False(member.IsBlockDevice);
         Assert.Equal(path, member.Path);
         Assert.Equal(MebiByte, member.SizeBytes);
@@ -47,6 +49,7 @@ public sealed class MemberFileTests
     {
         using TemporaryDirectory directory = new();
         string path = directory.MakeFile("main", MebiByte);
+        byte[] content = File.ReadAllBytes(path);
         using MemberFile member = Claim(path);
         if (member.FileSystem != "ext4" || !member.IsDirect)
         {
@@ -54,7 +57,7 @@ public sealed class MemberFileTests
         }
         BufferSlice buffer = AlignedMemory.Allocate(4096);
         Assert.Equal(512, RandomAccess.Read(member.Handle, buffer.Span[..512], 512));
-        Assert.Equal(File.ReadAllBytes(path)[512..1024], buffer.Span[..512].ToArray());
+        Assert.Equal(content[512..1024], buffer.Span[..512].ToArray());
     }
 
     [Fact]
@@ -91,7 +94,8 @@ public sealed class MemberFileTests
     public void Size_that_is_no_multiple_of_the_block_is_rounded_down(int block, int bytes, int blocks)
     {
         using TemporaryDirectory directory = new();
-        using MemberFile member = Claim(directory.MakeFile("main", bytes), new MemberOptions { BlockBytes = block });
+        using MemberFile member =
+            Claim(directory.MakeFile("main", bytes), new MemberOptions { BlockBytes = block });
         Assert.Equal(bytes, member.SizeBytes);
         Assert.Equal(blocks, member.Geometry.Blocks.Value);
         Assert.Equal(block, member.Geometry.LogicalBlockSize.Bytes);

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Members;
 
-/// <summary>Runs programs of the machine for a test; where one is missing the test is skipped and says which.</summary>
+/// <summary>
+/// Runs programs of the machine for a test; where one is missing the test is skipped and says which.
+/// </summary>
 internal static class Tool
 {
     private static readonly string[] s_places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
@@ -111,7 +113,7 @@ internal sealed class MountedExt4 : IDisposable
     {
         Tool.Need("mkfs.ext4");
         Tool.Need("mount");
-        Tool.Run("mkfs.ext4", "-q", "-F", device);
+        Tool.Run("mkfs.ext4", "-q", "-F", "-m", "0", device);
         Directory.CreateDirectory(point);
         using Process process = Tool.Start("mount", device, point);
         string error = process.StandardError.ReadToEnd().Trim();

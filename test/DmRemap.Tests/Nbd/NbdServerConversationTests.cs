@@ -145,7 +145,7 @@ public sealed class NbdServerConversationTests
                 "WriteZeroes [0, 131072) ForceUnitAccess, KeepAllocated",
                 "Discard [8, 131080) ForceUnitAccess",
                 "WriteZeroes [0, 1) None",
-                "Flush [0, 0) ForceUnitAccess",
+                "Flush [0, 0) None",
                 "Read [0, 1) None",
             ],
             world.Disk.Log);

@@ -143,6 +143,17 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         return image;
     }
 
+    /// <summary>What the disk holds if our process is killed now: all it took, and of what was under way, any part.</summary>
+    public byte[] Kill(Random random)
+    {
+        byte[] image = (byte[])_content.Clone();
+        foreach (IoRequest request in _waiting)
+        {
+            TearWriteInto(image, request, random);
+        }
+        return image;
+    }
+
     private void Arm()
     {
         if (!_timer.IsSet && _waiting.Count > 0)

@@ -30,6 +30,12 @@ internal sealed class SimulatedLog(IEventLoop loop, int seed = 1) : IMetadataLog
     /// <summary>A commit under way never ends.</summary>
     public bool IsStuck { get; set; }
 
+    public void Unstick()
+    {
+        IsStuck = false;
+        Arm();
+    }
+
     public void Commit(CommitRequest request)
     {
         request.MarkPending();

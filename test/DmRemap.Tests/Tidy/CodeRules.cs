@@ -6,7 +6,9 @@ using Microsoft.CodeAnalysis.CSharp.Syntax;
 
 namespace DmRemap.Tests.Tidy;
 
-/// <summary>The style guide's measurable rules, each from one file to its violations ("path:line: what").</summary>
+/// <summary>
+/// The style guide's measurable rules, each from one file to its violations ("path:line: what").
+/// </summary>
 internal static class CodeRules
 {
     public const int MethodLinesMax = 70;
@@ -17,7 +19,8 @@ internal static class CodeRules
     {
         foreach (SyntaxNode node in Parse(file).DescendantNodes())
         {
-            if (node is BaseMethodDeclarationSyntax or AccessorDeclarationSyntax or LocalFunctionStatementSyntax)
+            if (node is BaseMethodDeclarationSyntax or AccessorDeclarationSyntax
+                or LocalFunctionStatementSyntax)
             {
                 FileLinePositionSpan span = node.GetLocation().GetLineSpan();
                 int lines = span.EndLinePosition.Line - span.StartLinePosition.Line + 1;
@@ -45,7 +48,8 @@ internal static class CodeRules
         {
             if (lines[i].Length > LineCharactersMax)
             {
-                yield return $"{file.Path}:{i + 1}: {lines[i].Length} characters, {LineCharactersMax} are allowed";
+                int length = lines[i].Length;
+                yield return $"{file.Path}:{i + 1}: {length} characters, {LineCharactersMax} are allowed";
             }
         }
     }
@@ -56,7 +60,8 @@ internal static class CodeRules
         {
             if (token.IsKind(SyntaxKind.UnsafeKeyword))
             {
-                yield return $"{At(file, token.GetLocation().GetLineSpan())}: unsafe code outside DmRemap.Linux";
+                string place = At(file, token.GetLocation().GetLineSpan());
+                yield return $"{place}: unsafe code outside DmRemap.Linux";
             }
         }
     }
@@ -83,7 +88,8 @@ internal static class CodeRules
         {
             methods += node is BaseMethodDeclarationSyntax { Body: not null } ? 1 : 0;
             checks += node is InvocationExpressionSyntax call
-                && call.Expression.ToString().StartsWith("Invariant.Check", System.StringComparison.Ordinal) ? 1 : 0;
+                && call.Expression.ToString().StartsWith("Invariant.Check", System.StringComparison.Ordinal)
+                    ? 1 : 0;
         }
 
         return (methods, checks);

@@ -12,21 +12,25 @@ public sealed class CodeTests
     public CodeTests(ITestOutputHelper output) => _output = output;
 
     [Fact]
-    public void Methods_are_at_most_70_lines_long() => AssertNone(CodeFiles().SelectMany(CodeRules.LongMethods));
+    public void Methods_are_at_most_70_lines_long() =>
+        Violations.AssertNone(CodeFiles().SelectMany(CodeRules.LongMethods));
 
     [Fact]
-    public void Files_are_at_most_500_lines_long() => AssertNone(CodeFiles().SelectMany(CodeRules.LongFile));
+    public void Files_are_at_most_500_lines_long() =>
+        Violations.AssertNone(CodeFiles().SelectMany(CodeRules.LongFile));
 
     [Fact]
     public void Lines_are_at_most_110_characters_long() =>
-        AssertNone(CodeFiles().Concat(Scripts()).SelectMany(CodeRules.LongLines));
+        Violations.AssertNone(CodeFiles().Concat(Scripts()).SelectMany(CodeRules.LongLines));
 
     [Fact]
     public void Unsafe_code_is_in_the_Linux_project_only() =>
-        AssertNone(CodeFiles().Where(file => !IsIn(file, "src/DmRemap.Linux/")).SelectMany(CodeRules.UnsafeCode));
+        Violations.AssertNone(
+            CodeFiles().Where(file => !IsIn(file, "src/DmRemap.Linux/")).SelectMany(CodeRules.UnsafeCode));
 
     [Fact]
-    public void Namespaces_are_folder_paths() => AssertNone(CodeFiles().SelectMany(CodeRules.MisplacedNamespace));
+    public void Namespaces_are_folder_paths() =>
+        Violations.AssertNone(CodeFiles().SelectMany(CodeRules.MisplacedNamespace));
 
     [Fact]
     public void Checks_per_method_are_reported_for_each_folder()
@@ -37,7 +41,8 @@ public sealed class CodeTests
             int methods = folder.Sum(file => CodeRules.CountChecks(file).Methods);
             int checks = folder.Sum(file => CodeRules.CountChecks(file).Checks);
             double density = methods == 0 ? 0 : (double)checks / methods;
-            _output.WriteLine($"{folder.Key,-40} {methods,4} methods {checks,4} checks {density:0.00} per method");
+            _output.WriteLine(
+                $"{folder.Key,-40} {methods,4} methods {checks,4} checks {density:0.00} per method");
         }
     }
 
@@ -45,8 +50,10 @@ public sealed class CodeTests
     public void A_method_that_is_too_long_is_found()
     {
         string body = string.Concat(Enumerable.Repeat("        _ = 1;\n", CodeRules.MethodLinesMax - 2));
-        string fits = "namespace A;\ninternal sealed class B\n{\n    void C()\n    {\n" + body[..^15] + "    }\n}\n";
-        string tooLong = "namespace A;\ninternal sealed class B\n{\n    void C()\n    {\n" + body + "    }\n}\n";
+        string fits = "namespace A;\ninternal sealed class B\n{\n    void C()\n    {\n" + body[..^15]
+            + "    }\n}\n";
+        string tooLong = "namespace A;\ninternal sealed class B\n{\n    void C()\n    {\n" + body
+            + "    }\n}\n";
         Assert.Empty(CodeRules.LongMethods(new SourceFile("src/A/B.cs", fits)));
         Assert.Single(CodeRules.LongMethods(new SourceFile("src/A/B.cs", tooLong)));
     }
@@ -66,7 +73,8 @@ public sealed class CodeTests
     [Fact]
     public void Unsafe_code_and_a_wrong_namespace_are_found()
     {
-        SourceFile file = new("src/A/B.cs", "namespace C;\ninternal unsafe struct D;\n// unsafe in a comment\n");
+        SourceFile file =
+            new("src/A/B.cs", "namespace C;\ninternal unsafe struct D;\n// unsafe in a comment\n");
         Assert.Equal(["src/A/B.cs:2: unsafe code outside DmRemap.Linux"], CodeRules.UnsafeCode(file));
         Assert.Equal(["src/A/B.cs: namespace C, the folder says A"], CodeRules.MisplacedNamespace(file));
     }
@@ -78,7 +86,4 @@ public sealed class CodeTests
 
     private static bool IsIn(SourceFile file, string folder) =>
         file.Path.StartsWith(folder, StringComparison.Ordinal);
-
-    private static void AssertNone(IEnumerable<string> violations) =>
-        Assert.Equal("", string.Join('\n', violations));
 }

@@ -11,15 +11,15 @@ public sealed class EvidenceTableTests
     public void Every_demand_has_exactly_one_row()
     {
         List<string> ids = [.. EvidenceTable.ReadDocuments().Select(row => row.Id)];
-        Assert.Equal("", string.Join(' ', EvidenceTable.RequiredIds.Except(ids)));
-        Assert.Equal("", string.Join(' ', ids.GroupBy(id => id).Where(group => group.Count() > 1).Select(g => g.Key)));
+        Violations.AssertNone(EvidenceTable.RequiredIds.Except(ids));
+        Violations.AssertNone(ids.GroupBy(id => id).Where(group => group.Count() > 1).Select(g => g.Key));
     }
 
     [Fact]
     public void Every_row_names_tests_or_says_why_there_are_none()
     {
         List<EvidenceRow> rows = EvidenceTable.ReadDocuments();
-        Assert.Equal("", string.Join(' ', rows.Where(row => !row.SaysSomething).Select(row => row.Id)));
+        Violations.AssertNone(rows.Where(row => !row.SaysSomething).Select(row => row.Id));
     }
 
     [Fact]
@@ -29,10 +29,11 @@ public sealed class EvidenceTableTests
         List<string> missing = [];
         foreach (EvidenceRow row in EvidenceTable.ReadDocuments())
         {
-            missing.AddRange(row.Tests.Where(test => !tests.Contains(test)).Select(test => $"{row.Id}: {test}"));
+            missing.AddRange(
+                row.Tests.Where(test => !tests.Contains(test)).Select(test => $"{row.Id}: {test}"));
         }
 
-        Assert.Equal("", string.Join('\n', missing));
+        Violations.AssertNone(missing);
     }
 
     [Theory]
@@ -58,7 +59,8 @@ public sealed class EvidenceTableTests
     [Fact]
     public void A_test_in_the_sources_is_found_by_its_attribute()
     {
-        SourceFile file = new("test/A.cs", "class B { [Fact] void C() {} [Theory, X] void D(int e) {} void F() {} }");
+        SourceFile file =
+            new("test/A.cs", "class B { [Fact] void C() {} [Theory, X] void D(int e) {} void F() {} }");
         Assert.Equal(["B.C", "B.D"], EvidenceTable.TestsIn(file));
     }
 

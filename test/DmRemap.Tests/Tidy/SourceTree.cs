@@ -17,7 +17,9 @@ internal static class SourceTree
 
     public static string Root { get; } = FindRoot();
 
-    /// <summary>All files with one of these endings, below one folder ("" is everything), in the order of their paths.</summary>
+    /// <summary>
+    /// All files with one of these endings, below one folder ("" is everything), in the order of their paths.
+    /// </summary>
     public static List<SourceFile> Read(string folder, params string[] endings)
     {
         List<SourceFile> files = [];
@@ -61,6 +63,7 @@ internal static class SourceTree
             folder = folder.Parent;
         }
 
-        return folder?.FullName ?? throw new InvalidOperationException("DmRemap.slnx is not above the test program");
+        return folder?.FullName
+            ?? throw new InvalidOperationException("DmRemap.slnx is not above the test program");
     }
 }

@@ -5,8 +5,8 @@ using System.Text.RegularExpressions;
 namespace DmRemap.Tests.Tidy;
 
 /// <summary>
-/// Words that must not be in a file of the repository. They are put together here from two halves, because this
-/// file is searched too.
+/// Words that must not be in a file of the repository. They are put together here from two halves, because
+/// this file is searched too.
 /// </summary>
 internal static class WordRules
 {
@@ -52,5 +52,6 @@ internal static class WordRules
         }
     }
 
-    private static Regex Word(string word) => new($"\\b{word}\\b", RegexOptions.None, TimeSpan.FromSeconds(10));
+    private static Regex Word(string word) =>
+        new($"\\b{word}\\b", RegexOptions.None, TimeSpan.FromSeconds(10));
 }

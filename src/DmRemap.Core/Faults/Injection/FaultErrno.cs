@@ -3,7 +3,9 @@ using System.Collections.Generic;
 
 namespace DmRemap.Core.Faults.Injection;
 
-/// <summary>The error numbers a fault rule can name: those that disks and file systems give, and OK for none.</summary>
+/// <summary>
+/// The error numbers a fault rule can name: those that disks and file systems give, and OK for none.
+/// </summary>
 public static class FaultErrno
 {
     /// <summary>EIO: what Linux says when it knows nothing better.</summary>
@@ -55,8 +57,8 @@ public static class FaultErrno
         return false;
     }
 
-    /// <summary>The errno must be one of ours.</summary>
-    internal static string NameOf(int errno)
+    /// <summary>Its name; the number for one that is not listed.</summary>
+    public static string NameOf(int errno)
     {
         foreach ((string name, int value) in s_names)
         {

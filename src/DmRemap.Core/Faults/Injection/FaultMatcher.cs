@@ -19,8 +19,8 @@ public readonly record struct FaultDecision(int Errno, Duration Delay)
 public readonly record struct FaultRuleCount(FaultRule Rule, long Matched, long Injected);
 
 /// <summary>
-/// The rules in force, with their counts. The first rule that gives an error decides; rules that only delay apply as
-/// well, the longest delay counts. A rule that an earlier error hides does not count the request.
+/// The rules in force, with their counts. The first rule that gives an error decides; rules that only delay
+/// apply as well, the longest delay counts. A rule that an earlier error hides does not count the request.
 /// </summary>
 public sealed class FaultMatcher
 {

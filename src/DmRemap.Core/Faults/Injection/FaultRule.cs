@@ -19,7 +19,8 @@ public enum FaultDirections
 }
 
 /// <summary>
-/// One line of a fault file: what goes wrong in a run of 512-byte sectors. See <see cref="FaultRules"/> for its form.
+/// One line of a fault file: what goes wrong in a run of 512-byte sectors. See <see cref="FaultRules"/> for
+/// its form.
 /// </summary>
 public sealed record FaultRule
 {
@@ -50,7 +51,8 @@ public sealed record FaultRule
     public bool IsAbout(IoOperation operation) => operation switch
     {
         IoOperation.Read => (Directions & FaultDirections.Read) != 0,
-        IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard => (Directions & FaultDirections.Write) != 0,
+        IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard =>
+            (Directions & FaultDirections.Write) != 0,
         IoOperation.Flush or IoOperation.None => false,
         _ => false,
     };

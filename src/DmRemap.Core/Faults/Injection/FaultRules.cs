@@ -7,9 +7,9 @@ namespace DmRemap.Core.Faults.Injection;
 /// <summary>
 /// The text form of fault rules, one a line:
 /// <code>FIRST[-LAST] read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]</code>
-/// in 512-byte sectors, both ends included; `#` begins a comment. A request of that direction that touches one of the
-/// sectors fails as a whole and transfers nothing, once `after` such requests have passed; with `tries` it works again
-/// after K faults. `errno` is EIO unless named; errno=OK only delays.
+/// in 512-byte sectors, both ends included; `#` begins a comment. A request of that direction that touches
+/// one of the sectors fails as a whole and transfers nothing, once `after` such requests have passed; with
+/// `tries` it works again after K faults. `errno` is EIO unless named; errno=OK only delays.
 /// </summary>
 public static class FaultRules
 {

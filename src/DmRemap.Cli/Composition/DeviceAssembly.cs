@@ -1,0 +1,185 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+using DmRemap.Devices;
+using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>A device put together and recovered, not served yet.</summary>
+internal sealed record AssembledDevice
+{
+    public required RemapDevice Device { get; init; }
+
+    public required FaultInjecting Faults { get; init; }
+
+    public required RecoveredSet Set { get; init; }
+
+    /// <summary>The primary, then the spares by their index in the set.</summary>
+    public required UringFile[] Files { get; init; }
+
+    /// <summary>In the same order.</summary>
+    public required MemberFile[] Members { get; init; }
+}
+
+/// <summary>
+/// From a registered name to a device that can take requests: claim every member and wait for the claims (F-1), check
+/// that they are what the registry says, recover the metadata, and only then build the device.
+/// </summary>
+internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Action<string> onWaiting)
+{
+    private readonly string[] _sparePaths = [.. record.Spares.Select(spare => spare.Path)];
+
+    /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
+    public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
+    {
+        List<MemberFile> claimed = [];
+        try
+        {
+            MemberOptions main = new()
+            {
+                Access = isReadOnly ? MemberAccess.ReadOnly : MemberAccess.ReadWrite,
+                BlockBytes = record.BlockBytes,
+                FilePhysicalBlockBytes = record.PhysicalBlockBytes,
+            };
+            claimed.Add(await OpenedMember.ClaimAsync(record.MainPath, main, onWaiting, cancellation));
+            foreach (string path in _sparePaths)
+            {
+                MemberOptions spare = main with { Access = MemberAccess.ReadWrite };
+                claimed.Add(await OpenedMember.ClaimAsync(path, spare, onWaiting, cancellation));
+            }
+            Check(claimed);
+            return [.. claimed];
+        }
+        catch
+        {
+            claimed.ForEach(member => member.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
+    public async Task<AssembledDevice> AssembleAsync(LoopHost host, MemberFile[] members, IEventSink events)
+    {
+        BlockSize blockSize = new(record.BlockBytes);
+        UringFile[] files = [];
+        Recovering recovering = new();
+        await host.RunAsync(() =>
+        {
+            files = [.. members.Select(member => OpenedMember.Attach(host.Loop, member, blockSize))];
+            SetExpectation expected = new()
+            {
+                SetUuid = record.SetUuid,
+                PrimaryBytes = members[0].SizeBytes,
+                PrimaryText = PrimaryFingerprint.Of(members[0]).ToText(),
+            };
+            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), recovering).Begin();
+        });
+        MetadataRecovery recovery = await recovering.Ended;
+        if (recovery.Recovered is not RecoveredSet set)
+        {
+            throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
+        }
+        return await host.RunAsync(() => Build(host, members, files, set, events));
+    }
+
+    private void Check(List<MemberFile> claimed)
+    {
+        MemberFile main = claimed[0];
+        if (main.SizeBytes != record.MainBytes)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-MEMBER-SIZE-CHANGED",
+                ExitCode.RefusedForSafety,
+                main.Path,
+                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when {record.Name} was created.",
+                "Check that the path leads to the same disk and that nothing has shortened or grown it."));
+        }
+        MemberRules.RequireApart(record.MainPath, _sparePaths);
+        foreach (MemberFile member in claimed)
+        {
+            MemberRules.RequireUnused(member.Path);
+        }
+        foreach (MemberFile spare in claimed.Skip(1))
+        {
+            MemberRules.RequireSpareMode(main, spare);
+        }
+    }
+
+    private AssembledDevice Build(
+        LoopHost host, MemberFile[] members, UringFile[] files, RecoveredSet set, IEventSink events)
+    {
+        RemapTable table = new(set.Set.Geometry);
+        SpareAllocator allocator = new();
+        Member[] spares = new Member[set.Members.Length];
+        UringFile[] spareFiles = new UringFile[spares.Length];
+        MemberFile[] spareMembers = new MemberFile[spares.Length];
+        for (int i = 0; i < spares.Length; i++)
+        {
+            int position = set.SpareOfMember[i] + 1;
+            spareFiles[i] = files[position];
+            spareMembers[i] = members[position];
+            spares[i] = new Member(i, spareMembers[i].Path, spareFiles[i], set.Members[i].Layout.DataStart)
+            {
+                Kind = spareMembers[i].Kind,
+            };
+            allocator.AddSpare(i, set.Members[i].Layout.DataUnits);
+        }
+        Load(table, allocator, set);
+        FaultInjecting faults = new(host.Loop, files[0]);
+        RemapDevice device = new(new RemapDeviceParts
+        {
+            Loop = host.Loop,
+            Primary = new Member(Member.Primary, members[0].Path, faults, new BlockNumber(0)) { Kind = members[0].Kind },
+            Spares = spares,
+            Table = table,
+            Allocator = allocator,
+            Log = set.Store,
+            Events = events,
+            IsReadOnly = isReadOnly,
+        });
+        return new AssembledDevice
+        {
+            Device = device,
+            Faults = faults,
+            Set = set,
+            Files = [files[0], .. spareFiles],
+            Members = [members[0], .. spareMembers],
+        };
+    }
+
+    private static void Load(RemapTable table, SpareAllocator allocator, RecoveredSet set)
+    {
+        foreach (SpareLocation retired in set.Retired)
+        {
+            allocator.MarkRetired(retired);
+        }
+        foreach (RemapEntry entry in set.Entries)
+        {
+            table.Set(entry);
+            if (!entry.Location.IsNone)
+            {
+                allocator.MarkUsed(entry.Location, entry.Unit);
+            }
+        }
+    }
+
+    private sealed class Recovering : IMetadataRecoveryOwner
+    {
+        private readonly TaskCompletionSource<MetadataRecovery> _ended =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<MetadataRecovery> Ended => _ended.Task;
+
+        public void OnRecovered(MetadataRecovery recovery) => _ended.SetResult(recovery);
+    }
+}

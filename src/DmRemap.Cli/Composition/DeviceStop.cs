@@ -1,0 +1,126 @@
+using System;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
+using DmRemap.Devices;
+using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>
+/// The end of a served device, once, whoever asks and how often: no new clients → what is in flight ends → the device
+/// is quiet and flushed → the clean-stop record. The answer comes by the deadline even if a disk never does; what the
+/// kernel still owns then outlives the answer (F-31).
+/// </summary>
+internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage, IDisposable
+{
+    private readonly LoopHost _host;
+    private readonly AssembledDevice _assembled;
+    private readonly FrontDoor _door;
+    private readonly TimeProvider _time;
+    private readonly Lock _gate = new();
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _deadline;
+    private Task<StopReport>? _running;
+    private bool _isClean;
+    private DateTimeOffset _deadlineAt = DateTimeOffset.MaxValue;
+
+    public DeviceStop(LoopHost host, AssembledDevice assembled, FrontDoor door, TimeProvider time)
+    {
+        _host = host;
+        _assembled = assembled;
+        _door = door;
+        _time = time;
+        _deadline = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+    }
+
+    public bool HasBegun
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _running is not null;
+            }
+        }
+    }
+
+    /// <summary>The earliest deadline of all callers counts; all get the same report.</summary>
+    public Task<StopReport> RunAsync(TimeSpan deadline)
+    {
+        lock (_gate)
+        {
+            DateTimeOffset at = _time.GetUtcNow() + deadline;
+            if (at < _deadlineAt)
+            {
+                _deadlineAt = at;
+                _deadline.CancelAfter(deadline);
+            }
+            return _running ??= StopAsync();
+        }
+    }
+
+    public void Dispose() => _deadline.Dispose();
+
+    /// <summary>All connections are closed: nobody can submit any more.</summary>
+    void ILoopMessage.Run() => _assembled.Device.BeginStop(this);
+
+    void IStopOwner.OnQuiesced(bool flushed)
+    {
+        if (flushed)
+        {
+            _assembled.Set.Store.BeginStop(this);
+        }
+        else
+        {
+            // Not everything is known to be durable: the next start must not be told that this one ended well.
+            _ended.TrySetResult();
+        }
+    }
+
+    void IMetadataStopOwner.OnMetadataStopped(bool isClean)
+    {
+        _isClean = isClean;
+        _ended.TrySetResult();
+    }
+
+    private async Task<StopReport> StopAsync()
+    {
+        // Off the caller's lock.
+        await Task.Yield();
+        await _host.RunAsync(() =>
+        {
+            _door.CloseListeners();
+            _door.Server.Shutdown(this);
+        });
+        Task deadline = Task.Delay(Timeout.InfiniteTimeSpan, _deadline.Token);
+        Task first = await Task.WhenAny(_ended.Task, deadline);
+        return await _host.RunAsync(() => Report(first == _ended.Task));
+    }
+
+    private StopReport Report(bool hasEnded)
+    {
+        if (hasEnded)
+        {
+            return new StopReport
+            {
+                Clean = _isClean,
+                Left = _isClean ? null : "a flush or the clean-stop record failed; the next start recovers",
+            };
+        }
+        int requests = _door.Server.RequestsAtDevice;
+        _door.Server.AbortAll();
+        UringFile[] busy = [.. _assembled.Files.Where(file => file.Operations.Outstanding > 0)];
+        return new StopReport
+        {
+            Clean = false,
+            OperationsOutstanding = busy.Sum(file => file.Operations.Outstanding),
+            OutstandingOn = [.. busy.Select(file => file.Name)],
+            RequestsFailed = requests,
+            Left = "requests were cut off at the deadline; the next start waits for what the kernel still owns, then recovers",
+        };
+    }
+}

@@ -1,0 +1,98 @@
+using System;
+using System.Globalization;
+using System.Threading;
+using System.Threading.Channels;
+using System.Threading.Tasks;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
+using DmRemap.Engine;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>
+/// Events as lines on standard error. The data thread never waits for a terminal or a log: what does not fit the queue
+/// is dropped and counted (F-20).
+/// </summary>
+internal sealed class EventPrinter : IEventSink, IAsyncDisposable
+{
+    private const int QueueMax = 4096;
+
+    private readonly Channel<EngineEvent> _queue = Channel.CreateBounded<EngineEvent>(
+        new BoundedChannelOptions(QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly Action<string> _print;
+    private readonly string[] _spares;
+    private readonly Task _printing;
+    private long _dropped;
+
+    public EventPrinter(Action<string> print, string[] sparePaths)
+    {
+        _print = print;
+        _spares = sparePaths;
+        _printing = PrintAsync();
+    }
+
+    public void Publish(in EngineEvent happened)
+    {
+        if (!_queue.Writer.TryWrite(happened))
+        {
+            Interlocked.Increment(ref _dropped);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _queue.Writer.TryComplete();
+        await _printing;
+    }
+
+    private async Task PrintAsync()
+    {
+        await foreach (EngineEvent happened in _queue.Reader.ReadAllAsync())
+        {
+            _print(Describe(happened));
+            long dropped = Interlocked.Exchange(ref _dropped, 0);
+            if (dropped > 0)
+            {
+                _print($"DMR-EVENTS-DROPPED {dropped} more events were not printed; `dmremap status` counts them all");
+            }
+        }
+    }
+
+    private string Describe(in EngineEvent happened)
+    {
+        string where = Blocks(happened.Blocks);
+        string member = happened.Member < 0 ? "main" : _spares[happened.Member];
+        string error = happened.Errno == 0 ? "" : $" ({FaultErrno.NameOf(happened.Errno)})";
+        string spare = happened.Location.IsNone
+            ? ""
+            : string.Create(CultureInfo.InvariantCulture, $"{_spares[happened.Location.Spare]} unit {happened.Location.Unit.Value}");
+        return happened.Kind switch
+        {
+            EngineEventKind.Remapped =>
+                $"DMR-EVENT-REMAPPED {where}: writing to main failed{error}; now on {spare}",
+            EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
+            EngineEventKind.Unreadable => $"DMR-EVENT-UNREADABLE {where}: {member} cannot read it{error}; it is tried again",
+            EngineEventKind.Lost => $"DMR-EVENT-LOST {where}: given up{error}; reads fail until it is written",
+            EngineEventKind.SpareUnitRetired => $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
+            EngineEventKind.Exhausted => $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
+            EngineEventKind.CommitFailed => "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
+            EngineEventKind.FlushFailed => $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
+            EngineEventKind.MemberError => $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing is remapped",
+            EngineEventKind.WritesRejected => $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
+            EngineEventKind.None => "DMR-EVENT-NONE",
+            _ => $"DMR-EVENT-{happened.Kind}",
+        };
+    }
+
+    private static string Blocks(Extent blocks)
+    {
+        if (blocks.IsEmpty)
+        {
+            return "the device";
+        }
+        return blocks.Count.Value == 1
+            ? $"block {blocks.Start.Value}"
+            : $"blocks {blocks.Start.Value}-{blocks.End.Value - 1}";
+    }
+}

@@ -1,0 +1,109 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Net;
+using System.Threading.Tasks;
+using DmRemap.Core.Abstractions;
+using DmRemap.Engine;
+using DmRemap.FrontEnds.Nbd;
+using DmRemap.Linux.Native;
+using DmRemap.Linux.Sockets;
+using DmRemap.Nbd;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>The NBD server and the sockets that lead to it.</summary>
+internal sealed class FrontDoor : IDisposable
+{
+    private readonly List<ListeningSocket> _sockets = [];
+    private readonly List<UringListener> _listeners = [];
+    private readonly List<string> _exports = [];
+
+    private FrontDoor(NbdServer server) => Server = server;
+
+    public NbdServer Server { get; }
+
+    /// <summary>URIs, the Unix socket's first.</summary>
+    public IReadOnlyList<string> Exports => _exports;
+
+    /// <summary>Sockets appear only now, when requests can be served.</summary>
+    public static async Task<FrontDoor> OpenAsync(
+        LoopHost host, RemapDevice device, string name, string socketPath, IPEndPoint? listen)
+    {
+        NbdServer server = await host.RunAsync(() => new NbdServer(
+            host.Loop,
+            new BufferPool(Limits.PoolSlices, Limits.SliceBytes),
+            device,
+            new NbdServerOptions
+            {
+                ExportName = name,
+                Description = $"dm-remap device {name}",
+                Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
+            }));
+        FrontDoor door = new(server);
+        try
+        {
+            door.Add(name, ListeningSocket.OpenUnix(socketPath));
+            if (listen is not null)
+            {
+                door.Add(name, ListeningSocket.OpenTcpLoopback(listen), listen.Address);
+            }
+        }
+        catch (SystemCallException e)
+        {
+            door.Dispose();
+            throw new RefusalException(NotOpened(name, socketPath, e), e);
+        }
+        await host.RunAsync(() =>
+        {
+            StreamPool pool = new(host.Loop);
+            foreach (ListeningSocket socket in door._sockets)
+            {
+                UringListener listener = new(pool, socket, server);
+                door._listeners.Add(listener);
+                listener.Start();
+            }
+        });
+        return door;
+    }
+
+    /// <summary>Accept nobody any more. On the loop's thread.</summary>
+    public void CloseListeners()
+    {
+        foreach (UringListener listener in _listeners)
+        {
+            listener.Close(static () => { });
+        }
+        _listeners.Clear();
+    }
+
+    /// <summary>Removes the socket files. After the loop has ended, or before it listens.</summary>
+    public void Dispose()
+    {
+        foreach (ListeningSocket socket in _sockets)
+        {
+            socket.Dispose();
+        }
+        _sockets.Clear();
+    }
+
+    private static Refusal NotOpened(string name, string path, SystemCallException error) => new(
+        error.Errno == Errno.EADDRINUSE ? "DMR-NBD-SOCKET-IN-USE" : "DMR-NBD-SOCKET-FAILED",
+        error.Errno == Errno.EADDRINUSE ? ExitCode.InUse : ExitCode.Failed,
+        name,
+        $"The NBD socket {path} cannot be opened: {error.Message}.",
+        "Stop whoever serves there, or choose another path with --socket or another address with --listen.");
+
+    private void Add(string name, ListeningSocket socket, IPAddress? address = null)
+    {
+        _sockets.Add(socket);
+        if (socket.Path is not null)
+        {
+            _exports.Add($"nbd+unix:///{name}?socket={Uri.EscapeDataString(Path.GetFullPath(socket.Path)).Replace("%2F", "/", StringComparison.Ordinal)}");
+        }
+        else
+        {
+            _exports.Add($"nbd://{new IPEndPoint(address!, socket.Port)}/{name}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Control.Server;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine;
+using DmRemap.FrontEnds.Nbd;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>A device that is being served, as the control socket sees it.</summary>
+internal sealed class ServedDevice : IDeviceControl, IDisposable
+{
+    private static readonly TimeSpan s_statusTimeout = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
+
+    private readonly LoopHost _host;
+    private readonly TimeProvider _time;
+    private readonly long _startedAt;
+    private readonly DeviceStop _stop;
+
+    public ServedDevice(
+        LoopHost host, DeviceRecord record, AssembledDevice assembled, FrontDoor door, TimeProvider time)
+    {
+        _host = host;
+        _time = time;
+        _startedAt = time.GetTimestamp();
+        Record = record;
+        Assembled = assembled;
+        Front = door.Server;
+        Exports = door.Exports;
+        _stop = new DeviceStop(host, assembled, door, time);
+    }
+
+    public string Name => Record.Name;
+
+    public DeviceRecord Record { get; }
+
+    public AssembledDevice Assembled { get; }
+
+    public NbdServer Front { get; }
+
+    public IReadOnlyList<string> Exports { get; }
+
+    public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);
+
+    public string State => _stop.HasBegun ? DeviceStates.Stopping : DeviceStates.Running;
+
+    public DeviceStatus GetStatus()
+    {
+        DeviceStatus? status = null;
+        // Never disposed of: the data thread may set it after we have given up.
+        ManualResetEventSlim answered = new();
+        bool isAsked = _host.Loop.Post(new StatusQuestion(() =>
+        {
+            status = StatusReport.Make(this);
+            answered.Set();
+        }));
+        // The data thread never waits for a disk, so it answers at once or is dead.
+        if (!isAsked || !answered.Wait(s_statusTimeout))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.CommandFailed,
+                ExitCode.Failed,
+                Name,
+                "The data thread does not answer.",
+                "Look at the daemon's standard error, and at the kernel's log for hung tasks."));
+        }
+        return status!;
+    }
+
+    public async Task<RemapReport> RemapAsync(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress, CancellationToken cancellation)
+    {
+        UnitGeometry units = Assembled.Device.Units;
+        RequireInside(first, last);
+        Move move = new() { First = units.UnitOf(first), Last = units.UnitOf(last) };
+        bool started = await _host.RunAsync(() => Assembled.Device.TryStartMove(move));
+        if (!started)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.CommandFailed,
+                ExitCode.Failed,
+                Name,
+                "Another remap is running, or the device is stopping or read-only.",
+                "Try again when it has ended."));
+        }
+        long all = move.Last.Value - move.First.Value + 1;
+        while (await Task.WhenAny(move.Ended, Task.Delay(s_progressInterval, _time, CancellationToken.None)) != move.Ended)
+        {
+            progress.Report(new RemapProgress(move.UnitsMoved + move.UnitsAlreadyMoved + move.UnitsFailed, all));
+            if (cancellation.IsCancellationRequested)
+            {
+                await _host.RunAsync(move.Abandon);
+            }
+        }
+        return Report(move, first, last);
+    }
+
+    public async Task AddFaultAsync(string rule, CancellationToken cancellation)
+    {
+        FaultRule parsed = Parse(rule);
+        bool added = await _host.RunAsync(() => Assembled.Faults.TryAdd(parsed));
+        if (!added)
+        {
+            throw BadRule(rule, $"there are {FaultRules.RulesMax} rules already");
+        }
+    }
+
+    public Task<int> ClearFaultsAsync(string? rule, CancellationToken cancellation)
+    {
+        FaultRule? parsed = rule is null ? null : Parse(rule);
+        return _host.RunAsync(() => parsed is null ? Assembled.Faults.Clear() : Assembled.Faults.Remove(parsed));
+    }
+
+    public IReadOnlyList<string> ListFaults() => [.. Assembled.Faults.Counts().Select(count => count.Rule.ToString())];
+
+    public void Dispose() => _stop.Dispose();
+
+    public Task<StopReport> StopAsync(TimeSpan deadline) => _stop.RunAsync(deadline);
+
+    private static RemapReport Report(Move move, BlockNumber first, BlockNumber last) => new()
+    {
+        FirstBlock = first.Value,
+        LastBlock = last.Value,
+        UnitsRemapped = move.UnitsMoved,
+        UnitsAlreadyRemapped = move.UnitsAlreadyMoved,
+        UnitsFailed = move.UnitsFailed,
+        BlocksCopied = move.BlocksCopied,
+        BlocksUnread = move.BlocksUnread,
+        UnreadExtents =
+        [
+            .. move.Unread.Take(DeviceStatus.LostExtentsMax)
+                .Select(extent => new LostExtent(extent.Start.Value, extent.Count.Value)),
+        ],
+        Failure = move.FirstError switch
+        {
+            IoStatus.Ok => move.IsAbandoned ? "it was ended before the last unit" : null,
+            IoStatus.OutOfSpares => "no spare unit is left",
+            IoStatus.MetadataUnavailable => "the remap table could not be made durable",
+            IoStatus.Unreadable => "not one block of a unit could be read",
+            _ => "a member failed",
+        },
+    };
+
+    private void RequireInside(BlockNumber first, BlockNumber last)
+    {
+        long blocks = Assembled.Device.Geometry.Blocks.Value;
+        if (first.Value < 0 || last < first || last.Value >= blocks)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.BadArguments,
+                ExitCode.Usage,
+                Name,
+                $"Blocks {first.Value}-{last.Value} are not in {Name}, which has blocks 0 to {blocks - 1}.",
+                "Give a range inside the device; both ends are included."));
+        }
+    }
+
+    private FaultRule Parse(string text)
+    {
+        FaultRulesParsed parsed = FaultRules.Parse(text);
+        if (!parsed.IsOk)
+        {
+            throw BadRule(text, parsed.Errors[0].Message);
+        }
+        return parsed.Rules.Count == 1 ? parsed.Rules[0] : throw BadRule(text, "it is not one rule");
+    }
+
+    private RefusalException BadRule(string rule, string why) => new(new Refusal(
+        MessageIds.BadArguments,
+        ExitCode.Usage,
+        Name,
+        $"\"{rule}\" is no fault rule: {why}.",
+        "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors of 512 bytes."));
+
+    private sealed class StatusQuestion(Action ask) : ILoopMessage
+    {
+        public void Run() => ask();
+    }
+
+    private sealed class Move : MoveRequest
+    {
+        private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Ended => _ended.Task;
+
+        public override void OnFinished() => _ended.SetResult();
+    }
+}

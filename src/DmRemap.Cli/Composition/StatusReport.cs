@@ -1,0 +1,178 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>`status` of a served device. On the loop's thread, so that what it says fits together.</summary>
+internal static class StatusReport
+{
+    /// <summary>Entries looked at for lost extents in one status: it must not hold up requests.</summary>
+    private const int EntriesMax = 100_000;
+
+    public static DeviceStatus Make(ServedDevice served)
+    {
+        RemapDevice device = served.Assembled.Device;
+        bool isComplete = ListLost(device, out List<LostExtent> lost);
+        return new DeviceStatus
+        {
+            Name = served.Name,
+            Uuid = served.Record.SetUuid.ToString(),
+            State = served.State,
+            Conditions = Conditions(served),
+            Backend = "io_uring",
+            Primary = Primary(served),
+            Spares = [.. Enumerable.Range(0, device.Members.Length - 1).Select(i => Spare(served, i))],
+            Remaps = device.Tally.RemappedUnits,
+            LostBlocks = device.Tally.LostBlocks,
+            ZeroBlocks = device.Tally.ZeroBlocks,
+            SuspectUnits = device.Suspects.Count,
+            LostExtents = lost,
+            LostExtentsComplete = isComplete,
+            Counters = Counters(served),
+            Metadata = Metadata(served),
+            Clients = served.Front.OpenConnections,
+            ReadOnly = device.Geometry.IsReadOnly,
+            Exports = served.Exports,
+            Pid = Environment.ProcessId,
+            Version = ControlProtocol.ProgramVersion,
+            UptimeSeconds = (long)served.Uptime.TotalSeconds,
+        };
+    }
+
+    private static List<string> Conditions(ServedDevice served)
+    {
+        RemapDevice device = served.Assembled.Device;
+        bool isExhausted = device.Allocator.TotalUnitsAllocatable == 0;
+        (string Name, bool Holds)[] all =
+        [
+            (ConditionCatalog.WritesRejected, device.AreWritesRejected),
+            (ConditionCatalog.MetadataUnavailable, device.IsMetadataUnavailable),
+            (ConditionCatalog.Exhausted, isExhausted),
+            (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
+            (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
+            (ConditionCatalog.Degraded, Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i))),
+            (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
+            (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
+        ];
+        return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
+    }
+
+    private static PrimaryStatus Primary(ServedDevice served)
+    {
+        DeviceGeometry geometry = served.Assembled.Device.Geometry;
+        return new PrimaryStatus
+        {
+            Path = served.Record.MainPath,
+            SizeBytes = geometry.Bytes.Value,
+            BlockSize = geometry.LogicalBlockSize.Bytes,
+            PhysicalBlockSize = geometry.PhysicalBlockBytes,
+            UnitBytes = served.Assembled.Device.Units.UnitBytes,
+            Mode = ModeOf(served.Assembled.Members[0]),
+            Errors = ErrorsOf(served.Assembled.Device.Primary),
+        };
+    }
+
+    private static SpareStatus Spare(ServedDevice served, int index)
+    {
+        RemapDevice device = served.Assembled.Device;
+        long used = device.Allocator.UnitsUsed(index);
+        long free = device.Allocator.UnitsFree(index);
+        long retired = device.Allocator.UnitsRetired(index);
+        return new SpareStatus
+        {
+            Path = device.Spare(index).Name,
+            Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
+            State = device.Allocator.IsUsable(index) ? "active" : "degraded",
+            Mode = ModeOf(served.Assembled.Members[index + 1]),
+            Units = new SpareUnits(used + free + retired, used, free, retired),
+            Errors = ErrorsOf(device.Spare(index)),
+        };
+    }
+
+    private static IoCounters Counters(ServedDevice served)
+    {
+        RemapDevice device = served.Assembled.Device;
+        RemapCounters counters = device.Counters;
+        return new IoCounters
+        {
+            Reads = counters.Reads,
+            Writes = counters.Writes,
+            Flushes = counters.Flushes,
+            Discards = counters.Discards,
+            Zeroes = counters.Zeroes,
+            BytesRead = served.Front.Counters.BytesRead,
+            BytesWritten = served.Front.Counters.BytesWritten,
+            ReadErrors = device.Members.Sum(member => member.ReadErrors),
+            WriteErrors = device.Members.Sum(member => member.WriteErrors),
+            ClientErrors = served.Front.Counters.Errors,
+            RemapsMade = counters.RemapsMade,
+            BlocksLost = counters.BlocksLost,
+            SpareUnitsRetired = counters.SpareUnitsRetired,
+            Commits = counters.Commits,
+            CommitFailures = counters.CommitFailures,
+            FaultsInjected = served.Assembled.Faults.InjectedErrors,
+        };
+    }
+
+    private static MetadataStatus Metadata(ServedDevice served) => new()
+    {
+        Generation = (long)served.Assembled.Set.Store.Generation,
+        Epoch = served.Assembled.Set.Store.Epoch.ToString("x16"),
+        Entries = served.Assembled.Set.Store.EntryCount,
+        ActiveCopies = served.Assembled.Set.Members.Length,
+        CleanStart = served.Assembled.Set.WasCleanStop,
+    };
+
+    private static string ModeOf(MemberFile member) => member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+
+    private static MemberErrors ErrorsOf(Member member) => new(member.ReadErrors, member.WriteErrors, member.FlushErrors);
+
+    /// <summary>False when there are more than fit.</summary>
+    private static bool ListLost(RemapDevice device, out List<LostExtent> lost)
+    {
+        lost = [];
+        if (device.Tally.LostBlocks == 0)
+        {
+            return true;
+        }
+        UnitNumber from = new(0);
+        for (int i = 0; i < EntriesMax && device.Table.TryGetNext(from, out RemapEntry entry); i++)
+        {
+            AddLost(device.Units, entry, lost);
+            if (lost.Count > DeviceStatus.LostExtentsMax)
+            {
+                lost.RemoveRange(DeviceStatus.LostExtentsMax, lost.Count - DeviceStatus.LostExtentsMax);
+                return false;
+            }
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return lost.Sum(extent => extent.Blocks) == device.Tally.LostBlocks;
+    }
+
+    private static void AddLost(UnitGeometry units, in RemapEntry entry, List<LostExtent> lost)
+    {
+        Extent unit = units.ExtentOf(entry.Unit);
+        for (long block = unit.Start.Value; block < unit.End.Value; block++)
+        {
+            if (entry.Blocks[units.IndexInUnit(new BlockNumber(block))] != BlockState.Lost)
+            {
+                continue;
+            }
+            if (lost.Count > 0 && lost[^1].FirstBlock + lost[^1].Blocks == block)
+            {
+                lost[^1] = lost[^1] with { Blocks = lost[^1].Blocks + 1 };
+            }
+            else
+            {
+                lost.Add(new LostExtent(block, 1));
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>
+/// Units whose blocks were given up in memory and not yet in the durable table. Nobody waits for this record: a crash
+/// before it makes the blocks be asked again, nothing more. A unit that is being repaired is left for later: its repair
+/// may have committed a newer rule that the table does not show yet, and ours, written after it, would undo that.
+/// </summary>
+internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : ITimerOwner, ICommitOwner
+{
+    private const int BatchMax = 1024;
+
+    private static readonly Duration s_recordAfter = Duration.FromSeconds(1);
+
+    private readonly HashSet<long> _units = new(BatchMax);
+    private readonly CommitRequest _changes = new(BatchMax);
+    private LoopTimer? _timer;
+
+    public bool IsIdle => !_changes.IsPending;
+
+    public void Add(UnitNumber unit)
+    {
+        _units.Add(unit.Value);
+        Arm();
+    }
+
+    /// <summary>Another commit has made the unit's rule durable.</summary>
+    public void Settle(UnitNumber unit) => _units.Remove(unit.Value);
+
+    public void OnTimer(LoopTimer timer) => Record();
+
+    /// <summary>Now, whatever the timer says: at the end.</summary>
+    public void Record()
+    {
+        if (_changes.IsPending)
+        {
+            return;
+        }
+        _changes.Prepare(this);
+        foreach (long value in _units)
+        {
+            UnitNumber unit = new(value);
+            if (!_changes.IsFull && !device.Holds.IsHeld(unit) && device.Table.TryGet(unit, out RemapEntry entry))
+            {
+                _changes.Add(new TableChange(TableChangeKind.Set, entry));
+            }
+        }
+        if (_changes.Count > 0)
+        {
+            device.Counters.Commits++;
+            device.Log.Commit(_changes);
+        }
+        else
+        {
+            Arm();
+        }
+    }
+
+    public void OnCommitted(CommitRequest request)
+    {
+        device.NoteCommit(request.Outcome);
+        if (request.Outcome == CommitOutcome.Done)
+        {
+            foreach (TableChange change in request.Changes)
+            {
+                if (device.Table.TryGet(change.Entry.Unit, out RemapEntry now) && now == change.Entry)
+                {
+                    _units.Remove(change.Entry.Unit.Value);
+                }
+            }
+        }
+        Arm();
+        device.Pump();
+    }
+
+    private void Arm()
+    {
+        _timer ??= new LoopTimer(this);
+        if (_units.Count > 0 && !_timer.IsSet && !device.IsStopping)
+        {
+            loop.Schedule(_timer, loop.Now + s_recordAfter);
+        }
+    }
+}

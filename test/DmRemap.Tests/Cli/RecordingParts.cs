@@ -1,0 +1,55 @@
+using System;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Tests.Cli;
+
+/// <summary>Stands for create, serve and demo: keeps what it was asked.</summary>
+internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDemonstration
+{
+    public CreateOptions? Created { get; private set; }
+
+    public ServeOptions? Served { get; private set; }
+
+    public DemoOptions? Shown { get; private set; }
+
+    public Action<CommandOutput> Before { get; set; } = _ => { };
+
+    public ExitCode Exit { get; set; } = ExitCode.Done;
+
+    public Task<CreateReport> CreateAsync(
+        CreateOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Created = options;
+        return Task.FromResult(new CreateReport
+        {
+            Name = options.Name,
+            Uuid = "0f8fad5b-d9cb-469f-a165-70867728950e",
+            MainPath = options.MainPath,
+            SizeBytes = 268_435_456,
+            BlockSize = 512,
+            UnitBytes = 4096,
+            Spares =
+                [new CreatedSpare(options.SparePaths[0], "7c9e6679-7425-40de-944b-e07fc1f90ae7", 16_128)],
+            Warnings = ["the spare is small."],
+        });
+    }
+
+    public Task<ExitCode> ServeAsync(
+        ServeOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Served = options;
+        return Task.FromResult(Exit);
+    }
+
+    public Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Shown = options;
+        return Task.FromResult(Exit);
+    }
+}

@@ -1,0 +1,203 @@
+using System;
+using System.IO;
+using DmRemap.Cli.Output;
+using DmRemap.Control.Contracts;
+using DmRemap.Tests.Control;
+using Xunit;
+
+namespace DmRemap.Tests.Cli;
+
+/// <summary>`status` for people, letter by letter.</summary>
+public sealed class StatusTextTests
+{
+    [Fact]
+    public void A_healthy_device() => Assert.Equal(
+        """
+          device: disk1
+            uuid: 0f8fad5b-d9cb-469f-a165-70867728950e
+           state: running
+          export: nbd+unix:///disk1?socket=/run/dmremap/disk1.nbd
+            size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
+          served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
+
+          MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
+          /dev/sdb                main     active       12      3      0  -
+          /dev/sdc1               spare 0  active        0      1      0  120/16128
+
+          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed, 2
+                  suspect
+         traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
+                  error
+           table: generation 42, 1 copy, started clean
+          errors: no known lost data
+
+        """,
+        Render(Sample.Status()));
+
+    [Fact]
+    public void A_device_with_a_condition_and_lost_data() => Assert.Equal(
+        """
+          device: disk1
+            uuid: 0f8fad5b-d9cb-469f-a165-70867728950e
+           state: running (degraded)
+          status: A spare is ill or missing. What it holds may be out of reach, and the
+                  table has fewer copies.
+          action: Look at the spares' states below; reconnect or replace the spare.
+             see: DMR-CONDITION-DEGRADED in docs/messages.md
+          status: Some blocks could not be read and their content is lost. Reading them
+                  fails; it never returns zeros.
+          action: Restore the files that lie there. Writing a block ends its loss.
+             see: DMR-STATUS-LOST-DATA in docs/messages.md
+          export: nbd+unix:///disk1?socket=/run/dmremap/disk1.nbd
+            size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
+          served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
+
+          MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
+          /dev/sdb                main     active       12      3      0  -
+          /dev/sdc1               spare 0  active        0      1      0  120/16128
+
+          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed, 2
+                  suspect
+         traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
+                  error
+           table: generation 42, 1 copy, started clean
+          errors: 24 blocks lost (12 KiB); reading them fails until they are written:
+                  blocks 800-815
+                  block 5000
+                  blocks 6000-6006
+
+        """,
+        Render(Sample.Lost() with { Conditions = [ConditionCatalog.Degraded] }));
+
+    [Fact]
+    public void A_stopped_device() => Assert.Equal(
+        """
+          device: disk1
+            uuid: 0f8fad5b-d9cb-469f-a165-70867728950e
+           state: stopped
+          status: The device is not served. Remaps and errors are shown while it is.
+          action: Start it with: dmremap serve disk1
+            size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
+
+          MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
+          /dev/sdb                main     unknown       -      -      -  -
+          /dev/sdc1               spare 0  unknown       -      -      -  -
+
+          errors: not known while stopped
+
+        """,
+        Render(Stopped()));
+
+    [Fact]
+    public void Long_lists_of_lost_runs_are_cut_and_say_so()
+    {
+        LostExtent[] runs = new LostExtent[12];
+        for (int i = 0; i < runs.Length; i++)
+        {
+            runs[i] = new LostExtent(i * 100, 2);
+        }
+        DeviceStatus status = Sample.Lost() with { LostExtents = runs };
+        Assert.EndsWith(
+            "          and 2 more runs (status --json lists them)\n",
+            Render(status),
+            StringComparison.Ordinal);
+        string partly = Render(status with { LostExtentsComplete = false });
+        Assert.EndsWith(
+            "and at least 2 more runs (status --json lists them)\n", partly, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_member_behind_the_page_cache_is_always_said()
+    {
+        DeviceStatus status = Sample.Status();
+        status = status with { Primary = status.Primary with { Mode = MemberModes.PageCache } };
+        Assert.Contains(MessageIds.ConditionRehearsal, Render(status), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_spare_that_fills_up_is_said_before_it_is_full()
+    {
+        DeviceStatus status = Sample.Status();
+        DeviceStatus WithUsed(long used) => status with
+        {
+            Spares = [status.Spares[0] with { Units = new SpareUnits(1000, used, 1000 - used, 0) }],
+        };
+        Assert.DoesNotContain(MessageIds.SpareLow, Render(WithUsed(799)), StringComparison.Ordinal);
+        Assert.Contains(MessageIds.SpareLow, Render(WithUsed(800)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Every_condition_is_explained_with_what_to_do_and_where_to_read_on()
+    {
+        foreach (Condition condition in ConditionCatalog.All)
+        {
+            string text = Render(Sample.Status() with { Conditions = [condition.Name] });
+            Assert.Contains($"state: running ({condition.Name})", text, StringComparison.Ordinal);
+            Assert.Contains($"see: {condition.MessageId}", text, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void No_line_is_longer_than_80_columns_except_for_a_path_alone()
+    {
+        string path = "/dev/disk/by-id/" + new string('x', 90);
+        DeviceStatus status = Sample.Lost();
+        string[] all = new string[ConditionCatalog.All.Count];
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = ConditionCatalog.All[i].Name;
+        }
+        status = status with
+        {
+            Conditions = all,
+            Primary = status.Primary with
+            {
+                Path = path,
+                Errors = new MemberErrors(long.MaxValue, 99_999, 100_000),
+            },
+            Spares = [status.Spares[0] with { Units = new SpareUnits(200_000_000, 199_999_999, 0, 1) }],
+        };
+        foreach (string line in Render(status).Split('\n'))
+        {
+            bool isStateLine = line.TrimStart().StartsWith("state:", StringComparison.Ordinal);
+            Assert.True(line.Length <= 80 || line.Trim() == path || isStateLine, line);
+        }
+    }
+
+    [Fact]
+    public void Colours_are_only_there_when_asked_for()
+    {
+        Assert.DoesNotContain("\u001b", Render(Sample.Status()), StringComparison.Ordinal);
+        Assert.Contains(
+            "\u001b[32mrunning\u001b[0m", Render(Sample.Status(), hasColour: true), StringComparison.Ordinal);
+    }
+
+    private static DeviceStatus Stopped()
+    {
+        DeviceStatus status = Sample.Status();
+        return status with
+        {
+            State = DeviceStates.Stopped,
+            Backend = "none",
+            Primary = status.Primary with { Mode = null, Errors = null },
+            Spares = [status.Spares[0] with { State = "unknown", Mode = null, Units = null, Errors = null }],
+            Remaps = null,
+            LostBlocks = null,
+            SuspectUnits = null,
+            ZeroBlocks = null,
+            Counters = null,
+            Metadata = null,
+            Clients = null,
+            Exports = [],
+            Pid = null,
+            UptimeSeconds = null,
+        };
+    }
+
+    private static string Render(DeviceStatus status, bool hasColour = false)
+    {
+        using StringWriter writer = new() { NewLine = "\n" };
+        new StatusText(writer, 80, new Paint(hasColour)).Write(status);
+        return writer.ToString();
+    }
+}

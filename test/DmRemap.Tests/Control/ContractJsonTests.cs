@@ -1,0 +1,113 @@
+using System.Collections.Generic;
+using System.Reflection;
+using System.Text.Json;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
+using DmRemap.Core.Abstractions;
+using Xunit;
+
+namespace DmRemap.Tests.Control;
+
+/// <summary>Names in JSON are an interface: they change by addition only.</summary>
+public sealed class ContractJsonTests
+{
+    private const string GoldenStatus =
+        "{\"name\":\"disk1\",\"uuid\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"state\":\"running\","
+        + "\"conditions\":[],"
+        + "\"backend\":\"io_uring\",\"primary\":{\"path\":\"/dev/sdb\",\"sizeBytes\":268435456,"
+        + "\"blockSize\":512,"
+        + "\"physicalBlockSize\":4096,\"unitBytes\":4096,\"mode\":\"direct\",\"errors\":{\"reads\":12,"
+        + "\"writes\":3,"
+        + "\"flushes\":0}},\"spares\":[{\"path\":\"/dev/sdc1\","
+        + "\"uuid\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7\","
+        + "\"state\":\"active\",\"mode\":\"direct\",\"units\":{\"total\":16128,\"used\":120,"
+        + "\"free\":16007,\"retired\":1},"
+        + "\"errors\":{\"reads\":0,\"writes\":1,\"flushes\":0}}],\"remaps\":120,\"lostBlocks\":24,"
+        + "\"suspectUnits\":2,"
+        + "\"zeroBlocks\":0,\"lostExtents\":[{\"firstBlock\":800,\"blocks\":16},{\"firstBlock\":5000,"
+        + "\"blocks\":1},"
+        + "{\"firstBlock\":6000,\"blocks\":7}],\"lostExtentsComplete\":true,\"counters\":{\"reads\":10000,"
+        + "\"writes\":123456,\"flushes\":12,\"discards\":0,\"zeroes\":0,\"bytesRead\":0,\"bytesWritten\":0,"
+        + "\"readErrors\":0,\"writeErrors\":0,\"clientErrors\":1,\"remapsMade\":0,\"blocksLost\":0,"
+        + "\"spareUnitsRetired\":0,\"commits\":40,\"commitFailures\":0,\"faultsInjected\":0},"
+        + "\"metadata\":{\"generation\":42,\"epoch\":\"00c0ffee00c0ffee\",\"entries\":122,\"activeCopies\":1,"
+        + "\"cleanStart\":true},\"clients\":2,\"readOnly\":false,"
+        + "\"exports\":[\"nbd\\u002Bunix:///disk1?socket=/run/dmremap/disk1.nbd\"],\"pid\":4711,"
+        + "\"version\":\"0.1.0\","
+        + "\"uptimeSeconds\":11220}";
+
+    [Fact]
+    public void Status_has_its_golden_form_and_survives_the_round_trip()
+    {
+        string text = JsonSerializer.Serialize(Sample.Lost(), ReportJson.Default.DeviceStatus);
+        Assert.Equal(GoldenStatus, text);
+        DeviceStatus? back = JsonSerializer.Deserialize(text, ReportJson.Default.DeviceStatus);
+        Assert.Equal(text, JsonSerializer.Serialize(back!, ReportJson.Default.DeviceStatus));
+    }
+
+    [Fact]
+    public void What_is_unknown_while_stopped_is_null_not_zero()
+    {
+        DeviceStatus stopped =
+            Sample.Status() with { Remaps = null, LostBlocks = null, Counters = null, Pid = null };
+        using JsonDocument document = JsonDocument.Parse(
+            JsonSerializer.Serialize(stopped, ReportJson.Default.DeviceStatus));
+        foreach (string name in new[] { "remaps", "lostBlocks", "counters", "pid" })
+        {
+            Assert.Equal(JsonValueKind.Null, document.RootElement.GetProperty(name).ValueKind);
+        }
+    }
+
+    [Fact]
+    public void Reports_survive_the_round_trip()
+    {
+        RemapReport remap = Sample.Remap(1, 2) with { Failure = "no spare unit is free", UnitsFailed = 1 };
+        StopReport stop =
+            new() { Clean = false, OperationsOutstanding = 3, OutstandingOn = ["/dev/sdb"], Left = "x" };
+        string remapText = JsonSerializer.Serialize(remap, ReportJson.Default.RemapReport);
+        string stopText = JsonSerializer.Serialize(stop, ReportJson.Default.StopReport);
+        Assert.Equal(remapText, JsonSerializer.Serialize(
+            JsonSerializer.Deserialize(
+                remapText, ReportJson.Default.RemapReport)!, ReportJson.Default.RemapReport));
+        Assert.Equal(stopText, JsonSerializer.Serialize(
+            JsonSerializer.Deserialize(
+                stopText, ReportJson.Default.StopReport)!, ReportJson.Default.StopReport));
+    }
+
+    [Fact]
+    public void Every_exit_code_of_a_refusal_survives_the_socket()
+    {
+        for (int code = (int)ExitCode.Failed; code <= (int)ExitCode.MissingHere; code++)
+        {
+            Refusal refusal = new("DMR-X", (ExitCode)code, "disk1", "message", "action");
+            Assert.Equal(refusal, ControlError.Of(refusal).ToRefusal());
+        }
+    }
+
+    [Fact]
+    public void An_error_of_any_length_and_any_letters_fits_a_line()
+    {
+        string text = new('\u0001', 100_000);
+        byte[] line = ControlLineWriter.Error(1, new Refusal(text, ExitCode.Failed, text, text, text));
+        Assert.InRange(line.Length, 1, ControlProtocol.LineBytesMax);
+    }
+
+    [Fact]
+    public void Every_condition_has_its_own_name_and_message_id()
+    {
+        HashSet<string> names = [];
+        HashSet<string> ids = [];
+        foreach (Condition condition in ConditionCatalog.All)
+        {
+            Assert.True(names.Add(condition.Name));
+            Assert.True(ids.Add(condition.MessageId));
+            Assert.Same(condition, ConditionCatalog.Find(condition.Name));
+        }
+        FieldInfo[] fields = typeof(ConditionCatalog).GetFields(BindingFlags.Public | BindingFlags.Static);
+        foreach (FieldInfo field in fields)
+        {
+            Assert.Contains((string)field.GetRawConstantValue()!, names);
+        }
+        Assert.Null(ConditionCatalog.Find("of-a-newer-version"));
+    }
+}
