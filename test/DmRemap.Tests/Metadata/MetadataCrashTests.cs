@@ -100,7 +100,7 @@ public sealed class MetadataCrashTests
         bench.MustRecover();
         ChangeSource source = bench.Changes(random);
         SparseDisk disk = bench.Disks[0];
-        disk.Fault = (_, request) => IsCopyOf(request, parity) ? FailInPart(disk, request, random, 100) : 0;
+        disk.Fault = (_, request) => IsCopyOf(request, parity) ? FailTorn(disk, request) : 0;
         TableChange[] first = source.Next(2);
         Assert.Equal(CommitOutcome.Unknown, bench.Commit(first));
         disk.Fault = null;
@@ -109,7 +109,9 @@ public sealed class MetadataCrashTests
         CommitRequest request = bench.BeginCommit(second);
         while (request.IsPending)
         {
-            for (int i = 0; i < 6; i++)
+            // More often while a whole half is in flight: only then can all of it be torn.
+            int cuts = disk.InFlight == SpareLayout.SuperblockCopies / 2 ? 40 : 1;
+            for (int i = 0; i < cuts; i++)
             {
                 CheckTable(bench.Crashed(random), [none, none.With(first), none.With(second)], seed: 41);
             }
@@ -186,6 +188,13 @@ public sealed class MetadataCrashTests
             }
         }
         return false;
+    }
+
+    /// <summary>The generation at the front is the new one, the checksum at the end the old one.</summary>
+    private static int FailTorn(SparseDisk disk, IoRequest request)
+    {
+        disk.Image.Write(request.Extent.Start.Value, request.Buffer.Span[..512]);
+        return 5;
     }
 
     private static int FailInPart(SparseDisk disk, IoRequest request, Random random, int failureRate)
