@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 first_run() { "$root/dmremap" --version >"$work/out" 2>"$work/err"; }
 second_run_is_silent() { "$root/dmremap" --version >"$work/out" 2>"$work/err" && [ ! -s "$work/err" ]; }
 prints_only_a_version() {
-    [[ $(cat "$work/out") =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] && [ "$(wc -l <"$work/out")" = 1 ]
+    [[ $(cat "$work/out") =~ ^dmremap\ [0-9]+\.[0-9]+\.[0-9]+$ ]] && [ "$(wc -l <"$work/out")" = 1 ]
 }
 
 passes_on_the_exit_code() {

@@ -9,12 +9,13 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// A file or block device on the loop's ring. It keeps the one descriptor that was opened and claimed (F-1): never
-/// reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the process.
+/// A file or block device on the loop's ring. It keeps the one descriptor that was opened and claimed (F-1):
+/// never reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the
+/// process.
 ///
-/// At most MemberQueueDepth transfers, one flush and MemberZeroingDepth zeroings are with the kernel; the rest waits
-/// in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait are answered together
-/// by the next one, which is submitted after all of them arrived (F-7).
+/// At most MemberQueueDepth transfers, one flush and MemberZeroingDepth zeroings are with the kernel; the
+/// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
+/// are answered together by the next one, which is submitted after all of them arrived (F-7).
 /// </summary>
 public sealed partial class UringFile : IBlockDevice, IDisposable
 {
@@ -105,7 +106,9 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
         Invariant.Check(!_isRetired);
         _isRetired = true;
         _flush.Unregister();
-        for (TransferOperation? operation = _firstFreeTransfer; operation is not null; operation = operation.NextFree)
+        for (
+            TransferOperation? operation = _firstFreeTransfer; operation is not null; operation =
+                operation.NextFree)
         {
             operation.Unregister();
         }
@@ -116,8 +119,8 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
     }
 
     /// <summary>
-    /// Close the descriptor, and with it end the claim; may block, so not on the loop's thread while it runs. Only when
-    /// nothing is in flight: the claim must not end before the last write has landed (F-1).
+    /// Close the descriptor, and with it end the claim; may block, so not on the loop's thread while it runs.
+    /// Only when nothing is in flight: the claim must not end before the last write has landed (F-1).
     /// </summary>
     public void Dispose()
     {

@@ -12,7 +12,8 @@ public sealed record UringFileOptions
     public CacheMode CacheMode { get; init; } = CacheMode.Direct;
 
     /// <summary>
-    /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx: stx_dio_mem_align);
+    /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx:
+    /// stx_dio_mem_align);
     /// 1 where any will do.
     /// </summary>
     public int MemoryAlignment { get; init; } = 512;
@@ -25,8 +26,8 @@ public enum CacheMode
     Direct = 0,
 
     /// <summary>
-    /// Through the page cache, for rehearsals with files only: every write is made durable at once (RWF_DSYNC), or an
-    /// error of the medium would appear when nobody can be told any more (F-23).
+    /// Through the page cache, for rehearsals with files only: every write is made durable at once
+    /// (RWF_DSYNC), or an error of the medium would appear when nobody can be told any more (F-23).
     /// </summary>
     PageCache = 1,
 }

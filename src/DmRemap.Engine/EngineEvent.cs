@@ -3,7 +3,9 @@ using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine;
 
-/// <summary>What happened to a device, for people: each kind has a stable message id (docs/messages.md).</summary>
+/// <summary>
+/// What happened to a device, for people: each kind has a stable message id (docs/messages.md).
+/// </summary>
 public enum EngineEventKind : byte
 {
     None = 0,
@@ -29,7 +31,9 @@ public enum EngineEventKind : byte
     /// <summary>A flush failed: acknowledged writes may be lost.</summary>
     FlushFailed = 7,
 
-    /// <summary>A member answers with errors that are not a bad sector's (gone, timed out, refused).</summary>
+    /// <summary>
+    /// A member answers with errors that are not a bad sector's (gone, timed out, refused).
+    /// </summary>
     MemberError = 8,
 
     /// <summary>The primary refuses every write: not a case for remapping.</summary>

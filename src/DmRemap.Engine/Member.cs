@@ -4,8 +4,8 @@ using DmRemap.Core.Faults;
 namespace DmRemap.Engine;
 
 /// <summary>
-/// A primary or a spare as the remapped device sees it: the device, where its data starts, and what is known of its
-/// volatile cache. Written by the loop's thread only; the counters may be read from any thread.
+/// A primary or a spare as the remapped device sees it: the device, where its data starts, and what is known
+/// of its volatile cache. Written by the loop's thread only; the counters may be read from any thread.
 /// </summary>
 public sealed class Member
 {
@@ -50,10 +50,13 @@ public sealed class Member
 
     public long FlushErrors { get; set; }
 
-    /// <summary>Writes without FUA that have completed since the start, counted from 1: see <see cref="FlushedWrites"/>.</summary>
+    /// <summary>
+    /// Writes without FUA that have completed since the start, counted from 1: see <see
+    /// cref="FlushedWrites"/>.
+    /// </summary>
     /// <remarks>
-    /// Starts at 1 with FlushedWrites at 0: after a start every member counts as dirty, because a former instance may
-    /// have acknowledged writes that still sit in the member's cache (F-7).
+    /// Starts at 1 with FlushedWrites at 0: after a start every member counts as dirty, because a former
+    /// instance may have acknowledged writes that still sit in the member's cache (F-7).
     /// </remarks>
     public long CompletedWrites { get; set; } = 1;
 
@@ -62,6 +65,8 @@ public sealed class Member
 
     public bool IsDirty => CompletedWrites != FlushedWrites;
 
-    /// <summary>A flush failed: what it covered may be lost, and no later flush may claim otherwise.</summary>
+    /// <summary>
+    /// A flush failed: what it covered may be lost, and no later flush may claim otherwise.
+    /// </summary>
     public bool HasLostFlush { get; set; }
 }

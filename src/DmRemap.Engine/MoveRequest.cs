@@ -3,7 +3,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Engine;
 
-/// <summary>A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.</summary>
+/// <summary>
+/// A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.
+/// </summary>
 public abstract class MoveRequest
 {
     private const int UnreadListMax = 1024;
@@ -22,7 +24,9 @@ public abstract class MoveRequest
 
     public long BlocksCopied { get; internal set; }
 
-    /// <summary>Could not be read: they stay where they are, and fail until they read or are written.</summary>
+    /// <summary>
+    /// Could not be read: they stay where they are, and fail until they read or are written.
+    /// </summary>
     public long BlocksUnread { get; internal set; }
 
     /// <summary>The first of those, in blocks of the exported device; a bounded list.</summary>

@@ -7,7 +7,9 @@ using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
 
-/// <summary>What successes and errors mean: controls, suspects, doubtful units. All cold but the notes of success.</summary>
+/// <summary>
+/// What successes and errors mean: controls, suspects, doubtful units. All cold but the notes of success.
+/// </summary>
 public sealed partial class RemapDevice
 {
     private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
@@ -31,7 +33,8 @@ public sealed partial class RemapDevice
 
     private bool HasSuspicion => Suspects.Count > 0 || _inDoubt.Count > 0;
 
-    internal static ErrorClass Classify(Member member, IoOperation operation, IoStatus status, int errno, Duration elapsed) =>
+    internal static ErrorClass Classify(Member member, IoOperation operation, IoStatus status, int errno,
+        Duration elapsed) =>
         status != IoStatus.DeviceError
             ? ErrorClass.Other
             : ErrorClassifier.Classify(new DeviceFailure
@@ -43,7 +46,8 @@ public sealed partial class RemapDevice
                 CommandTimeout = member.CommandTimeout,
             });
 
-    internal ReadControl? ReadControlOf(Member member) => member.IsPrimary ? _readControl ??= new ReadControl(Units.Units) : null;
+    internal ReadControl? ReadControlOf(Member member) =>
+        member.IsPrimary ? _readControl ??= new ReadControl(Units.Units) : null;
 
     internal bool IsInDoubt(UnitNumber unit) => _inDoubt.Count > 0 && _inDoubt.ContainsKey(unit.Value);
 
@@ -78,17 +82,20 @@ public sealed partial class RemapDevice
         bool mayBe = kind is ErrorClass.Medium or ErrorClass.Ambiguous || !fragment.Member!.IsPrimary;
         if (!mayBe)
         {
-            Publish(EngineEventKind.MemberError, fragment.Member!, fragment.Exported, SpareLocation.None, io.Errno);
+            Publish(EngineEventKind.MemberError, fragment.Member!, fragment.Exported, SpareLocation.None,
+                io.Errno);
         }
         return mayBe;
     }
 
     /// <summary>
-    /// May the unit move after this write error? From the primary only for a medium error. From a spare also when the
-    /// spare is full or away, provided that the write leaves nothing behind that only the spare holds.
+    /// May the unit move after this write error? From the primary only for a medium error. From a spare also
+    /// when the spare is full or away, provided that the write leaves nothing behind that only the spare
+    /// holds.
     /// </summary>
     internal bool MayMove(
-        Member member, UnitNumber unit, IoStatus status, int errno, Duration elapsed, bool leavesNothingBehind)
+        Member member, UnitNumber unit, IoStatus status, int errno, Duration elapsed,
+        bool leavesNothingBehind)
     {
         ErrorClass kind = Classify(member, IoOperation.Write, status, errno, elapsed);
         bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
@@ -118,8 +125,11 @@ public sealed partial class RemapDevice
         }
     }
 
-    /// <summary>A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.</summary>
-    internal bool NoteSpareFailure(Member spare, SpareLocation location, IoStatus status, int errno, Duration elapsed)
+    /// <summary>
+    /// A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.
+    /// </summary>
+    internal bool NoteSpareFailure(Member spare, SpareLocation location, IoStatus status, int errno,
+        Duration elapsed)
     {
         ErrorClass kind = Classify(spare, IoOperation.Write, status, errno, elapsed);
         if (kind is ErrorClass.Medium or ErrorClass.Ambiguous)
@@ -138,7 +148,9 @@ public sealed partial class RemapDevice
     internal void NoteExhausted(Extent blocks) =>
         Publish(EngineEventKind.Exhausted, Primary, blocks, SpareLocation.None, 0);
 
-    /// <summary>Reading these places failed, and it is the medium. The third time they are given up.</summary>
+    /// <summary>
+    /// Reading these places failed, and it is the medium. The third time they are given up.
+    /// </summary>
     internal void NoteUnreadable(in RemapEntry entry, ulong bad, int errno, Member source)
     {
         SuspectVerdict verdict = Suspects.OnFailure(entry.Unit, bad, _loop.Now);
@@ -148,7 +160,9 @@ public sealed partial class RemapDevice
             return;
         }
         Suspects.TryGet(entry.Unit, out Suspect suspect);
-        ulong lost = suspect.BadBlocks & (entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
+        ulong lost =
+            suspect.BadBlocks & (
+                entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare));
         SetEntry(entry with
         {
             Blocks = entry.Blocks.With(lost, BlockState.Lost),
@@ -169,7 +183,8 @@ public sealed partial class RemapDevice
     {
         SetEntry(entry);
         Losses.Settle(entry.Unit);
-        Suspects.Clear(entry.Unit, entry.Blocks.MaskOf(BlockState.OnSpare) | entry.Blocks.MaskOf(BlockState.Zero));
+        Suspects.Clear(entry.Unit,
+            entry.Blocks.MaskOf(BlockState.OnSpare) | entry.Blocks.MaskOf(BlockState.Zero));
     }
 
     internal void NoteCommit(CommitOutcome outcome)
@@ -181,7 +196,8 @@ public sealed partial class RemapDevice
             Publish(EngineEventKind.CommitFailed, Primary, default, SpareLocation.None, 0);
             return;
         }
-        // What was in doubt has been superseded on every member: its spare units are named by no table any more.
+        // What was in doubt has been superseded on every member: its spare units are named by no table any
+        // more.
         foreach (SpareLocation fresh in _inDoubt.Values)
         {
             if (!fresh.IsNone)
@@ -193,11 +209,12 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// A rule that was not committed. Failed: it never will be. Unknown: a crash may make it win, so the unit's primary
-    /// must not be written again until a later commit has superseded it (F-2).
+    /// A rule that was not committed. Failed: it never will be. Unknown: a crash may make it win, so the
+    /// unit's primary must not be written again until a later commit has superseded it (F-2).
     /// </summary>
     /// <param name="unit">The rule's unit.</param>
-    /// <param name="fresh">The spare unit that it was to get, or none when it has none or keeps its own.</param>
+    /// <param name="fresh">The spare unit that it was to get, or none when it has none or keeps its
+    /// own.</param>
     /// <param name="outcome">Failed or Unknown.</param>
     internal void NoteUncommitted(UnitNumber unit, SpareLocation fresh, CommitOutcome outcome)
     {

@@ -7,8 +7,8 @@ namespace DmRemap.Engine;
 public interface IStopOwner
 {
     /// <summary>
-    /// Nothing is in flight. Flushed says whether everything that was acknowledged is durable: only then may the
-    /// metadata be marked as cleanly stopped.
+    /// Nothing is in flight. Flushed says whether everything that was acknowledged is durable: only then may
+    /// the metadata be marked as cleanly stopped.
     /// </summary>
     void OnQuiesced(bool flushed);
 }
@@ -28,8 +28,8 @@ public sealed partial class RemapDevice
     public bool IsQuiet => InFlight == 0 && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
 
     /// <summary>
-    /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk that never
-    /// answers keeps it waiting, and the caller has the deadline.
+    /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk
+    /// that never answers keeps it waiting, and the caller has the deadline.
     /// </summary>
     public void BeginStop(IStopOwner owner)
     {
@@ -40,7 +40,9 @@ public sealed partial class RemapDevice
         ContinueStop();
     }
 
-    /// <summary>Move these units to spares because a person asks; one such work at a time. False: one is running.</summary>
+    /// <summary>
+    /// Move these units to spares because a person asks; one such work at a time. False: one is running.
+    /// </summary>
     public bool TryStartMove(MoveRequest request)
     {
         if (!_move.IsIdle || IsStopping || Geometry.IsReadOnly)
@@ -72,9 +74,12 @@ public sealed partial class RemapDevice
         Start(_stopFlush);
     }
 
-    /// <summary>The last flush before the end: everything acknowledged is on the medium, and every rule recorded.</summary>
+    /// <summary>
+    /// The last flush before the end: everything acknowledged is on the medium, and every rule recorded.
+    /// </summary>
     private sealed class StopFlush(RemapDevice device) : IIoOwner
     {
-        public void OnCompleted(IoRequest request) => device._stopOwner!.OnQuiesced(request.Status == IoStatus.Ok);
+        public void OnCompleted(IoRequest request) =>
+            device._stopOwner!.OnQuiesced(request.Status == IoStatus.Ok);
     }
 }

@@ -50,8 +50,8 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// The part up to the first suspect or doubtful place. False when the part began with one: it has been answered or
-    /// given to a repair (the cursor has moved), or the request waits for a slot.
+    /// The part up to the first suspect or doubtful place. False when the part began with one: it has been
+    /// answered or given to a repair (the cursor has moved), or the request waits for a slot.
     /// </summary>
     private bool TryPassSuspicion(RemapRequest request, ref Extent part)
     {

@@ -7,7 +7,9 @@ using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
 
-/// <summary>How a request becomes fragments: nearly always one, to the primary, without a look at anything cold.</summary>
+/// <summary>
+/// How a request becomes fragments: nearly always one, to the primary, without a look at anything cold.
+/// </summary>
 public sealed partial class RemapDevice
 {
     private void SplitRead(RemapRequest request)
@@ -65,8 +67,8 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// Zeroes: commands in slices where the primary is healthy, a rule where a unit has an entry, data where a command
-    /// has failed or a unit is suspect.
+    /// Zeroes: commands in slices where the primary is healthy, a rule where a unit has an entry, data where
+    /// a command has failed or a unit is suspect.
     /// </summary>
     private void SplitZeroes(RemapRequest request)
     {
@@ -109,7 +111,8 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// Discard is a hint. It never changes what a block with an entry reads (F-11), and never makes a lost one readable.
+    /// Discard is a hint. It never changes what a block with an entry reads (F-11), and never makes a lost
+    /// one readable.
     /// </summary>
     private void SplitDiscard(RemapRequest request)
     {
@@ -177,7 +180,8 @@ public sealed partial class RemapDevice
         }
         IoRequest parent = request.Parent!;
         IoFlags flags = parent.Flags & IoFlags.ForceUnitAccess;
-        SubmitTo(fragment, Primary, parent.Operation, part, part, request.BufferFor(part, Units.BlockSize), flags);
+        SubmitTo(fragment, Primary, parent.Operation, part, part, request.BufferFor(part, Units.BlockSize),
+            flags);
         return true;
     }
 
@@ -217,7 +221,9 @@ public sealed partial class RemapDevice
             : SubmitWriteInto(request, entry, unit.Intersect(part));
     }
 
-    /// <summary>A write into a unit with an entry: to its spare unit where all these blocks are there already.</summary>
+    /// <summary>
+    /// A write into a unit with an entry: to its spare unit where all these blocks are there already.
+    /// </summary>
     private bool SubmitWriteInto(RemapRequest request, in RemapEntry entry, Extent part)
     {
         if (!TryRent(request, out FragmentIo fragment))
@@ -232,7 +238,8 @@ public sealed partial class RemapDevice
         }
         else
         {
-            // The write changes the unit's rule: it goes through the redirection, which makes that durable first.
+            // The write changes the unit's rule: it goes through the redirection, which makes that durable
+            // first.
             PrepareRepair(fragment, part, request.BufferFor(part, Units.BlockSize), IoOperation.Write);
             _redirects.Enqueue(fragment);
         }
@@ -275,7 +282,8 @@ public sealed partial class RemapDevice
 
     private bool TrySubmitZeroes(RemapRequest request, Extent part, bool asData)
     {
-        // One slice at a time: a zeroing of the whole disk must not be in flight on every unit at once (F-18).
+        // One slice at a time: a zeroing of the whole disk must not be in flight on every unit at once
+        // (F-18).
         if (request.Outstanding > 1 || !TryRent(request, out FragmentIo fragment))
         {
             return false;
@@ -311,7 +319,9 @@ public sealed partial class RemapDevice
         member.Device.Submit(fragment.Io);
     }
 
-    /// <summary>A slot for the request's next fragment; without one the request waits in line for it.</summary>
+    /// <summary>
+    /// A slot for the request's next fragment; without one the request waits in line for it.
+    /// </summary>
     private bool TryRent(RemapRequest request, out FragmentIo fragment)
     {
         if (_fragments.TryRent(out fragment))

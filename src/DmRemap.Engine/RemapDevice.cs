@@ -9,15 +9,15 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine;
 
 /// <summary>
-/// The remapped device: a block device made of a failing primary and its spares. A request is split where the table
-/// says so, its fragments go to their members, and what fails is repaired inside the request:
+/// The remapped device: a block device made of a failing primary and its spares. A request is split where the
+/// table says so, its fragments go to their members, and what fails is repaired inside the request:
 /// <code>
 ///   Submit ─▶ Continue ─▶ fragments ─▶ members ─▶ OnCompleted ─▶ Answer
 ///                ▲                                    │ failed
 ///                └── holds released ◀── RepairJob ◀───┘   (ReadRescue, WriteRedirect)
 /// </code>
-/// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record durable →
-/// table published → answered.
+/// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record
+/// durable → table published → answered.
 /// </summary>
 public sealed partial class RemapDevice : IBlockDevice, IIoOwner
 {
@@ -161,10 +161,13 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     internal BlockNumber SpareBlock(SpareLocation location, int index) =>
         Spare(location.Spare).DataStart + new BlockCount((location.Unit.Value * Units.BlocksPerUnit) + index);
 
-    internal void Publish(EngineEventKind kind, Member member, Extent blocks, SpareLocation location, int errno) =>
+    internal void Publish(EngineEventKind kind, Member member, Extent blocks, SpareLocation location,
+        int errno) =>
         _events?.Publish(new EngineEvent(kind, member.Index, blocks, location, errno));
 
-    /// <summary>Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.</summary>
+    /// <summary>
+    /// Move on whatever can move: grants, resumed requests, repairs. Called at the end of every event.
+    /// </summary>
     internal void Pump()
     {
         if (_isPumping || IsInScript)
@@ -206,7 +209,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Holds.Release(unit, _resumed);
     }
 
-    /// <summary>Split the request further, as far as holds and slots allow; answer it when it is whole again.</summary>
+    /// <summary>
+    /// Split the request further, as far as holds and slots allow; answer it when it is whole again.
+    /// </summary>
     internal void Continue(RemapRequest request)
     {
         // The guard keeps a fragment that is refused at once from answering while we still split.
@@ -235,7 +240,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Settle(request);
     }
 
-    /// <summary>If nothing is left to do for it, make it durable where it asks for that, then answer.</summary>
+    /// <summary>
+    /// If nothing is left to do for it, make it durable where it asks for that, then answer.
+    /// </summary>
     internal void Settle(RemapRequest request)
     {
         if (request.Outstanding > 0 || !request.IsSplit || request.IsQueued)
@@ -250,7 +257,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         Answer(request);
     }
 
-    /// <summary>The end of a request: its parent goes back to its owner, its slot to whoever waits for one.</summary>
+    /// <summary>
+    /// The end of a request: its parent goes back to its owner, its slot to whoever waits for one.
+    /// </summary>
     internal void Answer(RemapRequest request)
     {
         IoStatus status = request.Status;

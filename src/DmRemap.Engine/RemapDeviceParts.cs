@@ -5,7 +5,9 @@ using DmRemap.Core.Spares;
 
 namespace DmRemap.Engine;
 
-/// <summary>What a remapped device is made of. The table and the allocator hold what recovery found.</summary>
+/// <summary>
+/// What a remapped device is made of. The table and the allocator hold what recovery found.
+/// </summary>
 public sealed record RemapDeviceParts
 {
     public required IEventLoop Loop { get; init; }

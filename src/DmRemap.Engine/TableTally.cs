@@ -4,7 +4,9 @@ using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine;
 
-/// <summary>What the table holds, counted as it changes. Written by the loop's thread only; any thread may read it.</summary>
+/// <summary>
+/// What the table holds, counted as it changes. Written by the loop's thread only; any thread may read it.
+/// </summary>
 public sealed class TableTally
 {
     /// <summary>Units with a spare unit.</summary>

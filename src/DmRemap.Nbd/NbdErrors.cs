@@ -5,8 +5,9 @@ namespace DmRemap.Nbd;
 public static class NbdErrors
 {
     /// <summary>
-    /// What a client is told. A full spare is EIO, never ENOSPC: base:allocation promises that writes to allocated
-    /// blocks do not run out of space, and file systems treat ENOSPC of a disk as a thin pool to be extended.
+    /// What a client is told. A full spare is EIO, never ENOSPC: base:allocation promises that writes to
+    /// allocated blocks do not run out of space, and file systems treat ENOSPC of a disk as a thin pool to be
+    /// extended.
     /// </summary>
     public static NbdError From(IoStatus status)
     {

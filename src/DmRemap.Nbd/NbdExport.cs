@@ -11,8 +11,8 @@ public enum NbdAccess : byte
 }
 
 /// <summary>
-/// One device as NBD clients see it: under its name and, as the default export, under the empty name. Fixed while it
-/// is served, so that INFO and GO always give the same answers.
+/// One device as NBD clients see it: under its name and, as the default export, under the empty name. Fixed
+/// while it is served, so that INFO and GO always give the same answers.
 /// </summary>
 public sealed class NbdExport
 {

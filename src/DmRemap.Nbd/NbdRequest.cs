@@ -17,13 +17,15 @@ public enum NbdVerdict : byte
     /// <summary>DISC: answer what is in flight, then close. There is no reply.</summary>
     Disconnect = 4,
 
-    /// <summary>The protocol is broken beyond repair (no magic, a payload too long to read past): close.</summary>
+    /// <summary>
+    /// The protocol is broken beyond repair (no magic, a payload too long to read past): close.
+    /// </summary>
     Drop = 5,
 }
 
 /// <summary>
-/// A request header and its verdict. Offset and Length are bytes as the client sent them: only with the verdict Execute
-/// are they known to be inside the export.
+/// A request header and its verdict. Offset and Length are bytes as the client sent them: only with the
+/// verdict Execute are they known to be inside the export.
 /// </summary>
 public readonly record struct NbdRequest(
     NbdVerdict Verdict,
@@ -40,6 +42,7 @@ public readonly record struct NbdRequest(
     public NbdRequest Refused(NbdError error) => this with
     {
         Error = error,
-        Verdict = Command == NbdCommand.Write && Length > 0 ? NbdVerdict.RefuseAfterPayload : NbdVerdict.Refuse,
+        Verdict = Command == NbdCommand.Write && Length > 0 ? NbdVerdict.RefuseAfterPayload
+            : NbdVerdict.Refuse,
     };
 }

@@ -4,7 +4,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Nbd;
 
-/// <summary>Appends what the server says during the handshake to a span that is known to be long enough.</summary>
+/// <summary>
+/// Appends what the server says during the handshake to a span that is known to be long enough.
+/// </summary>
 internal ref struct OptionReplyWriter(Span<byte> output)
 {
     private const int HeaderBytes = 20;

@@ -26,9 +26,9 @@ public enum HandshakePhase : byte
 }
 
 /// <summary>
-/// The server's side of the fixed newstyle handshake, without TLS and with simple replies. Bytes in, bytes out: the
-/// same bytes give the same answers, however they are cut. No length is believed before it is checked, and data that
-/// is of no use is read past, never stored.
+/// The server's side of the fixed newstyle handshake, without TLS and with simple replies. Bytes in, bytes
+/// out: the same bytes give the same answers, however they are cut. No length is believed before it is
+/// checked, and data that is of no use is read past, never stored.
 /// </summary>
 public sealed class ServerHandshake(NbdExport export)
 {
@@ -74,8 +74,9 @@ public sealed class ServerHandshake(NbdExport export)
     }
 
     /// <summary>
-    /// Take one message, or a part of one that can be read past. Returns the bytes consumed: 0 when more are needed, or
-    /// when the handshake is over. <paramref name="output"/> has room for <see cref="OutputBytesMax"/>.
+    /// Take one message, or a part of one that can be read past. Returns the bytes consumed: 0 when more are
+    /// needed, or when the handshake is over. <paramref name="output"/> has room for
+    /// <see cref="OutputBytesMax"/>.
     /// </summary>
     public int Step(ReadOnlySpan<byte> input, Span<byte> output, out int written)
     {
@@ -230,7 +231,9 @@ public sealed class ServerHandshake(NbdExport export)
         Phase = HandshakePhase.Transmission;
     }
 
-    /// <summary>Shape: name length (32 bits), name, count (16 bits), that many kinds of information (16 bits each).</summary>
+    /// <summary>
+    /// Shape: name length (32 bits), name, count (16 bits), that many kinds of information (16 bits each).
+    /// </summary>
     private static bool TryParse(ReadOnlySpan<byte> data, out InfoRequest request)
     {
         request = default;
@@ -264,8 +267,8 @@ public sealed class ServerHandshake(NbdExport export)
     }
 
     /// <summary>
-    /// The block sizes are sent asked or not: our minimum is not the protocol's default. Who did not ask need not
-    /// honour them; requests that do not fit are answered EINVAL.
+    /// The block sizes are sent asked or not: our minimum is not the protocol's default. Who did not ask need
+    /// not honour them; requests that do not fit are answered EINVAL.
     /// </summary>
     private void Describe(in InfoRequest request, ref OptionReplyWriter writer)
     {
@@ -295,7 +298,8 @@ public sealed class ServerHandshake(NbdExport export)
 
     private void List(ref OptionReplyWriter writer)
     {
-        writer.Reply(_option, NbdOptionReply.Server, sizeof(uint) + _export.Name.Length + _export.Description.Length);
+        writer.Reply(_option, NbdOptionReply.Server, sizeof(uint) + _export.Name.Length
+            + _export.Description.Length);
         writer.UInt32((uint)_export.Name.Length);
         writer.Bytes(_export.Name);
         writer.Bytes(_export.Description);

@@ -72,7 +72,8 @@ public sealed class RemapTests
         using NbdTestClient client = await device.ConnectAsync();
         byte[] unit = new byte[Unit];
         Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1000 * 512, unit));
-        // The physical sector of the image has 4096 bytes: its eight blocks fail together, the next ones read.
+        // The physical sector of the image has 4096 bytes: its eight blocks fail together, the next ones
+        // read.
         Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(1007 * 512, new byte[512]));
         byte[] neighbour = new byte[512];
         Assert.Equal(0u, await client.ReadAsync(1008 * 512, neighbour));

@@ -45,7 +45,8 @@ public sealed class StatusTests
             DateTime end = TimeProvider.System.GetUtcNow().UtcDateTime + TimeSpan.FromSeconds(30);
             while (await device.StatusNumberAsync("lostBlocks") == 0)
             {
-                Assert.True(TimeProvider.System.GetUtcNow().UtcDateTime < end, "the blocks were never given up");
+                Assert.True(TimeProvider.System.GetUtcNow().UtcDateTime < end,
+                    "the blocks were never given up");
                 Assert.Equal(5u, await client.ReadAsync(800 * 512, new byte[4096]));
                 await Task.Delay(500, TestContext.Current.CancellationToken);
             }
@@ -66,7 +67,8 @@ public sealed class StatusTests
             await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
         Assert.Contains(DeviceUnderTest.Name, (await device.RunAsync("list")).Expect(0).Output,
             StringComparison.Ordinal);
-        Assert.Matches(@"^dmremap [0-9]+\.[0-9]+\.[0-9]+\n$", (await device.RunAsync("--version")).Expect(0).Output);
+        Assert.Matches(
+            @"^dmremap [0-9]+\.[0-9]+\.[0-9]+\n$", (await device.RunAsync("--version")).Expect(0).Output);
     }
 
     [Fact]

@@ -102,7 +102,9 @@ internal sealed class RemapCommand
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied");
         if (report.BlocksUnread > 0)
         {
-            output.Answer($"{Amounts.Plural(report.BlocksUnread, "block")} did not read: they stay where they are, and fail until they read or are written");
+            output.Answer(
+                $"{Amounts.Plural(report.BlocksUnread, "block")} did not read: "
+                + "they stay where they are, and fail until they read or are written");
         }
         foreach (LostExtent extent in report.UnreadExtents)
         {

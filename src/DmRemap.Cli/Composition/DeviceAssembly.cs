@@ -32,8 +32,8 @@ internal sealed record AssembledDevice
 }
 
 /// <summary>
-/// From a registered name to a device that can take requests: claim every member and wait for the claims (F-1), check
-/// that they are what the registry says, recover the metadata, and only then build the device.
+/// From a registered name to a device that can take requests: claim every member and wait for the claims
+/// (F-1), check that they are what the registry says, recover the metadata, and only then build the device.
 /// </summary>
 internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Action<string> onWaiting)
 {
@@ -82,7 +82,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 PrimaryBytes = members[0].SizeBytes,
                 PrimaryText = PrimaryFingerprint.Of(members[0]).ToText(),
             };
-            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), recovering).Begin();
+            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
+                recovering).Begin();
         });
         MetadataRecovery recovery = await recovering.Ended;
         if (recovery.Recovered is not RecoveredSet set)
@@ -101,7 +102,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 "DMR-MEMBER-SIZE-CHANGED",
                 ExitCode.RefusedForSafety,
                 main.Path,
-                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when {record.Name} was created.",
+                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when "
+                    + $"{record.Name} was created.",
                 "Check that the path leads to the same disk and that nothing has shortened or grown it."));
         }
         MemberRules.RequireApart(record.MainPath, _sparePaths);
@@ -139,7 +141,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         RemapDevice device = new(new RemapDeviceParts
         {
             Loop = host.Loop,
-            Primary = new Member(Member.Primary, members[0].Path, faults, new BlockNumber(0)) { Kind = members[0].Kind },
+            Primary =
+                new Member(Member.Primary, members[0].Path, faults,
+                    new BlockNumber(0))
+                { Kind = members[0].Kind },
             Spares = spares,
             Table = table,
             Allocator = allocator,

@@ -19,8 +19,8 @@ using DmRemap.Linux.Members;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// `create`: everything that can be refused is refused before the first byte is written; the spares are written before
-/// the registry names them, so that an interrupted create leaves no device behind.
+/// `create`: everything that can be refused is refused before the first byte is written; the spares are
+/// written before the registry names them, so that an interrupted create leaves no device behind.
 /// </summary>
 internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 {
@@ -37,7 +37,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 
         // The main device is opened read-only: adopting a disk changes nothing on it (P6).
         MemberOptions mainOptions = new() { Access = MemberAccess.ReadOnly, BlockBytes = options.BlockBytes };
-        using MemberFile main = await OpenedMember.ClaimAsync(mainPath, mainOptions, output.Note, cancellation);
+        using MemberFile main =
+            await OpenedMember.ClaimAsync(mainPath, mainOptions, output.Note, cancellation);
         MemberRules.RequireUnused(mainPath);
         MemberRules.RequireStateElsewhere([directories.ConfigurationPath], mainPath);
         UnitGeometry units = UnitsOf(options, main);
@@ -79,7 +80,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                 MessageIds.Usage,
                 ExitCode.Usage,
                 main.Path,
-                $"Units of {unitBytes} bytes do not fit {main.Path}: its physical blocks have {disk.PhysicalBlockBytes} "
+                $"Units of {unitBytes} bytes do not fit {main.Path}: its physical blocks have "
+                    + $"{disk.PhysicalBlockBytes} "
                     + $"bytes, and a unit has at most {unitBytesMax}.",
                 "Leave --unit out."));
         }
@@ -109,13 +111,15 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                     ExitCode.NoSuchDevice,
                     path,
                     $"The spare {path} does not exist.",
-                    $"Check the path, or add --spare-size SIZE to make it as a file (recommended here: {Amounts.Bytes(recommended)})."));
+                    "Check the path, or add --spare-size SIZE to make it as a file (recommended "
+                        + $"here: {Amounts.Bytes(recommended)})."));
             }
         }
     }
 
     private static async Task<MemberFile> OpenSpareAsync(
-        string path, MemberFile main, UnitGeometry units, CommandOutput output, CancellationToken cancellation)
+        string path, MemberFile main, UnitGeometry units, CommandOutput output,
+        CancellationToken cancellation)
     {
         MemberRules.RequireUnused(path);
         if (IsRegularFile(path))
@@ -191,7 +195,9 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         UringFile[] devices = [];
         await host.RunAsync(() =>
         {
-            devices = [.. spares.Select(spare => OpenedMember.Attach(host.Loop, spare, request.Geometry.BlockSize))];
+            devices =
+                [.. spares.Select(spare =>
+                    OpenedMember.Attach(host.Loop, spare, request.Geometry.BlockSize))];
             new MetadataFormatter(host.Loop, devices, request, formatting).Begin();
         });
         MetadataFormatter formatter = await formatting.Ended;
@@ -251,21 +257,22 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             Created = services.Time.GetUtcNow(),
         };
 
-    private static CreateReport ReportOf(DeviceRecord record, MetadataMember[] members, List<string> warnings) => new()
-    {
-        Name = record.Name,
-        Uuid = record.SetUuid.ToString(),
-        MainPath = record.MainPath,
-        SizeBytes = record.MainBytes / record.BlockBytes * record.BlockBytes,
-        BlockSize = record.BlockBytes,
-        UnitBytes = record.UnitBytes,
-        Spares =
+    private static CreateReport ReportOf(DeviceRecord record, MetadataMember[] members,
+        List<string> warnings) => new()
+        {
+            Name = record.Name,
+            Uuid = record.SetUuid.ToString(),
+            MainPath = record.MainPath,
+            SizeBytes = record.MainBytes / record.BlockBytes * record.BlockBytes,
+            BlockSize = record.BlockBytes,
+            UnitBytes = record.UnitBytes,
+            Spares =
         [
             .. record.Spares.Select((spare, i) =>
                 new CreatedSpare(spare.Path, spare.Uuid.ToString(), members[i].Layout.DataUnits)),
         ],
-        Warnings = warnings,
-    };
+            Warnings = warnings,
+        };
 
     private sealed class Formatting : IMetadataFormatOwner
     {

@@ -15,14 +15,15 @@ using DmRemap.Linux.Members;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// `serve`: claim → recover → open the sockets → say "ready" → until a signal or `stop`. A first SIGTERM or SIGINT stops
-/// with the usual deadline, a second one now.
+/// `serve`: claim → recover → open the sockets → say "ready" → until a signal or `stop`. A first SIGTERM or
+/// SIGINT stops with the usual deadline, a second one now.
 /// </summary>
 internal sealed class DeviceServer(CliServices services) : IDeviceServer
 {
     private static readonly TimeSpan s_stopDeadline = TimeSpan.FromSeconds(5);
 
-    public async Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation)
+    public async Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output,
+        CancellationToken cancellation)
     {
         HostDirectories directories = services.FindDirectories();
         directories.PrepareConfiguration();
@@ -31,23 +32,27 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
-        using CancellationTokenSource starting = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using CancellationTokenSource starting =
+            CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using Signals signals = new(starting.Cancel);
         DeviceAssembly assembly = new(record, options.ReadOnly, output.Note);
         MemberFile[] members = await assembly.ClaimAsync(starting.Token);
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
         MemberRules.RequireStateElsewhere(
-            [directories.ConfigurationPath, directories.RunPath, Path.GetDirectoryName(Path.GetFullPath(socketPath))!],
+            [directories.ConfigurationPath, directories.RunPath,
+                Path.GetDirectoryName(Path.GetFullPath(socketPath))!],
             record.MainPath);
         LoopHost host = new(options.Name);
         await host.Started;
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
         AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
         await host.RunAsync(() => Prepare(assembled, faults));
-        using FrontDoor door = await FrontDoor.OpenAsync(host, assembled.Device, record.Name, socketPath, options.Listen);
+        using FrontDoor door =
+            await FrontDoor.OpenAsync(host, assembled.Device, record.Name, socketPath, options.Listen);
         using ServedDevice served = new(host, record, assembled, door, services.Time);
         StopReport report;
-        await using (ControlServer control = ControlServer.Start(directories.ControlSocketPath(record.Name), served))
+        await using (
+            ControlServer control = ControlServer.Start(directories.ControlSocketPath(record.Name), served))
         {
             output.Answer($"ready {door.Exports[0]}");
             foreach (string export in door.Exports.Skip(1))
@@ -59,12 +64,14 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         host.End();
         if (!report.Clean)
         {
-            output.Note($"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
+            output.Note(
+                $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
         }
         return report.Clean ? ExitCode.Done : ExitCode.DoneDegraded;
     }
 
-    private static async Task<StopReport> UntilStoppedAsync(ServedDevice served, ControlServer control, Signals signals)
+    private static async Task<StopReport> UntilStoppedAsync(ServedDevice served, ControlServer control,
+        Signals signals)
     {
         Task first = await Task.WhenAny(control.StopAnswered, signals.First);
         if (first == control.StopAnswered)
@@ -102,7 +109,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             throw new RefusalException(
                 new Refusal(
-                    "DMR-FAULTS-UNREADABLE", ExitCode.Usage, path, $"The fault rules in {path} cannot be read: {e.Message}", "Check the path."),
+                    "DMR-FAULTS-UNREADABLE", ExitCode.Usage, path,
+                    $"The fault rules in {path} cannot be read: {e.Message}", "Check the path."),
                 e);
         }
         FaultRulesParsed parsed = FaultRules.Parse(text);
@@ -116,14 +124,19 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
             ExitCode.Usage,
             path,
             $"{path}: {first}.",
-            "Write one rule a line: FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]."));
+            "Write one rule a line: FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] "
+                + "[delay=MS]."));
     }
 
-    /// <summary>SIGTERM and SIGINT: the first ends a start that waits, or asks for a stop; the second is in a hurry.</summary>
+    /// <summary>
+    /// SIGTERM and SIGINT: the first ends a start that waits, or asks for a stop; the second is in a hurry.
+    /// </summary>
     private sealed class Signals : IDisposable
     {
-        private readonly TaskCompletionSource _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly TaskCompletionSource _second = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _first =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _second =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly PosixSignalRegistration[] _registrations;
 
         public Signals(Action onFirst)

@@ -11,9 +11,9 @@ using DmRemap.Engine.Metadata;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// The end of a served device, once, whoever asks and how often: no new clients → what is in flight ends → the device
-/// is quiet and flushed → the clean-stop record. The answer comes by the deadline even if a disk never does; what the
-/// kernel still owns then outlives the answer (F-31).
+/// The end of a served device, once, whoever asks and how often: no new clients → what is in flight ends →
+/// the device is quiet and flushed → the clean-stop record. The answer comes by the deadline even if a disk
+/// never does; what the kernel still owns then outlives the answer (F-31).
 /// </summary>
 internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage, IDisposable
 {
@@ -76,7 +76,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         }
         else
         {
-            // Not everything is known to be durable: the next start must not be told that this one ended well.
+            // Not everything is known to be durable: the next start must not be told that this one ended
+            // well.
             _ended.TrySetResult();
         }
     }
@@ -120,7 +121,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             OperationsOutstanding = busy.Sum(file => file.Operations.Outstanding),
             OutstandingOn = [.. busy.Select(file => file.Name)],
             RequestsFailed = requests,
-            Left = "requests were cut off at the deadline; the next start waits for what the kernel still owns, then recovers",
+            Left =
+                "requests were cut off at the deadline; the next start waits for what the kernel "
+                    + "still owns, then recovers",
         };
     }
 }

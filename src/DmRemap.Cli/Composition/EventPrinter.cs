@@ -10,8 +10,8 @@ using DmRemap.Engine;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// Events as lines on standard error. The data thread never waits for a terminal or a log: what does not fit the queue
-/// is dropped and counted (F-20).
+/// Events as lines on standard error. The data thread never waits for a terminal or a log: what does not fit
+/// the queue is dropped and counted (F-20).
 /// </summary>
 internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 {
@@ -54,7 +54,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             long dropped = Interlocked.Exchange(ref _dropped, 0);
             if (dropped > 0)
             {
-                _print($"DMR-EVENTS-DROPPED {dropped} more events were not printed; `dmremap status` counts them all");
+                _print(
+                    $"DMR-EVENTS-DROPPED {dropped} more events were not printed; `dmremap status` "
+                        + "counts them all");
             }
         }
     }
@@ -66,20 +68,30 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         string error = happened.Errno == 0 ? "" : $" ({FaultErrno.NameOf(happened.Errno)})";
         string spare = happened.Location.IsNone
             ? ""
-            : string.Create(CultureInfo.InvariantCulture, $"{_spares[happened.Location.Spare]} unit {happened.Location.Unit.Value}");
+            : string.Create(CultureInfo.InvariantCulture,
+                $"{_spares[happened.Location.Spare]} unit {happened.Location.Unit.Value}");
         return happened.Kind switch
         {
             EngineEventKind.Remapped =>
                 $"DMR-EVENT-REMAPPED {where}: writing to main failed{error}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
-            EngineEventKind.Unreadable => $"DMR-EVENT-UNREADABLE {where}: {member} cannot read it{error}; it is tried again",
-            EngineEventKind.Lost => $"DMR-EVENT-LOST {where}: given up{error}; reads fail until it is written",
-            EngineEventKind.SpareUnitRetired => $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
-            EngineEventKind.Exhausted => $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
-            EngineEventKind.CommitFailed => "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
-            EngineEventKind.FlushFailed => $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
-            EngineEventKind.MemberError => $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing is remapped",
-            EngineEventKind.WritesRejected => $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
+            EngineEventKind.Unreadable =>
+                $"DMR-EVENT-UNREADABLE {where}: {member} cannot read it{error}; it is tried again",
+            EngineEventKind.Lost =>
+                $"DMR-EVENT-LOST {where}: given up{error}; reads fail until it is written",
+            EngineEventKind.SpareUnitRetired =>
+                $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
+            EngineEventKind.Exhausted =>
+                $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
+            EngineEventKind.CommitFailed =>
+                "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
+            EngineEventKind.FlushFailed =>
+                $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
+            EngineEventKind.MemberError =>
+                $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing "
+                    + "is remapped",
+            EngineEventKind.WritesRejected =>
+                $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
             EngineEventKind.None => "DMR-EVENT-NONE",
             _ => $"DMR-EVENT-{happened.Kind}",
         };

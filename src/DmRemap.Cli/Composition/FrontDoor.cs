@@ -99,7 +99,8 @@ internal sealed class FrontDoor : IDisposable
         _sockets.Add(socket);
         if (socket.Path is not null)
         {
-            _exports.Add($"nbd+unix:///{name}?socket={Uri.EscapeDataString(Path.GetFullPath(socket.Path)).Replace("%2F", "/", StringComparison.Ordinal)}");
+            string path = Uri.EscapeDataString(Path.GetFullPath(socket.Path));
+            _exports.Add($"nbd+unix:///{name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {

@@ -7,7 +7,9 @@ using DmRemap.Linux.Uring;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>The loop's thread as the control plane sees it: run this there, and tell me when it has.</summary>
+/// <summary>
+/// The loop's thread as the control plane sees it: run this there, and tell me when it has.
+/// </summary>
 internal sealed class LoopHost : IDisposable
 {
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(5);
@@ -29,7 +31,8 @@ internal sealed class LoopHost : IDisposable
                     ExitCode.MissingHere,
                     device,
                     $"io_uring is not available to this process: {e.Message}.",
-                    "Allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile that permits it)."),
+                    "Allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile "
+                        + "that permits it)."),
                 e);
         }
         Loop.Start(_ => _started.SetResult());
@@ -51,12 +54,16 @@ internal sealed class LoopHost : IDisposable
         Message<T> message = new(function);
         if (!Loop.Post(message))
         {
-            message.Completion.SetException(new InvalidOperationException("the data thread has ended or is overloaded"));
+            message.Completion.SetException(
+                new InvalidOperationException("the data thread has ended or is overloaded"));
         }
         return message.Completion.Task;
     }
 
-    /// <summary>Leave the loop. False: it has not ended in time (it never blocks, so this says that something is wrong).</summary>
+    /// <summary>
+    /// Leave the loop. False: it has not ended in time (it never blocks, so this says that something is
+    /// wrong).
+    /// </summary>
     public bool End()
     {
         Loop.Stop();
@@ -73,7 +80,8 @@ internal sealed class LoopHost : IDisposable
 
     private sealed class Message<T>(Func<T> function) : ILoopMessage
     {
-        public TaskCompletionSource<T> Completion { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<T> Completion { get; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public void Run()
         {

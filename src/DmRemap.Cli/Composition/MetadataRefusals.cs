@@ -10,66 +10,83 @@ internal static class MetadataRefusals
     /// <param name="device">The name it is registered under.</param>
     /// <param name="sparePaths">In the order in which they were given to recovery or formatting.</param>
     /// <param name="refusal">What was found.</param>
-    public static RefusalException ToException(string device, IReadOnlyList<string> sparePaths, MetadataRefusal refusal)
+    public static RefusalException ToException(string device, IReadOnlyList<string> sparePaths,
+        MetadataRefusal refusal)
     {
         string subject = refusal.Spare >= 0 ? sparePaths[refusal.Spare] : device;
         (string id, ExitCode exit, string meaning, string action) = Explain(refusal.Kind);
-        return new RefusalException(new Refusal(id, exit, subject, $"{subject}: {meaning} ({refusal.Detail}).", action));
+        return new RefusalException(
+            new Refusal(id, exit, subject, $"{subject}: {meaning} ({refusal.Detail}).", action));
     }
 
-    private static (string Id, ExitCode Exit, string Meaning, string Action) Explain(MetadataRefusalKind kind) => kind switch
-    {
-        MetadataRefusalKind.NoMetadata => (
-            "DMR-META-NONE", ExitCode.MetadataUnreadable, "this spare holds no metadata of dm-remap",
-            "Check that the path leads to the spare that `create` was given; nothing was changed."),
-        MetadataRefusalKind.Damaged => (
-            "DMR-META-DAMAGED", ExitCode.MetadataUnreadable, "every copy of the metadata was read and none is valid",
-            "Nothing was changed, and the device is not started as if it were new. Restore the spare from a copy."),
-        MetadataRefusalKind.Unreadable => (
-            "DMR-META-UNREADABLE", ExitCode.MetadataUnreadable,
-            "no valid copy of the metadata could be read, and some copies could not be read at all",
-            "Check the spare's cabling and health, then try again; nothing was changed."),
-        MetadataRefusalKind.NewerFormat or MetadataRefusalKind.UnknownFeatures => (
-            "DMR-META-NEWER", ExitCode.MetadataUnreadable, "the metadata was written by a newer version of dm-remap",
-            "Use that version; nothing was changed."),
-        MetadataRefusalKind.DevelopmentVersion => (
-            "DMR-META-DEVELOPMENT", ExitCode.MetadataUnreadable, "the metadata was made by a development version of dm-remap",
-            "Copy the data off with the version that made it, then create the device anew."),
-        MetadataRefusalKind.CopiesConflict => (
-            "DMR-META-CONFLICT", ExitCode.MetadataUnreadable, "valid copies of the metadata contradict each other",
-            "Nothing was changed. Keep all spares as they are and ask for help with their first 5 MiB."),
-        MetadataRefusalKind.WrongSet => (
-            "DMR-META-WRONG-SET", ExitCode.RefusedForSafety, "this spare belongs to another device",
-            "Check the paths; a spare of another device would put its blocks into this one."),
-        MetadataRefusalKind.Clone => (
-            "DMR-META-CLONE", ExitCode.RefusedForSafety, "two spares carry the same identity: one is a copy of the other",
-            "Give each spare once; remove the copy."),
-        MetadataRefusalKind.NotActive => (
-            "DMR-META-NOT-ACTIVE", ExitCode.RefusedForSafety, "this spare was set aside earlier, and what it holds is old",
-            "Leave it out."),
-        MetadataRefusalKind.MissingMember => (
-            "DMR-META-MISSING-SPARE", ExitCode.RefusedForSafety, "a spare that holds remapped blocks is missing",
-            "Attach it. Without it, acknowledged data would be missing."),
-        MetadataRefusalKind.WrongSize => (
-            "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety, "its size is not what it was when it was made",
-            "Check that it is the right device and that nothing has shortened or grown it."),
-        MetadataRefusalKind.WrongBlockSize => (
-            "DMR-META-BLOCK-SIZE", ExitCode.RefusedForSafety, "its blocks do not fit",
-            "Use a spare whose logical block equals the main device's and that is aligned to its physical blocks."),
-        MetadataRefusalKind.WrongPrimary => (
-            "DMR-META-WRONG-MAIN", ExitCode.RefusedForSafety, "the main device is not the one this set was made for",
-            "Check the path of the main device. Remapped blocks of one disk must never appear on another."),
-        MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
-            "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable, "the remap table cannot be read from any of its places",
-            "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; restore the spare."),
-        MetadataRefusalKind.WriteFailed => (
-            "DMR-META-WRITE-FAILED", ExitCode.MetadataUnreadable, "writing metadata to it failed",
-            "Check the spare's health; the device is not started, because no remap could be recorded."),
-        MetadataRefusalKind.TooSmall => (
-            "DMR-SPARE-TOO-SMALL", ExitCode.Usage, "the spare is too small", "Use a larger spare."),
-        MetadataRefusalKind.TooManySpares => (
-            "DMR-SPARE-TOO-MANY", ExitCode.Usage, "too many spares", "Use at most 8."),
-        _ => (
-            "DMR-META-REFUSED", ExitCode.MetadataUnreadable, "the set cannot be opened", "Nothing was changed."),
-    };
+    private static (string Id, ExitCode Exit, string Meaning,
+        string Action) Explain(MetadataRefusalKind kind) => kind switch
+        {
+            MetadataRefusalKind.NoMetadata => (
+                "DMR-META-NONE", ExitCode.MetadataUnreadable, "this spare holds no metadata of dm-remap",
+                "Check that the path leads to the spare that `create` was given; nothing was changed."),
+            MetadataRefusalKind.Damaged => (
+                "DMR-META-DAMAGED", ExitCode.MetadataUnreadable,
+                "every copy of the metadata was read and none is valid",
+                "Nothing was changed, and the device is not started as if it were new. Restore the "
+                    + "spare from a copy."),
+            MetadataRefusalKind.Unreadable => (
+                "DMR-META-UNREADABLE", ExitCode.MetadataUnreadable,
+                "no valid copy of the metadata could be read, and some copies could not be read at all",
+                "Check the spare's cabling and health, then try again; nothing was changed."),
+            MetadataRefusalKind.NewerFormat or MetadataRefusalKind.UnknownFeatures => (
+                "DMR-META-NEWER", ExitCode.MetadataUnreadable,
+                "the metadata was written by a newer version of dm-remap",
+                "Use that version; nothing was changed."),
+            MetadataRefusalKind.DevelopmentVersion => (
+                "DMR-META-DEVELOPMENT", ExitCode.MetadataUnreadable,
+                "the metadata was made by a development version of dm-remap",
+                "Copy the data off with the version that made it, then create the device anew."),
+            MetadataRefusalKind.CopiesConflict => (
+                "DMR-META-CONFLICT", ExitCode.MetadataUnreadable,
+                "valid copies of the metadata contradict each other",
+                "Nothing was changed. Keep all spares as they are and ask for help with their first 5 MiB."),
+            MetadataRefusalKind.WrongSet => (
+                "DMR-META-WRONG-SET", ExitCode.RefusedForSafety, "this spare belongs to another device",
+                "Check the paths; a spare of another device would put its blocks into this one."),
+            MetadataRefusalKind.Clone => (
+                "DMR-META-CLONE", ExitCode.RefusedForSafety,
+                "two spares carry the same identity: one is a copy of the other",
+                "Give each spare once; remove the copy."),
+            MetadataRefusalKind.NotActive => (
+                "DMR-META-NOT-ACTIVE", ExitCode.RefusedForSafety,
+                "this spare was set aside earlier, and what it holds is old",
+                "Leave it out."),
+            MetadataRefusalKind.MissingMember => (
+                "DMR-META-MISSING-SPARE", ExitCode.RefusedForSafety,
+                "a spare that holds remapped blocks is missing",
+                "Attach it. Without it, acknowledged data would be missing."),
+            MetadataRefusalKind.WrongSize => (
+                "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety,
+                "its size is not what it was when it was made",
+                "Check that it is the right device and that nothing has shortened or grown it."),
+            MetadataRefusalKind.WrongBlockSize => (
+                "DMR-META-BLOCK-SIZE", ExitCode.RefusedForSafety, "its blocks do not fit",
+                "Use a spare whose logical block equals the main device's and that is aligned to its "
+                    + "physical blocks."),
+            MetadataRefusalKind.WrongPrimary => (
+                "DMR-META-WRONG-MAIN", ExitCode.RefusedForSafety,
+                "the main device is not the one this set was made for",
+                "Check the path of the main device. Remapped blocks of one disk must never appear on another."),
+            MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
+                "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable,
+                "the remap table cannot be read from any of its places",
+                "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; "
+                    + "restore the spare."),
+            MetadataRefusalKind.WriteFailed => (
+                "DMR-META-WRITE-FAILED", ExitCode.MetadataUnreadable, "writing metadata to it failed",
+                "Check the spare's health; the device is not started, because no remap could be recorded."),
+            MetadataRefusalKind.TooSmall => (
+                "DMR-SPARE-TOO-SMALL", ExitCode.Usage, "the spare is too small", "Use a larger spare."),
+            MetadataRefusalKind.TooManySpares => (
+                "DMR-SPARE-TOO-MANY", ExitCode.Usage, "too many spares", "Use at most 8."),
+            _ => (
+                "DMR-META-REFUSED", ExitCode.MetadataUnreadable, "the set cannot be opened",
+                "Nothing was changed."),
+        };
 }

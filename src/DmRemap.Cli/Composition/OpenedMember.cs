@@ -11,7 +11,9 @@ namespace DmRemap.Cli.Composition;
 /// <summary>Opening members: once each, claimed on the very description that carries the I/O (F-1).</summary>
 internal static class OpenedMember
 {
-    /// <summary>Waits off the caller's thread while a dead instance's write is with the kernel, and says so.</summary>
+    /// <summary>
+    /// Waits off the caller's thread while a dead instance's write is with the kernel, and says so.
+    /// </summary>
     public static Task<MemberFile> ClaimAsync(
         string path, MemberOptions options, Action<string> onWaiting, CancellationToken cancellation) =>
         Task.Run(() => MemberFile.WaitForClaim(path, options, onWaiting, cancellation), cancellation);

@@ -76,7 +76,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
     }
 
     public async Task<RemapReport> RemapAsync(
-        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress, CancellationToken cancellation)
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
+        CancellationToken cancellation)
     {
         UnitGeometry units = Assembled.Device.Units;
         RequireInside(first, last);
@@ -92,9 +93,12 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
                 "Try again when it has ended."));
         }
         long all = move.Last.Value - move.First.Value + 1;
-        while (await Task.WhenAny(move.Ended, Task.Delay(s_progressInterval, _time, CancellationToken.None)) != move.Ended)
+        while (
+            await Task.WhenAny(move.Ended,
+                Task.Delay(s_progressInterval, _time, CancellationToken.None)) != move.Ended)
         {
-            progress.Report(new RemapProgress(move.UnitsMoved + move.UnitsAlreadyMoved + move.UnitsFailed, all));
+            progress.Report(
+                new RemapProgress(move.UnitsMoved + move.UnitsAlreadyMoved + move.UnitsFailed, all));
             if (cancellation.IsCancellationRequested)
             {
                 await _host.RunAsync(move.Abandon);
@@ -116,10 +120,12 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
     public Task<int> ClearFaultsAsync(string? rule, CancellationToken cancellation)
     {
         FaultRule? parsed = rule is null ? null : Parse(rule);
-        return _host.RunAsync(() => parsed is null ? Assembled.Faults.Clear() : Assembled.Faults.Remove(parsed));
+        return _host.RunAsync(() =>
+            parsed is null ? Assembled.Faults.Clear() : Assembled.Faults.Remove(parsed));
     }
 
-    public IReadOnlyList<string> ListFaults() => [.. Assembled.Faults.Counts().Select(count => count.Rule.ToString())];
+    public IReadOnlyList<string> ListFaults() =>
+        [.. Assembled.Faults.Counts().Select(count => count.Rule.ToString())];
 
     public void Dispose() => _stop.Dispose();
 
@@ -178,7 +184,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         ExitCode.Usage,
         Name,
         $"\"{rule}\" is no fault rule: {why}.",
-        "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors of 512 bytes."));
+        "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors "
+            + "of 512 bytes."));
 
     private sealed class StatusQuestion(Action ask) : ILoopMessage
     {
@@ -187,7 +194,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
 
     private sealed class Move : MoveRequest
     {
-        private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _ended =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public Task Ended => _ended.Task;
 

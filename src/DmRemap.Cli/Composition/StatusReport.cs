@@ -57,7 +57,8 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
             (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
-            (ConditionCatalog.Degraded, Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i))),
+            (ConditionCatalog.Degraded,
+                Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i))),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
         ];
@@ -130,9 +131,11 @@ internal static class StatusReport
         CleanStart = served.Assembled.Set.WasCleanStop,
     };
 
-    private static string ModeOf(MemberFile member) => member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+    private static string ModeOf(MemberFile member) =>
+        member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
 
-    private static MemberErrors ErrorsOf(Member member) => new(member.ReadErrors, member.WriteErrors, member.FlushErrors);
+    private static MemberErrors ErrorsOf(Member member) =>
+        new(member.ReadErrors, member.WriteErrors, member.FlushErrors);
 
     /// <summary>False when there are more than fit.</summary>
     private static bool ListLost(RemapDevice device, out List<LostExtent> lost)

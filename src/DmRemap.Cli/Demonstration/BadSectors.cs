@@ -1,6 +1,8 @@
 namespace DmRemap.Cli.Demonstration;
 
-/// <summary>Where the demonstration's disk is bad: clusters, as real disks have them. Sectors of 512 bytes.</summary>
+/// <summary>
+/// Where the demonstration's disk is bad: clusters, as real disks have them. Sectors of 512 bytes.
+/// </summary>
 internal static class BadSectors
 {
     /// <summary>4096-byte page in the part that is only read: bad for reading from the start.</summary>
@@ -10,7 +12,10 @@ internal static class BadSectors
 
     public static int CountAtStart { get; } = 1 + 8 + 64 + 200 + 30 + 300 + 9 + 14;
 
-    /// <summary>The first sector of all, clusters for writing and for both; then single ones and a run for reading only.</summary>
+    /// <summary>
+    /// The first sector of all, clusters for writing and for both; then single ones and a run for reading
+    /// only.
+    /// </summary>
     public static string[] AtStart { get; } =
     [
         "# FIRST-LAST direction, in sectors of 512 bytes",

@@ -7,7 +7,9 @@ using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Demonstration;
 
-/// <summary>The smallest NBD client that can read, write and flush: one request at a time, errors as numbers.</summary>
+/// <summary>
+/// The smallest NBD client that can read, write and flush: one request at a time, errors as numbers.
+/// </summary>
 internal sealed class DemoClient : IDisposable
 {
     private const int TimeoutMs = 30_000;
@@ -73,7 +75,8 @@ internal sealed class DemoClient : IDisposable
         }
         byte[] name = Encoding.UTF8.GetBytes(export);
         byte[] go = new byte[4 + 16 + 4 + name.Length + 2];
-        BinaryPrimitives.WriteUInt32BigEndian(go, (uint)(NbdClientFlags.FixedNewstyle | NbdClientFlags.NoZeroes));
+        BinaryPrimitives.WriteUInt32BigEndian(go,
+            (uint)(NbdClientFlags.FixedNewstyle | NbdClientFlags.NoZeroes));
         BinaryPrimitives.WriteUInt64BigEndian(go.AsSpan(4), NbdMagic.Option);
         BinaryPrimitives.WriteUInt32BigEndian(go.AsSpan(12), (uint)NbdOption.Go);
         BinaryPrimitives.WriteUInt32BigEndian(go.AsSpan(16), (uint)(4 + name.Length + 2));

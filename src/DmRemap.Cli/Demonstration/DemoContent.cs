@@ -7,8 +7,8 @@ using DmRemap.Nbd;
 namespace DmRemap.Cli.Demonstration;
 
 /// <summary>
-/// What every 4 KiB page of the demonstration's disk must hold: a version, from which its bytes follow. Two versions are
-/// allowed for a page whose last write was cut off.
+/// What every 4 KiB page of the demonstration's disk must hold: a version, from which its bytes follow. Two
+/// versions are allowed for a page whose last write was cut off.
 /// </summary>
 internal sealed class DemoContent(long bytes)
 {
@@ -24,7 +24,8 @@ internal sealed class DemoContent(long bytes)
     public static void Fill(Span<byte> page, long index, int version)
     {
         Span<ulong> words = MemoryMarshal.Cast<byte, ulong>(page);
-        ulong state = unchecked(((ulong)index * 0x9E37_79B9_7F4A_7C15) ^ ((ulong)version * 0xD1B5_4A32_D192_ED03)) | 1;
+        ulong state =
+            unchecked(((ulong)index * 0x9E37_79B9_7F4A_7C15) ^ ((ulong)version * 0xD1B5_4A32_D192_ED03)) | 1;
         for (int i = 0; i < words.Length; i++)
         {
             state ^= state << 13;
@@ -57,7 +58,10 @@ internal sealed class DemoContent(long bytes)
 
     public int VersionOf(long page) => _versions[page];
 
-    /// <summary>Read [start, end) through the client and compare every byte. Sectors that fail are counted, not guessed.</summary>
+    /// <summary>
+    /// Read [start, end) through the client and compare every byte. Sectors that fail are counted, not
+    /// guessed.
+    /// </summary>
     public Verdict Compare(DemoClient client, long start, long end, Action<long> progress)
     {
         Verdict verdict = new();

@@ -39,9 +39,13 @@ internal sealed class DemoScene : IDisposable
 
     public string Uri => $"nbd+unix:///{Name}?socket={Socket}";
 
-    /// <summary>The directories of `dmremap`, as its environment names them.</summary>
+    /// <summary>
+    /// The directories of `dmremap`, as its environment names them; and what keeps a killed daemon from leaving the
+    /// runtime's own sockets behind.
+    /// </summary>
     public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string>
     {
+        ["DOTNET_EnableDiagnostics"] = "0",
         ["DMREMAP_CONFIG_DIR"] = Path.Combine(Directory, "config"),
         ["DMREMAP_RUN_DIR"] = Path.Combine(Directory, "run"),
     };

@@ -7,7 +7,9 @@ using DmRemap.Control.Contracts;
 
 namespace DmRemap.Cli.Demonstration;
 
-/// <summary>What the demonstration tells its viewer: steps, live numbers on a terminal, and the end.</summary>
+/// <summary>
+/// What the demonstration tells its viewer: steps, live numbers on a terminal, and the end.
+/// </summary>
 internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvider time)
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(200);
@@ -46,7 +48,8 @@ internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvi
 
     public void FioRan() => HasFioRun = true;
 
-    public void Progress(long done, long all) => Live($"{Amounts.Percent(done, all)} of {Amounts.Bytes(all)}");
+    public void Progress(long done, long all) =>
+        Live($"{Amounts.Percent(done, all)} of {Amounts.Bytes(all)}");
 
     /// <summary>Wait for a client, and show meanwhile what happens below it.</summary>
     public async Task<T> WatchAsync<T>(Task<T> client)
@@ -57,7 +60,8 @@ internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvi
             {
                 DeviceStatus status = await scene.GetStatusAsync(CancellationToken.None);
                 Live($"{status.Counters!.Writes} writes, {status.Counters.WriteErrors} failed below, "
-                    + $"{status.Remaps} units on the spare, {status.Counters.ClientErrors} errors seen above");
+                    + $"{status.Remaps} units on the spare, {status.Counters.ClientErrors} errors "
+                        + "seen above");
             }
         }
         ClearLine();
@@ -70,9 +74,12 @@ internal sealed class DemoStory(CommandOutput output, DemoScene scene, TimeProvi
         bool isRight = _wrong == 0 && verdict.BytesWrong == 0 && verdict.BytesCompared > 0 && stopped.Clean;
         output.Answer("");
         output.Answer($"  bytes that differ            {verdict.BytesWrong}");
-        output.Answer($"  sectors that cannot be read  {verdict.SectorsUnreadable}   (their content is gone; never made up)");
+        output.Answer(
+            $"  sectors that cannot be read  {verdict.SectorsUnreadable}   (their content is gone; "
+                + "never made up)");
         output.Answer($"  units on the spare           {status.Remaps}   of {status.Spares[0].Units!.Total}");
-        output.Answer($"  errors the disk made         {status.Counters!.FaultsInjected}   since the second start");
+        output.Answer(
+            $"  errors the disk made         {status.Counters!.FaultsInjected}   since the second start");
         output.Answer($"  stopped                      {(stopped.Clean ? "cleanly" : "not cleanly")}");
         output.Answer("");
         output.Answer(isRight

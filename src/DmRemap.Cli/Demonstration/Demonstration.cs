@@ -13,8 +13,8 @@ using DmRemap.Nbd;
 namespace DmRemap.Cli.Demonstration;
 
 /// <summary>
-/// `demo`: a disk that fails on purpose stays in service, is killed and put together again, and every byte is compared
-/// with what it must be. The disk is an image of 256 MiB:
+/// `demo`: a disk that fails on purpose stays in service, is killed and put together again, and every byte is
+/// compared with what it must be. The disk is an image of 256 MiB:
 /// <code>
 ///   0 ─────────── 128 MiB ─────────── 192 MiB ─────── 256 MiB
 ///   overwritten   │ adopted: only read │ fio writes and verifies (else our own client)
@@ -35,7 +35,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
     private readonly DemoContent _content = new(DiskBytes);
     private DemoStory _story = null!;
 
-    public async Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output, CancellationToken cancellation)
+    public async Task<ExitCode> RunAsync(DemoOptions options, CommandOutput output,
+        CancellationToken cancellation)
     {
         using DemoScene scene = new(options.Keep);
         _story = new DemoStory(output, scene, services.Time);
@@ -76,7 +77,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         };
         await new DeviceCreator(own).CreateAsync(create, output, cancellation);
         await scene.ServeAsync(cancellation);
-        _story.Done($"{BadSectors.CountAtStart} sectors are bad: some for writing, some for reading, some for both");
+        _story.Done(
+            $"{BadSectors.CountAtStart} sectors are bad: some for writing, some for reading, some for both");
     }
 
     /// <summary>Every write must succeed, however bad the sector below.</summary>
@@ -84,7 +86,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
     {
         _story.Step("overwrite the first half with new data");
         (int ExitCode, string Output)? copied =
-            await _story.WatchAsync(scene.RunAsync("nbdcopy", ["--flush", scene.NewContent, scene.Uri], cancellation));
+            await _story.WatchAsync(
+                scene.RunAsync("nbdcopy", ["--flush", scene.NewContent, scene.Uri], cancellation));
         if (copied is null)
         {
             using DemoClient client = new(scene.Socket, DemoScene.Name);
@@ -103,7 +106,9 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         _story.Done($"{who} saw no error; {status.Remaps} units moved to the spare on the way");
     }
 
-    /// <summary>Random writes, read back and verified by their checksums, while more sectors go bad.</summary>
+    /// <summary>
+    /// Random writes, read back and verified by their checksums, while more sectors go bad.
+    /// </summary>
     private async Task ExerciseAsync(DemoScene scene, CancellationToken cancellation)
     {
         _story.Step("random writes with checksums, 32 at a time, while more sectors go bad");
@@ -144,7 +149,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
             {
                 for (long i = 0; killing is null || !killing.IsCompleted; i++)
                 {
-                    long index = (KillStart / DemoContent.PageBytes) + (i * 7 % ((OverwrittenEnd - KillStart) / DemoContent.PageBytes));
+                    long index = (KillStart / DemoContent.PageBytes)
+                        + (i * 7 % ((OverwrittenEnd - KillStart) / DemoContent.PageBytes));
                     DemoContent.Fill(page, index, KillVersion);
                     _content.SetUncertain(index, KillVersion);
                     RequireWritten(client.Write(index * DemoContent.PageBytes, page), index);
@@ -161,7 +167,9 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         }
         await scene.ServeAsync(cancellation);
         DeviceStatus status = await scene.GetStatusAsync(cancellation);
-        _story.Done($"{acknowledged} writes had been acknowledged; {status.Remaps} remaps were found again on the spare");
+        _story.Done(
+            $"{acknowledged} writes had been acknowledged; {status.Remaps} remaps were found again "
+                + "on the spare");
     }
 
     /// <summary>Lost blocks fail until they are written; then they hold what was written.</summary>
@@ -182,7 +190,9 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         }
         client.Flush();
         DeviceStatus status = await scene.GetStatusAsync(cancellation);
-        _story.Done($"it failed with an I/O error, never with zeros; written, it reads again ({status.Remaps} units on the spare)");
+        _story.Done(
+            "it failed with an I/O error, never with zeros; written, it reads again "
+                + $"({status.Remaps} units on the spare)");
     }
 
     private async Task<Verdict> CompareAsync(DemoScene scene, CancellationToken cancellation)
@@ -208,7 +218,8 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
             for (int i = 0; i < 64; i++)
             {
                 long index = (offset / DemoContent.PageBytes) + i;
-                DemoContent.Fill(chunk.AsSpan(i * DemoContent.PageBytes, DemoContent.PageBytes), index, version);
+                DemoContent.Fill(chunk.AsSpan(i * DemoContent.PageBytes, DemoContent.PageBytes), index,
+                    version);
                 _content.Set(index, version);
             }
             RequireWritten(client.Write(offset, chunk), offset / DemoContent.PageBytes);

@@ -43,7 +43,8 @@ public static class ConditionCatalog
             "The primary does not answer. Nothing is remapped for that: this is not a bad sector.",
             "Check cable, power and the kernel's log; requests are answered again when the disk is back."),
         new(WritesRejected, MessageIds.ConditionWritesRejected, Severity.Critical,
-            "The primary refuses every write, and has taken none in between: a disk that is write-protected or "
+            "The primary refuses every write, and has taken none in between: a disk that is "
+                + "write-protected or "
             + "going away, not bad sectors. Such writes fail instead of filling the spare.",
             "Look at the kernel's log for this disk; it ends by itself when a write succeeds."),
         new(MetadataUnavailable, MessageIds.ConditionMetadataUnavailable, Severity.Critical,

@@ -23,7 +23,9 @@ public sealed record RemapReport
 
     public long BlocksCopied { get; init; }
 
-    /// <summary>Blocks that did not read: they stay on the main device, and fail until they read or are written.</summary>
+    /// <summary>
+    /// Blocks that did not read: they stay on the main device, and fail until they read or are written.
+    /// </summary>
     public long BlocksUnread { get; init; }
 
     /// <summary>Where those are, ascending; at most DeviceStatus.LostExtentsMax.</summary>

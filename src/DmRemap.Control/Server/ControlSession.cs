@@ -11,8 +11,8 @@ namespace DmRemap.Control.Server;
 
 /// <summary>
 /// One connection. Its life: Idle (also while it is greeted) ⇄ Busy (a command) → Closed. Only an idle
-/// session may be closed by the server to make room, which the exchange of states decides: a command that was taken
-/// is carried to its end.
+/// session may be closed by the server to make room, which the exchange of states decides: a command that was
+/// taken is carried to its end.
 /// </summary>
 internal sealed class ControlSession : IControlLineSink, IDisposable
 {

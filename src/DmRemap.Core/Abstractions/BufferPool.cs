@@ -1,6 +1,8 @@
 namespace DmRemap.Core.Abstractions;
 
-/// <summary>Told when a slice has come back; it then tries again. Linked, so that waiting allocates nothing.</summary>
+/// <summary>
+/// Told when a slice has come back; it then tries again. Linked, so that waiting allocates nothing.
+/// </summary>
 public abstract class BufferWaiter
 {
     internal BufferWaiter? Next { get; set; }
@@ -11,7 +13,8 @@ public abstract class BufferWaiter
 }
 
 /// <summary>
-/// Equal slices of one aligned allocation, made at start. Bounded: when none is free the caller stops receiving
+/// Equal slices of one aligned allocation, made at start. Bounded: when none is free the caller stops
+/// receiving
 /// (back-pressure) and waits in line. One thread.
 /// </summary>
 public sealed class BufferPool

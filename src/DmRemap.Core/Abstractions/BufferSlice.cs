@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace DmRemap.Core.Abstractions;
 
 /// <summary>
-/// A run of bytes in a pinned array (see <see cref="AlignedMemory"/>). The kernel may be writing into it: it is used
-/// again only when the request that carries it has completed.
+/// A run of bytes in a pinned array (see <see cref="AlignedMemory"/>). The kernel may be writing into it: it
+/// is used again only when the request that carries it has completed.
 /// </summary>
 public readonly record struct BufferSlice
 {
@@ -39,7 +39,10 @@ public readonly record struct BufferSlice
     }
 }
 
-/// <summary>Memory that the kernel may own: pinned, so that it has an address for as long as it lives, and page-aligned.</summary>
+/// <summary>
+/// Memory that the kernel may own: pinned, so that it has an address for as long as it lives, and
+/// page-aligned.
+/// </summary>
 public static class AlignedMemory
 {
     public const int Alignment = 4096;

@@ -2,7 +2,9 @@ using System;
 
 namespace DmRemap.Core.Abstractions;
 
-/// <summary>A half-open run of logical blocks, [Start, End), on one device. An empty extent is legal.</summary>
+/// <summary>
+/// A half-open run of logical blocks, [Start, End), on one device. An empty extent is legal.
+/// </summary>
 public readonly record struct Extent
 {
     public Extent(BlockNumber start, BlockCount count)
@@ -25,7 +27,8 @@ public readonly record struct Extent
 
     public bool Contains(BlockNumber block) => Start <= block && block < End;
 
-    public bool Overlaps(Extent other) => Start < other.End && other.Start < End && !IsEmpty && !other.IsEmpty;
+    public bool Overlaps(Extent other) =>
+        Start < other.End && other.Start < End && !IsEmpty && !other.IsEmpty;
 
     /// <summary>The blocks in both; empty (at the later start) where there are none.</summary>
     public Extent Intersect(Extent other)

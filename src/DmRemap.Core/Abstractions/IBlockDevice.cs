@@ -2,10 +2,10 @@ namespace DmRemap.Core.Abstractions;
 
 /// <summary>
 /// Anything that stores blocks: a disk, a file, memory, and the remapped device itself. Rules:
-/// Submit never blocks and never throws for what a disk can do; it refuses with a completion. A completion is never
-/// delivered from inside Submit. Every submitted request completes exactly once, or never (a dead disk): then its
-/// buffer stays the device's. Requests may complete in any order; overlapping ones have no order between them.
-/// All calls are made on the loop's thread.
+/// Submit never blocks and never throws for what a disk can do; it refuses with a completion. A completion is
+/// never delivered from inside Submit. Every submitted request completes exactly once, or never (a dead
+/// disk): then its buffer stays the device's. Requests may complete in any order; overlapping ones have no
+/// order between them. All calls are made on the loop's thread.
 /// </summary>
 public interface IBlockDevice
 {
@@ -20,13 +20,16 @@ public sealed record DeviceGeometry
     /// <summary>The smallest addressable block; all extents count these.</summary>
     public required BlockSize LogicalBlockSize { get; init; }
 
-    /// <summary>What the medium writes at once and one bad spot costs, in bytes: at least the logical block.</summary>
+    /// <summary>
+    /// What the medium writes at once and one bad spot costs, in bytes: at least the logical block.
+    /// </summary>
     public required int PhysicalBlockBytes { get; init; }
 
     public required BlockCount Blocks { get; init; }
 
     /// <summary>
-    /// Bytes from the device's start to the first physical block boundary (Linux: alignment_offset); 0 when aligned.
+    /// Bytes from the device's start to the first physical block boundary (Linux: alignment_offset); 0 when
+    /// aligned.
     /// </summary>
     public int AlignmentOffsetBytes { get; init; }
 

@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace DmRemap.Core.Abstractions;
 
 /// <summary>
-/// The one thread on which everything about a device happens: completions, timers, messages from other threads, one
-/// at a time. The production loop waits in io_uring_enter; the simulated one advances a seed.
+/// The one thread on which everything about a device happens: completions, timers, messages from other
+/// threads, one at a time. The production loop waits in io_uring_enter; the simulated one advances a seed.
 /// </summary>
 public interface IEventLoop
 {
@@ -12,20 +12,22 @@ public interface IEventLoop
     Instant Now { get; }
 
     /// <summary>
-    /// Deliver this request (its result is set) in the next turn: how a device completes what it need not wait for
-    /// without calling its owner from inside Submit. Loop thread only.
+    /// Deliver this request (its result is set) in the next turn: how a device completes what it need not
+    /// wait for without calling its owner from inside Submit. Loop thread only.
     /// </summary>
     void DeliverLater(IoRequest request);
 
-    /// <summary>Call the timer's owner once when this time has come. A timer that is already set is moved.</summary>
+    /// <summary>
+    /// Call the timer's owner once when this time has come. A timer that is already set is moved.
+    /// </summary>
     void Schedule(LoopTimer timer, Instant due);
 
     /// <summary>After this the timer's owner is not called. Harmless when it is not set.</summary>
     void Cancel(LoopTimer timer);
 
     /// <summary>
-    /// From any thread: run this on the loop's thread, soon and in order. False when the loop has ended or its queue is
-    /// full; then it will not run.
+    /// From any thread: run this on the loop's thread, soon and in order. False when the loop has ended or
+    /// its queue is full; then it will not run.
     /// </summary>
     bool Post(ILoopMessage message);
 }
@@ -54,18 +56,24 @@ public sealed class LoopTimer(ITimerOwner owner)
 }
 
 /// <summary>
-/// A connected byte stream (a socket) whose completions come through the loop. At most one Receive and one Send are
-/// outstanding. After Close no callback but OnClosed comes, and that only when the kernel has given the buffers back.
+/// A connected byte stream (a socket) whose completions come through the loop. At most one Receive and one
+/// Send are outstanding. After Close no callback but OnClosed comes, and that only when the kernel has given
+/// the buffers back.
 /// </summary>
 public interface IByteStream
 {
     /// <summary>Receive at least one byte into the slice. Completes with OnReceived.</summary>
     void Receive(BufferSlice into);
 
-    /// <summary>Send every byte of the parts, in order. Completes with OnSent. The parts are copied; their bytes are not.</summary>
+    /// <summary>
+    /// Send every byte of the parts, in order. Completes with OnSent. The parts are copied; their bytes are
+    /// not.
+    /// </summary>
     void Send(in SendParts parts);
 
-    /// <summary>End the connection; outstanding operations are cancelled. OnClosed comes once, later.</summary>
+    /// <summary>
+    /// End the connection; outstanding operations are cancelled. OnClosed comes once, later.
+    /// </summary>
     void Close();
 }
 

@@ -6,12 +6,15 @@ using System.Runtime.CompilerServices;
 namespace DmRemap.Core.Abstractions;
 
 /// <summary>
-/// Assertions that stay on in Release. A broken invariant ends the process: the supervisor restarts it and recovery
-/// starts from what is durable; unavailable beats wrong. Never assert what a disk, a peer or a user can cause.
+/// Assertions that stay on in Release. A broken invariant ends the process: the supervisor restarts it and
+/// recovery starts from what is durable; unavailable beats wrong. Never assert what a disk, a peer or a user
+/// can cause.
 /// </summary>
 public static class Invariant
 {
-    /// <summary>What to do with a broken invariant; tests replace the end of the process by the exception alone.</summary>
+    /// <summary>
+    /// What to do with a broken invariant; tests replace the end of the process by the exception alone.
+    /// </summary>
     public static Action<InvariantException>? OnBroken { get; set; }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -44,7 +47,8 @@ public static class Invariant
     /// <summary>For the branch that cannot be reached.</summary>
     [DoesNotReturn]
     public static void Unreachable(
-        string what, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => Broken(what, file, line);
+        string what, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+            Broken(what, file, line);
 
     [DoesNotReturn]
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -57,6 +61,8 @@ public static class Invariant
     }
 }
 
-/// <summary>A programmer's error. Nobody catches it but the top of the thread, which ends the process.</summary>
+/// <summary>
+/// A programmer's error. Nobody catches it but the top of the thread, which ends the process.
+/// </summary>
 [SuppressMessage("Design", "CA1032", Justification = "Made by Invariant only.")]
 public sealed class InvariantException(string message) : Exception(message);

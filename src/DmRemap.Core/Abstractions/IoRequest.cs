@@ -6,16 +6,16 @@ namespace DmRemap.Core.Abstractions;
 public interface IIoOwner
 {
     /// <summary>
-    /// Called once for each submitted request, on the loop's thread, never from inside Submit. The request belongs to
-    /// the owner again.
+    /// Called once for each submitted request, on the loop's thread, never from inside Submit. The request
+    /// belongs to the owner again.
     /// </summary>
     void OnCompleted(IoRequest request);
 }
 
 /// <summary>
-/// One operation on one device: a slot that is allocated at start and used again for ever. Between Submit and the
-/// completion it belongs to the device, and so does its buffer: a waiter that gives up does not get them back, only the
-/// completion does.
+/// One operation on one device: a slot that is allocated at start and used again for ever. Between Submit and
+/// the completion it belongs to the device, and so does its buffer: a waiter that gives up does not get them
+/// back, only the completion does.
 /// </summary>
 public sealed class IoRequest
 {
@@ -42,7 +42,9 @@ public sealed class IoRequest
     /// <summary>The owner's own word; devices do not look at it.</summary>
     public long Token { get; set; }
 
-    /// <summary>The owner's own object (a parent request, a state machine); devices do not look at it.</summary>
+    /// <summary>
+    /// The owner's own object (a parent request, a state machine); devices do not look at it.
+    /// </summary>
     public object? Context { get; set; }
 
     public IoStatus Status { get; private set; }
@@ -53,13 +55,17 @@ public sealed class IoRequest
     /// <summary>Set by the device when it hands the request to what can block.</summary>
     public Instant SubmittedAt { get; set; }
 
-    /// <summary>Time between submission and completion. Long errors are a stalled disk, not a bad sector.</summary>
+    /// <summary>
+    /// Time between submission and completion. Long errors are a stalled disk, not a bad sector.
+    /// </summary>
     public Duration Elapsed { get; private set; }
 
     /// <summary>For a read that failed in part: where. Empty with a failure means the whole extent.</summary>
     public ref FailedExtents Failed => ref _failed;
 
-    /// <summary>Link for whoever holds the request now (a device's queue, the loop's completion list).</summary>
+    /// <summary>
+    /// Link for whoever holds the request now (a device's queue, the loop's completion list).
+    /// </summary>
     public IoRequest? Next { get; set; }
 
     /// <summary>Scratch words of the device that holds the request now.</summary>
@@ -76,7 +82,8 @@ public sealed class IoRequest
 #pragma warning restore IDE0044
 
     /// <summary>Fill the slot for its next use. Token and Context stay as they are.</summary>
-    public void Prepare(IIoOwner owner, IoOperation operation, Extent extent, BufferSlice buffer, IoFlags flags = IoFlags.None)
+    public void Prepare(IIoOwner owner, IoOperation operation, Extent extent, BufferSlice buffer,
+        IoFlags flags = IoFlags.None)
     {
         Invariant.Check(_state == State.Idle);
         Owner = owner;
@@ -100,7 +107,9 @@ public sealed class IoRequest
         _state = State.Submitted;
     }
 
-    /// <summary>Set the result. The device then delivers it, through the loop: see <see cref="Deliver"/>.</summary>
+    /// <summary>
+    /// Set the result. The device then delivers it, through the loop: see <see cref="Deliver"/>.
+    /// </summary>
     public void SetResult(IoStatus status, int errno, Duration elapsed)
     {
         Invariant.Check(_state == State.Submitted);
@@ -110,7 +119,9 @@ public sealed class IoRequest
         Elapsed = elapsed;
     }
 
-    /// <summary>Hand the request back to its owner. Only the loop's thread, and never inside Submit.</summary>
+    /// <summary>
+    /// Hand the request back to its owner. Only the loop's thread, and never inside Submit.
+    /// </summary>
     public void Deliver()
     {
         Invariant.Check(_state == State.Submitted);

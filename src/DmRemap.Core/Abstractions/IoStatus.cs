@@ -13,10 +13,14 @@ public enum IoOperation : byte
     /// <summary>Store the buffer in the extent.</summary>
     Write = 2,
 
-    /// <summary>Make every write that completed before this was submitted durable. The extent is empty.</summary>
+    /// <summary>
+    /// Make every write that completed before this was submitted durable. The extent is empty.
+    /// </summary>
     Flush = 3,
 
-    /// <summary>The content of the extent is no longer needed. Afterwards it reads as before or as zeros.</summary>
+    /// <summary>
+    /// The content of the extent is no longer needed. Afterwards it reads as before or as zeros.
+    /// </summary>
     Discard = 4,
 
     /// <summary>The extent reads as zeros afterwards.</summary>
@@ -43,10 +47,14 @@ public enum IoStatus : byte
 
     Ok = 1,
 
-    /// <summary>The device reported an error: errno and elapsed time say which, ErrorClassifier what kind.</summary>
+    /// <summary>
+    /// The device reported an error: errno and elapsed time say which, ErrorClassifier what kind.
+    /// </summary>
     DeviceError = 2,
 
-    /// <summary>The content of a block is gone, or its place cannot be read now: never data, always an error.</summary>
+    /// <summary>
+    /// The content of a block is gone, or its place cannot be read now: never data, always an error.
+    /// </summary>
     Unreadable = 3,
 
     /// <summary>The disk refused a write and no spare unit is left for it.</summary>

@@ -21,10 +21,15 @@ public static class Limits
     /// <summary>Data requests handed to the kernel for one member at once; the rest wait in line.</summary>
     public const int MemberQueueDepth = 64;
 
-    /// <summary>Discards and zeroes handed to the kernel for one member at once (they occupy an io-wq worker).</summary>
+    /// <summary>
+    /// Discards and zeroes handed to the kernel for one member at once (they occupy an io-wq worker).
+    /// </summary>
     public const int MemberZeroingDepth = 2;
 
-    /// <summary>A discard or write-zeroes is handed on in slices of at most this, so that it never blocks a hold for long.</summary>
+    /// <summary>
+    /// A discard or write-zeroes is handed on in slices of at most this, so that it never blocks a hold for
+    /// long.
+    /// </summary>
     public const int ZeroingSliceBytes = 64 * 1024 * 1024;
 
     public const int FailedExtentsMax = 8;

@@ -41,7 +41,8 @@ public readonly record struct ByteCount(long Value) : IComparable<ByteCount>
 /// <summary>The index of a logical block on one device.</summary>
 public readonly record struct BlockNumber(long Value) : IComparable<BlockNumber>
 {
-    public static BlockNumber operator +(BlockNumber start, BlockCount count) => new(start.Value + count.Value);
+    public static BlockNumber operator +(BlockNumber start, BlockCount count) =>
+        new(start.Value + count.Value);
 
     public static BlockCount operator -(BlockNumber end, BlockNumber start) => new(end.Value - start.Value);
 
@@ -114,10 +115,13 @@ public readonly record struct UnitNumber(long Value) : IComparable<UnitNumber>
     public int CompareTo(UnitNumber other) => Value.CompareTo(other.Value);
 }
 
-/// <summary>A point on a monotonic clock, in nanoseconds from an origin that is fixed while the process lives.</summary>
+/// <summary>
+/// A point on a monotonic clock, in nanoseconds from an origin that is fixed while the process lives.
+/// </summary>
 public readonly record struct Instant(long Nanoseconds) : IComparable<Instant>
 {
-    public static Instant operator +(Instant start, Duration length) => new(start.Nanoseconds + length.Nanoseconds);
+    public static Instant operator +(Instant start, Duration length) =>
+        new(start.Nanoseconds + length.Nanoseconds);
 
     public static Duration operator -(Instant end, Instant start) => new(end.Nanoseconds - start.Nanoseconds);
 

@@ -166,8 +166,8 @@ public sealed class SuspectList
     }
 
     /// <summary>
-    /// These blocks have read, or have new content in a good place: they are suspect no longer. A retry that was under
-    /// way is over.
+    /// These blocks have read, or have new content in a good place: they are suspect no longer. A retry that
+    /// was under way is over.
     /// </summary>
     public void Clear(UnitNumber unit, ulong blocks)
     {

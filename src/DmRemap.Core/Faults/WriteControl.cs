@@ -4,15 +4,18 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Faults;
 
 /// <summary>
-/// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects writes lets
-/// none. Eight distinct units failed and no write taken between them ask for a control: the application's own last good
-/// write, read and written again, unchanged. A dense cluster of bad sectors passes it; a write-protected disk does not.
-/// Where no write has ever succeeded there is nothing to repeat (other blocks of the primary are not ours to write):
-/// then a bounded number of units may move before the disk is said to reject writes.
+/// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects
+/// writes lets none. Eight distinct units failed and no write taken between them ask for a control: the
+/// application's own last good write, read and written again, unchanged. A dense cluster of bad sectors
+/// passes it; a write-protected disk does not. Where no write has ever succeeded there is nothing to repeat
+/// (other blocks of the primary are not ours to write): then a bounded number of units may move before the
+/// disk is said to reject writes.
 /// </summary>
 public sealed class WriteControl
 {
-    /// <summary>With so many distinct units failed and no write taken between them, a control is made.</summary>
+    /// <summary>
+    /// With so many distinct units failed and no write taken between them, a control is made.
+    /// </summary>
     public const int DistinctUnitsMax = 8;
 
     /// <summary>Failures in a row that are believed when there is no place for a control.</summary>
@@ -24,7 +27,9 @@ public sealed class WriteControl
     private UnitNumber _lastGood;
     private bool _hasLastGood;
 
-    /// <summary>A control failed, or too many units failed without one. True until the primary takes a write again.</summary>
+    /// <summary>
+    /// A control failed, or too many units failed without one. True until the primary takes a write again.
+    /// </summary>
     public bool WritesRejected { get; private set; }
 
     /// <summary>A control is due before more units move.</summary>

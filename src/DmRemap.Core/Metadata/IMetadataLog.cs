@@ -15,7 +15,9 @@ public enum CommitOutcome : byte
     /// <summary>Not durable, and no crash can make it appear.</summary>
     Failed = 2,
 
-    /// <summary>Not durable everywhere, but a crash may make it win. A later Done of any commit supersedes it.</summary>
+    /// <summary>
+    /// Not durable everywhere, but a crash may make it win. A later Done of any commit supersedes it.
+    /// </summary>
     Unknown = 3,
 }
 
@@ -39,7 +41,9 @@ public interface ICommitOwner
     void OnCommitted(CommitRequest request);
 }
 
-/// <summary>A batch of changes that become durable together: a slot that its owner uses again after OnCommitted.</summary>
+/// <summary>
+/// A batch of changes that become durable together: a slot that its owner uses again after OnCommitted.
+/// </summary>
 public sealed class CommitRequest
 {
     private readonly TableChange[] _changes;
@@ -104,9 +108,9 @@ public sealed class CommitRequest
 }
 
 /// <summary>
-/// Makes changes of the table durable on the spares. Commits complete in the order in which they were made; those that
-/// arrive while one is being written share the next. The log keeps its own image of what is durable: the caller's
-/// table may be ahead of it, never behind.
+/// Makes changes of the table durable on the spares. Commits complete in the order in which they were made;
+/// those that arrive while one is being written share the next. The log keeps its own image of what is
+/// durable: the caller's table may be ahead of it, never behind.
 /// </summary>
 public interface IMetadataLog
 {

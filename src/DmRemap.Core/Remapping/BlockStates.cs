@@ -20,7 +20,8 @@ public enum BlockState : byte
 }
 
 /// <summary>
-/// The states of the (at most 64) blocks of one unit, two bits a block in two words: bit i of <see cref="Low"/> and of
+/// The states of the (at most 64) blocks of one unit, two bits a block in two words: bit i of
+/// <see cref="Low"/> and of
 /// <see cref="High"/> make the state of block i.
 /// </summary>
 public readonly record struct BlockStates(ulong Low, ulong High)
@@ -65,7 +66,9 @@ public readonly record struct BlockStates(ulong Low, ulong High)
 
     public int Count(BlockState state, int blocks) => BitOperations.PopCount(MaskOf(state) & Mask(0, blocks));
 
-    /// <summary>How many blocks from <paramref name="first"/> on (below <paramref name="end"/>) share its state.</summary>
+    /// <summary>
+    /// How many blocks from <paramref name="first"/> on (below <paramref name="end"/>) share its state.
+    /// </summary>
     public int RunLength(int first, int end)
     {
         Invariant.Check(first < end);

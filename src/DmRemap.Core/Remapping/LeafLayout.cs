@@ -9,7 +9,7 @@ namespace DmRemap.Core.Remapping;
 /// <code>
 ///   word 0        number of runs
 ///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
-///   then a run    word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4 | 12 0 | errno: 16
+/// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4 | 12 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
 ///                 word 2: block states, low and high; in words 2 and 3 when a unit has more than 32 blocks
 /// </code>

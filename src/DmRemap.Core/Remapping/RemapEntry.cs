@@ -8,13 +8,17 @@ public enum UnitState : byte
     /// <summary>No entry: everything is on the primary.</summary>
     Healthy = 0,
 
-    /// <summary>Failed once or more and not yet given up: fails fast until its retry time. In memory only.</summary>
+    /// <summary>
+    /// Failed once or more and not yet given up: fails fast until its retry time. In memory only.
+    /// </summary>
     Suspect = 1,
 
     /// <summary>Some blocks cannot be read; no spare unit is used yet.</summary>
     LostUnreadable = 2,
 
-    /// <summary>Lost because an import or a person said so: the primary's content is never looked at.</summary>
+    /// <summary>
+    /// Lost because an import or a person said so: the primary's content is never looked at.
+    /// </summary>
     LostDeclared = 3,
 
     /// <summary>Has a spare unit, which holds the blocks marked OnSpare.</summary>
@@ -50,8 +54,8 @@ public readonly record struct SpareLocation
 }
 
 /// <summary>
-/// One rule of the table. A LostUnreadable or LostDeclared entry has no spare unit and no block OnSpare; a Remapped one
-/// has a spare unit.
+/// One rule of the table. A LostUnreadable or LostDeclared entry has no spare unit and no block OnSpare; a
+/// Remapped one has a spare unit.
 /// </summary>
 public readonly record struct RemapEntry
 {
@@ -63,7 +67,9 @@ public readonly record struct RemapEntry
 
     public required BlockStates Blocks { get; init; }
 
-    /// <summary>The last error of the primary in this unit (positive errno), 0 when a person asked for the remap.</summary>
+    /// <summary>
+    /// The last error of the primary in this unit (positive errno), 0 when a person asked for the remap.
+    /// </summary>
     public ushort LastErrno { get; init; }
 
     /// <summary>Days since 1970-01-01 (UTC) of that error; 0 unknown.</summary>

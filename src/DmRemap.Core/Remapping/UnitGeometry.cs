@@ -4,11 +4,11 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// The unit grid over the primary. Units are aligned to the disk's own physical sectors (F-28), so on a misaligned
-/// partition the first unit is short:
+/// The unit grid over the primary. Units are aligned to the disk's own physical sectors (F-28), so on a
+/// misaligned partition the first unit is short:
 /// <code>
 ///   blocks   0  1 | 2  3  4  5  6  7  8  9 | 10 ...        8 blocks a unit, first boundary at block 2
-///   unit       0  |           1            |  2            shift = 6: block b is at index (b + 6) mod 8 of unit (b + 6) / 8
+/// unit 0 | 1 | 2 shift = 6: block b is at index (b + 6) mod 8 of unit (b + 6) / 8
 /// </code>
 /// The last unit may be short too. In a spare every unit has its full length.
 /// </summary>

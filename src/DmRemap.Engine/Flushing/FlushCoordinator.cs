@@ -4,15 +4,17 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine.Flushing;
 
 /// <summary>
-/// Flush for the whole device (F-7). A cycle is: every dirty member flushed in parallel, then everybody answered who
-/// asked before the cycle began. At most one cycle runs; who asks meanwhile waits for the next one, because a flush that
-/// was submitted before a request arrived does not cover what was acknowledged in between.
+/// Flush for the whole device (F-7). A cycle is: every dirty member flushed in parallel, then everybody
+/// answered who asked before the cycle began. At most one cycle runs; who asks meanwhile waits for the next
+/// one, because a flush that was submitted before a request arrived does not cover what was acknowledged in
+/// between.
 /// <code>
 ///   asked ──▶ waiting ──▶ flush primary ‖ flush spare 0 ‖ …  ──▶ answered
 /// </code>
-/// The table needs no part in it: every rule that an acknowledged write depends on was durable before its answer.
-/// A member flush that failed is never repeated to success: the kernel and the drive may have dropped what it covered
-/// and would call the next one clean. Every later flush of the device fails (until the set is started again).
+/// The table needs no part in it: every rule that an acknowledged write depends on was durable before its
+/// answer. A member flush that failed is never repeated to success: the kernel and the drive may have dropped
+/// what it covered and would call the next one clean. Every later flush of the device fails (until the set is
+/// started again).
 /// </summary>
 internal sealed class FlushCoordinator : IIoOwner
 {
@@ -39,7 +41,9 @@ internal sealed class FlushCoordinator : IIoOwner
 
     public bool IsIdle => !_isRunning && _waiting.IsEmpty;
 
-    /// <summary>A request that is complete but for this: answered when a cycle that begins after now has ended.</summary>
+    /// <summary>
+    /// A request that is complete but for this: answered when a cycle that begins after now has ended.
+    /// </summary>
     public void Enqueue(RemapRequest request)
     {
         _waiting.Enqueue(request);

@@ -27,9 +27,9 @@ public interface IMetadataStopOwner
 /// (`settled`). A failure before the first superblock write leaves that so: the commit has Failed, and the
 /// idle area may be written again.
 /// Second: a failure among the superblocks leaves copies of either kind: the commit is Unknown, and both
-/// areas are valid and must stay so. The next attempt first settles: superblocks that name the last Done table, on
-/// all copies. Only then is the other area idle again. So a later Done holds the changes of all Done commits
-/// and of no other.
+/// areas are valid and must stay so. The next attempt first settles: superblocks that name the last Done
+/// table, on all copies. Only then is the other area idle again. So a later Done holds the changes of all
+/// Done commits and of no other.
 /// Superblocks are written half by half, and after a failure the half that failed goes first: the other half
 /// is whole at every instant.
 /// A write that never returns keeps its commit, and those that wait behind it, waiting; nothing else waits. A

@@ -8,9 +8,9 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// A repair that gives units a (new) spare unit. The shared part is the subscript: bring together in the scratch unit
-/// what the caller supplied and what the old spare unit still holds, find a spare unit that takes it, and write it
-/// there durably. The table and the journal are the caller's business, afterwards.
+/// A repair that gives units a (new) spare unit. The shared part is the subscript: bring together in the
+/// scratch unit what the caller supplied and what the old spare unit still holds, find a spare unit that
+/// takes it, and write it there durably. The table and the journal are the caller's business, afterwards.
 /// </summary>
 internal abstract class PlacementJob(RemapDevice device, int changesMax) : RepairJob(device, changesMax)
 {
@@ -29,7 +29,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     /// <summary>In: places whose new bytes are in the scratch unit already.</summary>
     protected ulong Supplied { get; set; }
 
-    /// <summary>Out: the rule to commit, or none (State is Healthy) when no spare unit could be had.</summary>
+    /// <summary>
+    /// Out: the rule to commit, or none (State is Healthy) when no spare unit could be had.
+    /// </summary>
     protected RemapEntry Placed { get; private set; }
 
     protected bool IsPlaced => Placed.State != UnitState.Healthy;
@@ -49,10 +51,11 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             {
                 while (NextRunToWrite())
                 {
-                    // FUA: the record that will name this unit is written only when its data is durable. Otherwise a
-                    // power cut leaves a rule that points at what was on the spare before (F-6).
+                    // FUA: the record that will name this unit is written only when its data is durable.
+                    // Otherwise a power cut leaves a rule that points at what was on the spare before (F-6).
                     SubmitToSpare(
-                        IoOperation.Write, Placed.Location, _index, _count, ScratchAt(_index, _count), IoFlags.ForceUnitAccess);
+                        IoOperation.Write, Placed.Location, _index, _count, ScratchAt(_index, _count),
+                        IoFlags.ForceUnitAccess);
                     yield return Wait.Io;
                     if (!IoSucceeded)
                     {
@@ -85,7 +88,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         _attempts = 0;
         _isOldUndecided = false;
         Placed = default;
-        _toRead = Old.Location.IsNone ? 0 : Old.Blocks.MaskOf(BlockState.OnSpare) & ~Supplied & Units.FullMask(Old.Unit);
+        _toRead = Old.Location.IsNone ? 0
+            : Old.Blocks.MaskOf(BlockState.OnSpare) & ~Supplied & Units.FullMask(Old.Unit);
         _toWrite = Supplied;
     }
 
@@ -102,7 +106,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         return true;
     }
 
-    /// <summary>What the failing spare unit no longer reads is lost: never what the primary once held (F-29).</summary>
+    /// <summary>
+    /// What the failing spare unit no longer reads is lost: never what the primary once held (F-29).
+    /// </summary>
     private void TakeOldPiece()
     {
         ulong piece = BlockStates.Mask(_index, _count);
@@ -158,7 +164,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         return true;
     }
 
-    /// <summary>The fresh spare unit failed too (S13): it is retired with the same commit, and another one is tried.</summary>
+    /// <summary>
+    /// The fresh spare unit failed too (S13): it is retired with the same commit, and another one is tried.
+    /// </summary>
     private void GiveUpPlace()
     {
         SpareLocation failed = Placed.Location;

@@ -8,10 +8,10 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// A read that failed, read again: unit by unit under the unit's hold, then physical block by physical block, never
-/// from the beginning again. What reads is served; what does not is an error for exactly those blocks, and makes the
-/// unit suspect. Read under the hold, because what is concluded here (suspect, lost) must not race with a write that
-/// heals the block (F-5).
+/// A read that failed, read again: unit by unit under the unit's hold, then physical block by physical block,
+/// never from the beginning again. What reads is served; what does not is an error for exactly those blocks,
+/// and makes the unit suspect. Read under the hold, because what is concluded here (suspect, lost) must not
+/// race with a write that heals the block (F-5).
 /// </summary>
 internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFragmentJob
 {
@@ -81,7 +81,8 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         }
     }
 
-    private Member Source => _source == BlockState.OnSpare ? Device.Spare(_entry.Location.Spare) : Device.Primary;
+    private Member Source =>
+        _source == BlockState.OnSpare ? Device.Spare(_entry.Location.Spare) : Device.Primary;
 
     private Extent PartFrom(BlockNumber start)
     {
@@ -98,7 +99,13 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
     {
         if (!Device.Table.TryGet(_unit, out _entry))
         {
-            _entry = new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
+            _entry =
+                new RemapEntry
+                {
+                    Unit = _unit,
+                    State = UnitState.LostUnreadable,
+                    Blocks = BlockStates.AllOnPrimary
+                };
         }
         _toRead = Units.MaskIn(_unit, _part);
         _bad = 0;
@@ -106,7 +113,9 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         _isUndecided = false;
     }
 
-    /// <summary>The next run of blocks with one source; zeros and lost blocks are settled on the way.</summary>
+    /// <summary>
+    /// The next run of blocks with one source; zeros and lost blocks are settled on the way.
+    /// </summary>
     private bool NextRun()
     {
         while (_toRead != 0)
@@ -159,8 +168,8 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
     }
 
     /// <summary>
-    /// What the piece's outcome means: known at once, or only after the disk has been read elsewhere (F-17). Leaves the
-    /// verdict in the control round.
+    /// What the piece's outcome means: known at once, or only after the disk has been read elsewhere (F-17).
+    /// Leaves the verdict in the control round.
     /// </summary>
     private void StartControl()
     {
@@ -183,8 +192,8 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
             }
             kind = ErrorClass.Medium;
         }
-        // A spare has no control of its own: its ambiguous errors count as the medium's, because what it holds is read
-        // from nowhere else.
+        // A spare has no control of its own: its ambiguous errors count as the medium's, because what it
+        // holds is read from nowhere else.
         bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
         NoteFailure(isMedium);
     }
@@ -203,7 +212,8 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         {
             Device.NoteReadSuccess(Device.Primary, Units.ExtentOf(_places[_place]));
         }
-        ReadVerdict verdict = _control.OnControlRead(IoSucceeded ? ControlOutcome.Read : ControlOutcome.Failed);
+        ReadVerdict verdict =
+            _control.OnControlRead(IoSucceeded ? ControlOutcome.Read : ControlOutcome.Failed);
         if (verdict != ReadVerdict.NeedsControl)
         {
             NoteFailure(verdict == ReadVerdict.Medium);

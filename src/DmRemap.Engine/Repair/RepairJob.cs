@@ -29,10 +29,10 @@ internal enum Wait : byte
 }
 
 /// <summary>
-/// Slow work on failing units as a script: straight-line code that gives control back wherever it must wait, resumed on
-/// the loop's thread by the completion. One I/O at a time. The scripts are endless loops made once, so that a burst of
-/// bad sectors allocates nothing. What a script owns (holds, its request, its scratch unit) is in fields, never on a
-/// stack that somebody waits on.
+/// Slow work on failing units as a script: straight-line code that gives control back wherever it must wait,
+/// resumed on the loop's thread by the completion. One I/O at a time. The scripts are endless loops made
+/// once, so that a burst of bad sectors allocates nothing. What a script owns (holds, its request, its
+/// scratch unit) is in fields, never on a stack that somebody waits on.
 /// </summary>
 internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 {
@@ -109,7 +109,8 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     }
 
     /// <summary>Blocks of the exported device, read from or written to the primary.</summary>
-    protected void SubmitToPrimary(IoOperation operation, Extent blocks, BufferSlice buffer, IoFlags flags = IoFlags.None)
+    protected void SubmitToPrimary(IoOperation operation, Extent blocks, BufferSlice buffer,
+        IoFlags flags = IoFlags.None)
     {
         _io.Prepare(this, operation, blocks, buffer, flags);
         Device.Primary.Device.Submit(_io);
@@ -117,7 +118,8 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 
     /// <summary>Places [index, index + count) of a spare unit.</summary>
     protected void SubmitToSpare(
-        IoOperation operation, SpareLocation location, int index, int count, BufferSlice buffer, IoFlags flags = IoFlags.None)
+        IoOperation operation, SpareLocation location, int index, int count, BufferSlice buffer,
+        IoFlags flags = IoFlags.None)
     {
         Member spare = Device.Spare(location.Spare);
         Extent extent = new(Device.SpareBlock(location, index), new BlockCount(count));
@@ -139,7 +141,8 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     }
 
     /// <summary>
-    /// The length of the piece at this place that one physical block holds: nothing smaller can fail on its own (S5).
+    /// The length of the piece at this place that one physical block holds: nothing smaller can fail on its
+    /// own (S5).
     /// </summary>
     protected int PieceAt(Member member, int index, int end)
     {

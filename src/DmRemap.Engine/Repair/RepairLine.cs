@@ -9,7 +9,9 @@ internal interface IFragmentJob
     void Begin(FragmentIo fragment);
 }
 
-/// <summary>A bounded set of equal jobs, and the fragments that wait for one of them. What waits here holds nothing.</summary>
+/// <summary>
+/// A bounded set of equal jobs, and the fragments that wait for one of them. What waits here holds nothing.
+/// </summary>
 internal sealed class RepairLine<TJob>
     where TJob : RepairJob, IFragmentJob
 {

@@ -8,14 +8,18 @@ namespace DmRemap.Engine.Repair;
 /// <summary>Who may own a hold: told when it has the unit to itself.</summary>
 internal interface IHoldOwner
 {
-    /// <summary>The unit is held and no write is outstanding on it. Never called from inside Acquire.</summary>
+    /// <summary>
+    /// The unit is held and no write is outstanding on it. Never called from inside Acquire.
+    /// </summary>
     void OnHeld(UnitNumber unit);
 }
 
 /// <summary>
-/// Units that are being repaired or moved. A held unit's requests wait; nothing else does. Rules against deadlock
-/// (F-18): a request that waits here has given back what it held (it holds nothing); an owner that needs several units
-/// takes them one at a time in ascending order; draining counts fragments outstanding at members, not requests.
+/// Units that are being repaired or moved. A held unit's requests wait; nothing else does. Rules against
+/// deadlock
+/// (F-18): a request that waits here has given back what it held (it holds nothing); an owner that needs
+/// several units takes them one at a time in ascending order; draining counts fragments outstanding at
+/// members, not requests.
 /// </summary>
 internal sealed class UnitHolds(UnitGeometry geometry, FragmentPool fragments)
 {
@@ -45,7 +49,8 @@ internal sealed class UnitHolds(UnitGeometry geometry, FragmentPool fragments)
     }
 
     /// <summary>
-    /// Give the unit to the next owner in line; else let it go and append the requests that waited for it to the queue.
+    /// Give the unit to the next owner in line; else let it go and append the requests that waited for it to
+    /// the queue.
     /// </summary>
     public void Release(UnitNumber unit, RequestQueue resumed)
     {
@@ -89,7 +94,8 @@ internal sealed class UnitHolds(UnitGeometry geometry, FragmentPool fragments)
     public void Wait(UnitNumber unit, RemapRequest request) => Find(unit)!.RequestsWaiting.Enqueue(request);
 
     /// <summary>
-    /// One hold whose unit has become quiet, and its owner to be told. Called by the device until it finds none.
+    /// One hold whose unit has become quiet, and its owner to be told. Called by the device until it finds
+    /// none.
     /// </summary>
     public bool GrantReady(out IHoldOwner owner, out UnitNumber unit)
     {

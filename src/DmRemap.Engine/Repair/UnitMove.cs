@@ -7,9 +7,9 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// Moves units to spares because a person asks: what reads is copied, what does not stays on the primary and is named.
-/// Order (F-5): hold → drain → read → write the spare durably → record → publish → release. The copy is read under the
-/// hold, so no acknowledged write can slip between the reading and the publishing.
+/// Moves units to spares because a person asks: what reads is copied, what does not stays on the primary and
+/// is named. Order (F-5): hold → drain → read → write the spare durably → record → publish → release. The
+/// copy is read under the hold, so no acknowledged write can slip between the reading and the publishing.
 /// </summary>
 internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
 {
@@ -34,7 +34,8 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         while (true)
         {
             yield return Wait.Work;
-            for (_unit = _request!.First; _unit <= _request.Last && !_request.IsAbandoned; _unit = new(_unit.Value + 1))
+            for (_unit = _request!.First; _unit <= _request.Last
+                && !_request.IsAbandoned; _unit = new(_unit.Value + 1))
             {
                 Device.Holds.Acquire(_unit, this);
                 yield return Wait.Hold;
@@ -85,7 +86,12 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, 66)
         }
         Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = _unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
+            : new RemapEntry
+            {
+                Unit = _unit,
+                State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary
+            };
         Changes.Prepare(this);
         Supplied = 0;
         _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit);

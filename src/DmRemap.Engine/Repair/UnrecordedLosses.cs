@@ -6,9 +6,10 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// Units whose blocks were given up in memory and not yet in the durable table. Nobody waits for this record: a crash
-/// before it makes the blocks be asked again, nothing more. A unit that is being repaired is left for later: its repair
-/// may have committed a newer rule that the table does not show yet, and ours, written after it, would undo that.
+/// Units whose blocks were given up in memory and not yet in the durable table. Nobody waits for this record:
+/// a crash before it makes the blocks be asked again, nothing more. A unit that is being repaired is left for
+/// later: its repair may have committed a newer rule that the table does not show yet, and ours, written
+/// after it, would undo that.
 /// </summary>
 internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : ITimerOwner, ICommitOwner
 {
@@ -44,7 +45,8 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
         foreach (long value in _units)
         {
             UnitNumber unit = new(value);
-            if (!_changes.IsFull && !device.Holds.IsHeld(unit) && device.Table.TryGet(unit, out RemapEntry entry))
+            if (!_changes.IsFull && !device.Holds.IsHeld(unit)
+                && device.Table.TryGet(unit, out RemapEntry entry))
             {
                 _changes.Add(new TableChange(TableChangeKind.Set, entry));
             }

@@ -9,15 +9,17 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// A write that failed, or that has no good place to go: unit by unit to where it belongs, and what still fails to a
-/// spare unit. Every unit of the fragment is held, in ascending order; one commit makes all their rules durable. Order:
-/// spare data durable → record durable → table published → write answered. A crash between any two leaves the former
-/// rule, and the write was not acknowledged.
+/// A write that failed, or that has no good place to go: unit by unit to where it belongs, and what still
+/// fails to a spare unit. Every unit of the fragment is held, in ascending order; one commit makes all their
+/// rules durable. Order: spare data durable → record durable → table published → write answered. A crash
+/// between any two leaves the former rule, and the write was not acknowledged.
 /// </summary>
 internal sealed class WriteRedirect(RemapDevice device)
     : PlacementJob(device, (PartsMax * 2) + RetiredMax), IFragmentJob
 {
-    /// <summary>Units that a fragment can touch: one more than it is long, when it starts inside one.</summary>
+    /// <summary>
+    /// Units that a fragment can touch: one more than it is long, when it starts inside one.
+    /// </summary>
     public const int PartsMax = (Limits.SliceBytes / Limits.UnitBytesMin) + 1;
 
     private const int RetiredMax = 64;
@@ -135,7 +137,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         {
             UnitNumber unit = Units.UnitOf(rest.Start);
             Extent blocks = Units.ExtentOf(unit).Intersect(rest);
-            _parts[_partCount] = new Part { Unit = unit, Blocks = blocks, Plan = isFatal ? Plan.Failed : Plan.AtHome };
+            _parts[_partCount] =
+                new Part { Unit = unit, Blocks = blocks, Plan = isFatal ? Plan.Failed : Plan.AtHome };
             _partCount++;
             rest = Extent.FromBounds(blocks.End, rest.End);
             if (isFatal)
@@ -145,7 +148,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         }
     }
 
-    /// <summary>Lost, suspect and doubtful units go to a spare at once: the primary is not trusted with them (F-29).</summary>
+    /// <summary>
+    /// Lost, suspect and doubtful units go to a spare at once: the primary is not trusted with them (F-29).
+    /// </summary>
     private bool NeedsPlace()
     {
         ref Part part = ref _parts[_at];
@@ -156,7 +161,12 @@ internal sealed class WriteRedirect(RemapDevice device)
         bool hasEntry = Device.Table.TryGet(part.Unit, out RemapEntry entry);
         part.Old = hasEntry
             ? entry
-            : new RemapEntry { Unit = part.Unit, State = UnitState.LostUnreadable, Blocks = BlockStates.AllOnPrimary };
+            : new RemapEntry
+            {
+                Unit = part.Unit,
+                State = UnitState.LostUnreadable,
+                Blocks = BlockStates.AllOnPrimary
+            };
         part.WasHealthy = !hasEntry && !Device.IsSuspicious(part.Unit);
         bool needsPlace = hasEntry ? entry.Location.IsNone : !part.WasHealthy;
         part.Plan = needsPlace ? Plan.Place : Plan.AtHome;
@@ -174,7 +184,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         else
         {
             int index = Units.IndexInUnit(part.Blocks.Start);
-            // FUA where the rule changes: the record that calls these blocks "on spare" is written only when they are
+            // FUA where the rule changes: the record that calls these blocks "on spare" is written only when
+            // they are
             // (F-6). Otherwise a power cut leaves a rule that points at what the spare held before.
             flags |= ChangesRule(part) ? IoFlags.ForceUnitAccess : IoFlags.None;
             SubmitToSpare(IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags);
@@ -189,7 +200,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         if (IoSucceeded)
         {
             bool changesRule = isOnSpare && ChangesRule(part);
-            Device.NoteWriteSuccess(member, part.Blocks, changesRule || _fragment!.Request!.Parent!.IsForceUnitAccess);
+            Device.NoteWriteSuccess(member, part.Blocks, changesRule
+                || _fragment!.Request!.Parent!.IsForceUnitAccess);
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
             if (changesRule)
             {
@@ -200,7 +212,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         }
         member.WriteErrors++;
         part.Errno = IoErrno;
-        bool leavesNothingBehind = (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
+        bool leavesNothingBehind =
+            (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
         if (Device.MayMove(member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind))
         {
             part.Plan = Plan.Place;
@@ -211,8 +224,8 @@ internal sealed class WriteRedirect(RemapDevice device)
     }
 
     /// <summary>
-    /// Is a control due? Its place is held like any other unit: nobody's write can slip between its reading and its
-    /// writing. Only a unit that nobody holds is taken, so that no two repairs wait for each other.
+    /// Is a control due? Its place is held like any other unit: nobody's write can slip between its reading
+    /// and its writing. Only a unit that nobody holds is taken, so that no two repairs wait for each other.
     /// </summary>
     private bool StartControl()
     {
@@ -302,7 +315,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         return !mayTryInPlace;
     }
 
-    /// <summary>Written in place with FUA and read back equal: these blocks are on the primary again.</summary>
+    /// <summary>
+    /// Written in place with FUA and read back equal: these blocks are on the primary again.
+    /// </summary>
     private void TakeInPlace()
     {
         ref Part part = ref _parts[_at];
@@ -362,7 +377,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         else if (isPlaced)
         {
             PublishPlacement(part.Old, part.New);
-            Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location, part.Errno);
+            Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location,
+                part.Errno);
         }
         else if (part.IsRemoved)
         {
@@ -393,7 +409,8 @@ internal sealed class WriteRedirect(RemapDevice device)
         return _fragment.Io.Buffer.Slice(start, PartBlocks * size);
     }
 
-    private void Fail(in Part part, IoStatus status, int errno) => _fragment!.Request!.Fail(status, errno, part.Blocks);
+    private void Fail(in Part part, IoStatus status, int errno) =>
+        _fragment!.Request!.Fail(status, errno, part.Blocks);
 
     private record struct Part
     {

@@ -7,9 +7,10 @@ using DmRemap.Engine.Requests;
 namespace DmRemap.Engine.Repair;
 
 /// <summary>
-/// Write-zeroes over units with an entry: a rule, not data, and no spare unit (F-11). The units are held in ascending
-/// order, one commit makes their rules durable, then they are published and the request goes on. Durable before it is
-/// answered, because a rule that only this process knows would be lost by a kill, and the old content would come back.
+/// Write-zeroes over units with an entry: a rule, not data, and no spare unit (F-11). The units are held in
+/// ascending order, one commit makes their rules durable, then they are published and the request goes on.
+/// Durable before it is answered, because a rule that only this process knows would be lost by a kill, and
+/// the old content would come back.
 /// </summary>
 internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax), IFragmentJob
 {

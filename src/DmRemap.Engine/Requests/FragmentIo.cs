@@ -2,7 +2,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Engine.Requests;
 
-/// <summary>One piece of a request on its way to one member. Pooled; the IoRequest inside lives as long as the slot.</summary>
+/// <summary>
+/// One piece of a request on its way to one member. Pooled; the IoRequest inside lives as long as the slot.
+/// </summary>
 internal sealed class FragmentIo
 {
     public FragmentIo() => Io = new IoRequest { Context = this };
@@ -13,16 +15,21 @@ internal sealed class FragmentIo
 
     public Member? Member { get; set; }
 
-    /// <summary>The blocks of the exported device that this piece is for (Io.Extent is in the member's blocks).</summary>
+    /// <summary>
+    /// The blocks of the exported device that this piece is for (Io.Extent is in the member's blocks).
+    /// </summary>
     public Extent Exported { get; set; }
 
     /// <summary>Link: free, or waiting for a repair job.</summary>
     public FragmentIo? Next { get; set; }
 
-    public bool ChangesContent => Io.Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
+    public bool ChangesContent =>
+        Io.Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
 }
 
-/// <summary>All fragment slots. They stay in one array, so that a hold can count those outstanding on its unit (F-18).</summary>
+/// <summary>
+/// All fragment slots. They stay in one array, so that a hold can count those outstanding on its unit (F-18).
+/// </summary>
 internal sealed class FragmentPool
 {
     private readonly FragmentIo[] _all;
@@ -67,7 +74,9 @@ internal sealed class FragmentPool
         FreeCount++;
     }
 
-    /// <summary>Is a fragment that changes content outstanding at a member in these blocks? Cold: scans every slot.</summary>
+    /// <summary>
+    /// Is a fragment that changes content outstanding at a member in these blocks? Cold: scans every slot.
+    /// </summary>
     public bool AnyChanging(Extent exported)
     {
         foreach (FragmentIo fragment in _all)

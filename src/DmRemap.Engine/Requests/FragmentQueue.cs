@@ -1,6 +1,8 @@
 namespace DmRemap.Engine.Requests;
 
-/// <summary>A first-in first-out line of fragments, linked through their slots: bounded by their pool.</summary>
+/// <summary>
+/// A first-in first-out line of fragments, linked through their slots: bounded by their pool.
+/// </summary>
 internal sealed class FragmentQueue
 {
     private FragmentIo? _first;

@@ -3,8 +3,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Engine.Requests;
 
 /// <summary>
-/// A client's request inside the remapped device: how far it has been split (<see cref="Cursor"/>), how many of its
-/// fragments are out, and the worst that happened to them. Pooled.
+/// A client's request inside the remapped device: how far it has been split (<see cref="Cursor"/>), how many
+/// of its fragments are out, and the worst that happened to them. Pooled.
 /// </summary>
 internal sealed class RemapRequest
 {
@@ -16,7 +16,9 @@ internal sealed class RemapRequest
     /// <summary>Fragments and repairs that have not come back.</summary>
     public int Outstanding { get; set; }
 
-    /// <summary>WriteZeroes: up to here zeroes are written as data, because zeroing in one command failed.</summary>
+    /// <summary>
+    /// WriteZeroes: up to here zeroes are written as data, because zeroing in one command failed.
+    /// </summary>
     public BlockNumber ZeroesAsDataEnd { get; set; }
 
     public IoStatus Status { get; private set; }

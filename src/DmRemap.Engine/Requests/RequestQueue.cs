@@ -2,7 +2,9 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Engine.Requests;
 
-/// <summary>A first-in first-out line of requests, linked through the requests: bounded by their pool.</summary>
+/// <summary>
+/// A first-in first-out line of requests, linked through the requests: bounded by their pool.
+/// </summary>
 internal sealed class RequestQueue
 {
     private RemapRequest? _first;

@@ -5,14 +5,16 @@ using DmRemap.Nbd;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// A client's request, from its header to the last byte of its reply: a slot of its connection, used again for ever.
-/// It lives until every piece of it has come back from the device and the kernel has given its buffers back, also when
-/// the client has gone. It stands in at most one queue: the connection's free slots, the device queue's line, the
-/// replies to be sent, or those being sent.
+/// A client's request, from its header to the last byte of its reply: a slot of its connection, used again
+/// for ever. It lives until every piece of it has come back from the device and the kernel has given its
+/// buffers back, also when the client has gone. It stands in at most one queue: the connection's free slots,
+/// the device queue's line, the replies to be sent, or those being sent.
 /// </summary>
 internal sealed class ClientRequest(NbdConnection connection)
 {
-    /// <summary>Pieces of one request at the device at once, so that a long one leaves room for the others.</summary>
+    /// <summary>
+    /// Pieces of one request at the device at once, so that a long one leaves room for the others.
+    /// </summary>
     public const int PiecesInFlightMax = 64;
 
     private SliceLease? _nextToSubmit;
@@ -130,7 +132,9 @@ internal sealed class ClientRequest(NbdConnection connection)
         PendingBytes = bytes;
     }
 
-    /// <summary>The next piece for the device; the lease is one that goes back when the piece completes, or null.</summary>
+    /// <summary>
+    /// The next piece for the device; the lease is one that goes back when the piece completes, or null.
+    /// </summary>
     public (BufferSlice Buffer, long Start, long Bytes, SliceLease? Lease) TakePiece(int pieceBytes)
     {
         Invariant.Check(HasPiece);
@@ -197,7 +201,9 @@ internal sealed class ClientRequest(NbdConnection connection)
         Operation = IoOperation.None;
     }
 
-    /// <summary>The client is gone: the rest of the payload will not come, and what waits is not written.</summary>
+    /// <summary>
+    /// The client is gone: the rest of the payload will not come, and what waits is not written.
+    /// </summary>
     public void Abandon(NbdBuffers buffers)
     {
         AwaitsPayload = false;

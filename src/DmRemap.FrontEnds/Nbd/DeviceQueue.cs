@@ -4,8 +4,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// Hands clients' requests to the device in pieces of at most one slice, a bounded number at a time; requests with
-/// pieces left wait in line, a piece each in turn.
+/// Hands clients' requests to the device in pieces of at most one slice, a bounded number at a time; requests
+/// with pieces left wait in line, a piece each in turn.
 /// </summary>
 internal sealed class DeviceQueue : IIoOwner
 {
@@ -126,7 +126,8 @@ internal sealed class DeviceQueue : IIoOwner
         _leases[(int)request.Token] = lease;
         request.Context = client;
         Extent extent = new(
-            _blockSize.BlockAt(new ByteOffset(client.Offset + start)), _blockSize.WholeBlocks(new ByteCount(bytes)));
+            _blockSize.BlockAt(new ByteOffset(client.Offset + start)),
+            _blockSize.WholeBlocks(new ByteCount(bytes)));
         request.Prepare(this, client.Operation, extent, buffer, client.Flags);
         _device.Submit(request);
     }

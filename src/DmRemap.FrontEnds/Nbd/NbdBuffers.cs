@@ -6,12 +6,16 @@ namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
 /// Lends the pool's slices to connections so that none waits for ever, whatever its clients do:
-/// - Each connection is sure of one slice. With it a WRITE of any length and a READ of one slice make progress even
+/// - Each connection is sure of one slice. With it a WRITE of any length and a READ of one slice make
+/// progress even
 ///   when every other slice is held by replies that nobody takes.
-/// - All other slices are shared. A READ takes all it needs at once or waits holding nothing new, so two READs cannot
-///   each hold what the other waits for. What is lent comes back by itself: the device completes, then the client takes
+/// - All other slices are shared. A READ takes all it needs at once or waits holding nothing new, so two
+/// READs cannot
+/// each hold what the other waits for. What is lent comes back by itself: the device completes, then the
+/// client takes
 ///   its reply (or is cut off).
-/// - A READ of more than half the pool takes one of a few reserves that hold the longest READ whole. A simple reply's
+/// - A READ of more than half the pool takes one of a few reserves that hold the longest READ whole. A simple
+/// reply's
 ///   header says success before the data goes out, so the whole READ must have succeeded first.
 /// - Who cannot be served stands in line. Newcomers do not overtake, except on their own sure slice.
 /// </summary>
@@ -121,8 +125,8 @@ internal sealed class NbdBuffers
     }
 
     /// <summary>
-    /// Take the first in line that can be served now out of it; it then asks again, with nobody before it who could
-    /// have been served.
+    /// Take the first in line that can be served now out of it; it then asks again, with nobody before it who
+    /// could have been served.
     /// </summary>
     public bool TryServeNext([NotNullWhen(true)] out NbdConnection? served)
     {
@@ -175,14 +179,15 @@ internal sealed class NbdBuffers
     }
 
     /// <summary>
-    /// Memory whose pages nobody has touched, so that a reserve costs nothing until a large READ comes. The array is
-    /// not cleared: it is filled by a READ before a byte of it is sent.
+    /// Memory whose pages nobody has touched, so that a reserve costs nothing until a large READ comes. The
+    /// array is not cleared: it is filled by a READ before a byte of it is sent.
     /// </summary>
     private static BufferSlice AllocateUntouched(int bytes)
     {
         byte[] array = GC.AllocateUninitializedArray<byte>(bytes + AlignedMemory.Alignment, pinned: true);
         long address = System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(array, 0);
-        int start = (int)((AlignedMemory.Alignment - (address % AlignedMemory.Alignment)) % AlignedMemory.Alignment);
+        int start =
+            (int)((AlignedMemory.Alignment - (address % AlignedMemory.Alignment)) % AlignedMemory.Alignment);
         return new BufferSlice(array, start, bytes);
     }
 

@@ -10,8 +10,8 @@ internal sealed partial class NbdConnection
     private const int ReceiveBytes = 32 * 1024;
 
     /// <summary>
-    /// A payload with at least this much to come is received straight into its slice. A shorter one is copied: copying
-    /// it costs less than the receive that would be needed for it alone.
+    /// A payload with at least this much to come is received straight into its slice. A shorter one is
+    /// copied: copying it costs less than the receive that would be needed for it alone.
     /// </summary>
     private const int DirectBytesMin = 16 * 1024;
 
@@ -23,7 +23,9 @@ internal sealed partial class NbdConnection
     private bool _isReceiving;
     private bool _isReceivingIntoLease;
 
-    /// <summary>The request whose payload is being received or read past, or the READ that waits for buffers.</summary>
+    /// <summary>
+    /// The request whose payload is being received or read past, or the READ that waits for buffers.
+    /// </summary>
     private ClientRequest? _current;
     private long _payloadLeft;
 
@@ -118,7 +120,9 @@ internal sealed partial class NbdConnection
         _payloadLeft = 0;
     }
 
-    /// <summary>Go as far as the received bytes and the free slots and buffers allow, then ask for more bytes.</summary>
+    /// <summary>
+    /// Go as far as the received bytes and the free slots and buffers allow, then ask for more bytes.
+    /// </summary>
     private void Advance()
     {
         while (_wait == Wait.None && !_isEnding && Step())

@@ -51,7 +51,9 @@ internal sealed partial class NbdConnection
         _server.Settle();
     }
 
-    /// <summary>Send the handshake's replies, or every reply that is complete; nothing while a Send is outstanding.</summary>
+    /// <summary>
+    /// Send the handshake's replies, or every reply that is complete; nothing while a Send is outstanding.
+    /// </summary>
     public void SendWhatIsDue()
     {
         if (_isSending || _life != Life.Open)

@@ -4,14 +4,16 @@ using DmRemap.Nbd;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// One client, from accept to the last completion of what it asked. Made at start, used again for the next client.
+/// One client, from accept to the last completion of what it asked. Made at start, used again for the next
+/// client.
 ///
-/// Receiving: what comes is parsed as far as it goes; only the payload of a long WRITE is received straight into the
-/// slice it is written from. Parsing stops, and with it receiving, when a slot, a slice or room at the device is
-/// missing: that is the back-pressure. A receive is outstanding only while nothing is missing.
-/// Sending: one Send at a time, with every reply that was complete when it started, in the order of completion.
-/// Ending (DISC, end of stream, broken protocol): no more parsing; what is in flight is answered; then the stream is
-/// closed. Closing (an error of the stream, a deadline): at once; slots live on until their pieces have come back.
+/// Receiving: what comes is parsed as far as it goes; only the payload of a long WRITE is received straight
+/// into the slice it is written from. Parsing stops, and with it receiving, when a slot, a slice or room at
+/// the device is missing: that is the back-pressure. A receive is outstanding only while nothing is missing.
+/// Sending: one Send at a time, with every reply that was complete when it started, in the order of
+/// completion. Ending (DISC, end of stream, broken protocol): no more parsing; what is in flight is answered;
+/// then the stream is closed. Closing (an error of the stream, a deadline): at once; slots live on until
+/// their pieces have come back.
 /// </summary>
 internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
 {
@@ -142,7 +144,8 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     /// <summary>A request has left the device queue's line.</summary>
     public void OnSubmitted(ClientRequest request)
     {
-        if (_life == Life.Open && request == _current && _wait == Wait.Submission && request.PendingLease is null)
+        if (_life == Life.Open && request == _current && _wait == Wait.Submission
+            && request.PendingLease is null)
         {
             _wait = Wait.None;
             _current = _payloadLeft > 0 ? request : null;

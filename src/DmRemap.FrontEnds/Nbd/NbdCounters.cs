@@ -2,7 +2,9 @@ using System.Threading;
 
 namespace DmRemap.FrontEnds.Nbd;
 
-/// <summary>What the front end has seen since it was made. Written by the loop's thread, read by any.</summary>
+/// <summary>
+/// What the front end has seen since it was made. Written by the loop's thread, read by any.
+/// </summary>
 public sealed class NbdCounters
 {
     private long _connectionsOpen;
@@ -21,7 +23,9 @@ public sealed class NbdCounters
     /// <summary>Turned away: too many, or the server is stopping.</summary>
     public long ConnectionsRefused => Volatile.Read(ref _connectionsRefused);
 
-    /// <summary>Cut off: the handshake took too long, or replies were not taken while others waited for buffers.</summary>
+    /// <summary>
+    /// Cut off: the handshake took too long, or replies were not taken while others waited for buffers.
+    /// </summary>
     public long ConnectionsStalled => Volatile.Read(ref _connectionsStalled);
 
     /// <summary>Requests answered, with an error or not.</summary>

@@ -5,9 +5,9 @@ using DmRemap.Nbd;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// Serves one block device to NBD clients over the streams that an acceptor brings. Everything runs on the loop's
-/// thread; only <see cref="Counters"/> may be read from others. The pool is this server's alone. Nothing is allocated
-/// after the constructor.
+/// Serves one block device to NBD clients over the streams that an acceptor brings. Everything runs on the
+/// loop's thread; only <see cref="Counters"/> may be read from others. The pool is this server's alone.
+/// Nothing is allocated after the constructor.
 /// </summary>
 public sealed class NbdServer : IStreamAcceptor, ITimerOwner
 {
@@ -50,7 +50,9 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     /// <summary>Connections whose stream is not closed yet.</summary>
     public int OpenConnections => _openCount;
 
-    /// <summary>Requests that the device has not completed. Their buffers are not free, whoever has gone.</summary>
+    /// <summary>
+    /// Requests that the device has not completed. Their buffers are not free, whoever has gone.
+    /// </summary>
     public int RequestsAtDevice => _queue.InFlight;
 
     internal NbdExport Export { get; }
@@ -77,9 +79,9 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     }
 
     /// <summary>
-    /// Stop in good order: what has been asked is answered, what comes from now on is answered ESHUTDOWN, and each
-    /// connection is closed as soon as nothing of it is in flight. The message (optional) is run, through the loop,
-    /// when the last one is closed. Calling it again changes the message only.
+    /// Stop in good order: what has been asked is answered, what comes from now on is answered ESHUTDOWN, and
+    /// each connection is closed as soon as nothing of it is in flight. The message (optional) is run,
+    /// through the loop, when the last one is closed. Calling it again changes the message only.
     /// </summary>
     public void Shutdown(ILoopMessage? whenClosed)
     {
@@ -94,8 +96,8 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     }
 
     /// <summary>
-    /// The deadline has come: accept nobody and close every connection now, answered or not. Requests at the device
-    /// stay there until it completes them.
+    /// The deadline has come: accept nobody and close every connection now, answered or not. Requests at the
+    /// device stay there until it completes them.
     /// </summary>
     public void AbortAll()
     {
@@ -124,8 +126,8 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     }
 
     /// <summary>
-    /// Called at the end of each event: let everybody go on who waits for the room or the buffers that it freed. Never
-    /// from inside itself: what it calls only adds to the lines.
+    /// Called at the end of each event: let everybody go on who waits for the room or the buffers that it
+    /// freed. Never from inside itself: what it calls only adds to the lines.
     /// </summary>
     internal void Settle()
     {

@@ -5,7 +5,9 @@ namespace DmRemap.FrontEnds.Nbd;
 
 public sealed record NbdServerOptions
 {
-    /// <summary>The export's name; the empty name serves the same device. UTF-8 of at most 256 bytes.</summary>
+    /// <summary>
+    /// The export's name; the empty name serves the same device. UTF-8 of at most 256 bytes.
+    /// </summary>
     public required string ExportName { get; init; }
 
     /// <summary>For people. UTF-8 of at most 1024 bytes.</summary>
@@ -19,12 +21,16 @@ public sealed record NbdServerOptions
     /// <summary>Requests handed to the device at once.</summary>
     public int DeviceQueueDepth { get; init; } = Limits.RequestsInFlightMax;
 
-    /// <summary>READs longer than half the pool that can be held at once, 32 MiB of untouched memory each.</summary>
+    /// <summary>
+    /// READs longer than half the pool that can be held at once, 32 MiB of untouched memory each.
+    /// </summary>
     public int LargeReadsMax { get; init; } = 2;
 
     /// <summary>A client that has not finished its handshake by then is cut off.</summary>
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);
 
-    /// <summary>A client that takes none of its replies for so long is cut off if others wait for its buffers.</summary>
+    /// <summary>
+    /// A client that takes none of its replies for so long is cut off if others wait for its buffers.
+    /// </summary>
     public Duration StallDeadline { get; init; } = Duration.FromSeconds(60);
 }

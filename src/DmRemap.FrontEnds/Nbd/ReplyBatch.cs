@@ -3,8 +3,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// Collects the connections that have replies to send and lets them send at the loop's next turn: the completions that
-/// came in together then leave in one Send each.
+/// Collects the connections that have replies to send and lets them send at the loop's next turn: the
+/// completions that came in together then leave in one Send each.
 /// </summary>
 internal sealed class ReplyBatch(IEventLoop loop, int connectionsMax) : IIoOwner
 {

@@ -169,7 +169,8 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(7, result.ExitCode);
         Assert.Equal(
             "disk1: blocks 8-23: 2 units moved to a spare; 14 blocks copied\n"
-            + "2 blocks did not read: they stay where they are, and fail until they read or are written\n  10-11\n",
+            + "2 blocks did not read: they stay where they are, and fail until they read or are "
+                + "written\n  10-11\n",
             result.Output);
     }
 

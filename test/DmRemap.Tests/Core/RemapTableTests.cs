@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Tests.Support;
 using Xunit;
 using static DmRemap.Tests.Core.Entries;
 

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
+using DmRemap.Tests.Support;
 using Xunit;
 using static DmRemap.Tests.Core.Entries;
 

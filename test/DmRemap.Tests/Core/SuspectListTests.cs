@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Core;

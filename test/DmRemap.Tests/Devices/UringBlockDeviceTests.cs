@@ -61,7 +61,8 @@ public sealed class UringBlockDeviceTests : IDisposable
 
         IoStatus Do(IoOperation operation, long start, long count, BufferSlice slice, IoFlags flags) =>
             runner.Do(
-                device, operation, new Extent(new BlockNumber(start), new BlockCount(count)), slice, flags).Status;
+                device, operation, new Extent(new BlockNumber(start), new BlockCount(count)), slice,
+                flags).Status;
     }
 
     private static (int Exit, string Output) Run(string program, params string[] arguments)

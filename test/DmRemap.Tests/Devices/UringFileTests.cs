@@ -13,7 +13,7 @@ using Xunit;
 
 namespace DmRemap.Tests.Devices;
 
-public sealed class UringFileTests : IDisposable
+public sealed partial class UringFileTests : IDisposable
 {
     private const int BlockBytes = 512;
     private const int Blocks = 4096;
@@ -81,7 +81,8 @@ public sealed class UringFileTests : IDisposable
         foreach (IoOperation operation in (IoOperation[])[IoOperation.Read, IoOperation.Write])
         {
             Assert.Equal(IoStatus.Invalid, Do(device, operation, Blocks, 1, block).Status);
-            Assert.Equal(IoStatus.Invalid, Do(device, operation, Blocks - 1, 2, AlignedMemory.Allocate(1024)).Status);
+            Assert.Equal(IoStatus.Invalid,
+                Do(device, operation, Blocks - 1, 2, AlignedMemory.Allocate(1024)).Status);
             Assert.Equal(IoStatus.Invalid, Do(device, operation, long.MaxValue, 1, block).Status);
             Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, long.MaxValue, block).Status);
             Assert.Equal(IoStatus.Invalid, Do(device, operation, 0, 2, block).Status);
@@ -139,7 +140,8 @@ public sealed class UringFileTests : IDisposable
         UringFile device = Open(fifo, CacheMode.PageCache, geometry => geometry);
         byte[] content = new byte[4 * BlockBytes];
         new Random(5).NextBytes(content);
-        using FileStream writer = new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        using FileStream writer =
+            new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
         writer.Write(content.AsSpan(0, BlockBytes));
         BufferSlice buffer = AlignedMemory.Allocate(4 * BlockBytes);
         using ManualResetEventSlim done = new();
@@ -159,7 +161,8 @@ public sealed class UringFileTests : IDisposable
     {
         MakeImage(Blocks, 1);
         UringFile device = Open(
-            File.OpenHandle(ImagePath, FileMode.Open, FileAccess.Read), CacheMode.PageCache, geometry => geometry);
+            File.OpenHandle(ImagePath, FileMode.Open, FileAccess.Read), CacheMode.PageCache, geometry =>
+                geometry);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
         IoRequest write = Do(device, IoOperation.Write, 0, 1, block);
         Assert.Equal((IoStatus.DeviceError, Errno.EBADF), (write.Status, write.Errno));
@@ -178,7 +181,8 @@ public sealed class UringFileTests : IDisposable
         {
             for (int i = 0; i < 500; i++)
             {
-                Submit(device, new IoRequest(), IoOperation.Read, i, 1, AlignedMemory.Allocate(BlockBytes), owner);
+                Submit(device, new IoRequest(), IoOperation.Read, i, 1, AlignedMemory.Allocate(BlockBytes),
+                    owner);
             }
             for (int i = 0; i < 10; i++)
             {
@@ -241,7 +245,8 @@ public sealed class UringFileTests : IDisposable
     [Theory]
     [InlineData(WriteDurability.Cached)]
     [InlineData(WriteDurability.Durable)]
-    public void Durable_write_is_on_the_disk_when_it_completes_and_a_cached_one_is_not(WriteDurability durability)
+    public void Durable_write_is_on_the_disk_when_it_completes_and_a_cached_one_is_not(
+        WriteDurability durability)
     {
         MakeImage(Blocks, 1);
         using SafeFileHandle file = File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite);
@@ -250,7 +255,8 @@ public sealed class UringFileTests : IDisposable
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
         OperationOwner owner = _runner.Call(() => _runner.Loop.CreateOwner("file"));
         Ignoring target = _runner.Call(() => new Ignoring(_runner.Loop, owner));
-        _runner.Call(() => _runner.Loop.SubmitWrite(target, (int)file.DangerousGetHandle(), block, 0, durability));
+        _runner.Call(() =>
+            _runner.Loop.SubmitWrite(target, (int)file.DangerousGetHandle(), block, 0, durability));
         _runner.WaitUntil(() => owner.Completed == 1, "the write");
         Assert.Equal(durability == WriteDurability.Cached, TestFile.CountDirtyPages(file) != 0);
     }
@@ -260,7 +266,8 @@ public sealed class UringFileTests : IDisposable
     [InlineData(IoOperation.WriteZeroes, IoFlags.KeepAllocated)]
     [InlineData(IoOperation.WriteZeroes, IoFlags.ForceUnitAccess)]
     [InlineData(IoOperation.Discard, IoFlags.None)]
-    public void Zeroed_blocks_read_as_zeros_and_their_neighbours_as_before(IoOperation operation, IoFlags flags)
+    public void Zeroed_blocks_read_as_zeros_and_their_neighbours_as_before(IoOperation operation,
+        IoFlags flags)
     {
         byte[] model = MakeImage(Blocks, 1);
         UringFile device = OpenImage(CacheMode.Direct);
@@ -280,7 +287,8 @@ public sealed class UringFileTests : IDisposable
             file.Seek(-4, SeekOrigin.End);
             file.Write([1, 2, 3, 4]);
         }
-        UringFile device = OpenImage(CacheMode.Direct, geometry => geometry with { Blocks = new BlockCount(LargeBlocks) });
+        UringFile device =
+            OpenImage(CacheMode.Direct, geometry => geometry with { Blocks = new BlockCount(LargeBlocks) });
         Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Discard, 0, LargeBlocks, default).Status);
         Assert.Equal(4, device.Operations.Completed);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
@@ -297,7 +305,8 @@ public sealed class UringFileTests : IDisposable
         {
             File.WriteAllBytes(path, new byte[Blocks * BlockBytes]);
             UringFile device = Open(
-                File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), CacheMode.PageCache, geometry => geometry);
+                File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), CacheMode.PageCache, geometry =>
+                    geometry);
             IoRequest request = Do(device, IoOperation.WriteZeroes, 0, 8, default, IoFlags.KeepAllocated);
             Assert.SkipWhen(request.Status == IoStatus.Ok, "/dev/shm can zero a range");
             Assert.Equal((IoStatus.Unsupported, Errno.EOPNOTSUPP), (request.Status, request.Errno));
@@ -335,7 +344,8 @@ public sealed class UringFileTests : IDisposable
         loop.Start(started =>
         {
             device = new UringFile(started, fifo, MakeGeometry(), Options(CacheMode.PageCache));
-            Submit(device, new IoRequest(), IoOperation.Read, 0, 1, AlignedMemory.Allocate(BlockBytes), owner);
+            Submit(device, new IoRequest(), IoOperation.Read, 0, 1, AlignedMemory.Allocate(BlockBytes),
+                owner);
         });
         loop.Stop();
         Assert.True(loop.Join(LoopRunner.Patience));
@@ -378,157 +388,4 @@ public sealed class UringFileTests : IDisposable
         new() { Name = "image", Kind = MemberKind.File, CacheMode = mode };
 
     private static Extent At(long start, long count) => new(new BlockNumber(start), new BlockCount(count));
-
-    private static void Submit(
-        UringFile device, IoRequest request, IoOperation operation, long start, long count, BufferSlice buffer, IIoOwner owner)
-    {
-        request.Prepare(owner, operation, At(start, count), buffer);
-        device.Submit(request);
-    }
-
-    private static (IoRequest Request, byte[]? Expected) PrepareRandom(Random random, byte[] model, int block, int count)
-    {
-        Span<byte> place = model.AsSpan(block * BlockBytes, count * BlockBytes);
-        IoRequest request = new();
-        IoOperation operation = (IoOperation)random.Next(1, 6);
-        if (operation == IoOperation.Flush)
-        {
-            operation = IoOperation.Read;
-        }
-        bool isTransfer = operation is IoOperation.Read or IoOperation.Write;
-        BufferSlice buffer = isTransfer ? AlignedMemory.Allocate(count * BlockBytes) : default;
-        byte[]? expected = operation == IoOperation.Read ? place.ToArray() : null;
-        if (operation == IoOperation.Write)
-        {
-            random.NextBytes(buffer.Span);
-            buffer.Span.CopyTo(place);
-        }
-        else if (!isTransfer)
-        {
-            place.Clear();
-        }
-        // Few are forced: each of those waits for the disk.
-        IoFlags flags = random.Next(16) == 0 ? IoFlags.ForceUnitAccess : (IoFlags)(2 * random.Next(2));
-        request.Prepare(new Counting(0, null!), operation, At(block, count), buffer, flags);
-        return (request, expected);
-    }
-
-    private byte[] MakeImage(int blocks, int seed)
-    {
-        byte[] image = new byte[blocks * BlockBytes];
-        new Random(seed).NextBytes(image);
-        File.WriteAllBytes(ImagePath, image);
-        return image;
-    }
-
-    private UringFile OpenImage(CacheMode mode, Func<DeviceGeometry, DeviceGeometry>? change = null) => Open(
-        mode == CacheMode.Direct
-            ? TestFile.OpenDirect(ImagePath)
-            : File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite),
-        mode,
-        change ?? (geometry => geometry));
-
-    private UringFile Open(SafeFileHandle file, CacheMode mode, Func<DeviceGeometry, DeviceGeometry> change)
-    {
-        UringFile device = _runner.Call(() => new UringFile(_runner.Loop, file, change(MakeGeometry()), Options(mode)));
-        _devices.Add(device);
-        return device;
-    }
-
-    private IoRequest Do(
-        UringFile device, IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags = IoFlags.None) =>
-        _runner.Do(device, operation, At(start, count), buffer, flags);
-
-    private void Batch(UringFile device, List<(IoRequest Request, byte[]? Expected)> batch)
-    {
-        using ManualResetEventSlim done = new();
-        Counting owner = new(batch.Count, done);
-        _runner.Call(() =>
-        {
-            foreach ((IoRequest request, byte[]? _) in batch)
-            {
-                request.Prepare(owner, request.Operation, request.Extent, request.Buffer, request.Flags);
-                device.Submit(request);
-            }
-        });
-        LoopRunner.Wait(done, "the batch");
-    }
-
-    private sealed class Counting(int expected, ManualResetEventSlim done) : IIoOwner
-    {
-        private int _completed;
-
-        public int Ok { get; private set; }
-
-        public void OnCompleted(IoRequest request)
-        {
-            _completed++;
-            Ok += request.Status == IoStatus.Ok ? 1 : 0;
-            if (_completed == expected)
-            {
-                done.Set();
-            }
-        }
-    }
-
-    private sealed class Ignoring(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
-    {
-        protected override void OnCompleted(int result, uint flags)
-        {
-        }
-    }
-
-    /// <summary>Keeps 100 requests in flight, more than the quota, a flush now and then; measures after a warm-up.</summary>
-    private sealed class Steady(UringFile device, ManualResetEventSlim done) : IIoOwner
-    {
-        private const int WarmUp = 2_000;
-        private const int Measured = 10_000;
-        private const int InFlight = 100;
-
-        private long _before;
-        private int _completed;
-
-        public long AllocatedBytes { get; private set; } = -1;
-
-        public int Failures { get; private set; }
-
-        public void Start()
-        {
-            for (int i = 0; i < InFlight; i++)
-            {
-                IoRequest request = new() { Token = i };
-                Next(request, AlignedMemory.Allocate(4096));
-            }
-        }
-
-        public void OnCompleted(IoRequest request)
-        {
-            _completed++;
-            Failures += request.Status == IoStatus.Ok ? 0 : 1;
-            if (_completed == WarmUp)
-            {
-                _before = GC.GetAllocatedBytesForCurrentThread();
-            }
-            else if (_completed == WarmUp + Measured)
-            {
-                AllocatedBytes = GC.GetAllocatedBytesForCurrentThread() - _before;
-            }
-            if (_completed < WarmUp + Measured)
-            {
-                Next(request, request.Buffer);
-            }
-            else if (_completed == WarmUp + Measured + InFlight - 1)
-            {
-                done.Set();
-            }
-        }
-
-        private void Next(IoRequest request, BufferSlice buffer)
-        {
-            // Writes are few: in rehearsal mode each waits for the disk.
-            IoOperation operation = _completed % 200 == 0 ? IoOperation.Write : IoOperation.Read;
-            request.Prepare(this, operation, At(request.Token * 8, 8), buffer);
-            device.Submit(request);
-        }
-    }
 }

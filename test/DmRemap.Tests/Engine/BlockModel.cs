@@ -4,9 +4,9 @@ using System.Linq;
 namespace DmRemap.Tests.Engine;
 
 /// <summary>
-/// What each block may hold. Writes are known by a number; a block's history is the writes to it with when each began
-/// and ended. A write supersedes those that ended before it began; overlapping ones have no order. After a crash a block
-/// may also hold anything back to the last write that a completed flush or FUA covers.
+/// What each block may hold. Writes are known by a number; a block's history is the writes to it with when
+/// each began and ended. A write supersedes those that ended before it began; overlapping ones have no order.
+/// After a crash a block may also hold anything back to the last write that a completed flush or FUA covers.
 /// </summary>
 internal sealed class BlockModel
 {
@@ -64,8 +64,11 @@ internal sealed class BlockModel
     public HashSet<int>[] Allowed(long start, long count) =>
         [.. Enumerable.Range((int)start, (int)count).Select(block => Current(_history[block], _ => true))];
 
-    /// <summary>Its last write has ended, and nothing else is under way: it must be readable wherever it lies.</summary>
-    public bool IsCertain(int block) => Allowed(block, 1)[0].Count == 1 && _history[block].Count > 1 && !WentBadSince(block);
+    /// <summary>
+    /// Its last write has ended, and nothing else is under way: it must be readable wherever it lies.
+    /// </summary>
+    public bool IsCertain(int block) =>
+        Allowed(block, 1)[0].Count == 1 && _history[block].Count > 1 && !WentBadSince(block);
 
     public int[] Stamps(long start, long count) => [.. Enumerable.Repeat(Clock, (int)count)];
 
@@ -73,7 +76,8 @@ internal sealed class BlockModel
         _history[block].Any(write => write.Began > stamp && write.Version == value);
 
     /// <summary>
-    /// Anything that is not superseded: by a write that has ended, or, after a power cut, by one that is certainly durable.
+    /// Anything that is not superseded: by a write that has ended, or, after a power cut, by one that is
+    /// certainly durable.
     /// </summary>
     public HashSet<int> AllowedAfter(int block, bool powerCut) => _pinned[block] is int pinned
         ? [pinned]
@@ -84,7 +88,9 @@ internal sealed class BlockModel
 
     private static HashSet<int> Current(List<Stamped> history, System.Func<Stamped, bool> supersedes) =>
         [.. history
-            .Where(write => !history.Any(later => later.Began > write.Ended && later.Ended != int.MaxValue && supersedes(later)))
+            .Where(write =>
+                !history.Any(later =>
+                    later.Began > write.Ended && later.Ended != int.MaxValue && supersedes(later)))
             .Select(write => write.Version)];
 
     /// <summary>A sector may have gone bad after its last write: the model does not follow when.</summary>

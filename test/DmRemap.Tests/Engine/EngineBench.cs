@@ -23,7 +23,8 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             o.Seed,
             o.PrimaryImage)
         { LatencyMax = o.LatencyMax };
-        UnitGeometry units = new(new BlockSize(o.BlockBytes), o.UnitBytes, new BlockCount(o.Blocks), o.AlignmentOffset);
+        UnitGeometry units =
+            new(new BlockSize(o.BlockBytes), o.UnitBytes, new BlockCount(o.Blocks), o.AlignmentOffset);
         Log = new SimulatedLog(Loop, o.Seed);
         RemapTable table = new(units);
         SpareAllocator allocator = new();
@@ -33,7 +34,8 @@ internal sealed class EngineBench : IIoOwner, IEventSink
         for (int i = 0; i < o.Spares; i++)
         {
             Spares[i] = new SimulatedDisk(
-                Loop, SimulatedDisk.MakeGeometry(spareBlocks, o.BlockBytes, o.PhysicalBytes), o.Seed + i + 1, o.SpareImages?[i])
+                Loop, SimulatedDisk.MakeGeometry(spareBlocks, o.BlockBytes, o.PhysicalBytes), o.Seed + i + 1,
+                o.SpareImages?[i])
             { LatencyMax = o.LatencyMax };
             if (o.SpareImages is null)
             {
@@ -92,11 +94,13 @@ internal sealed class EngineBench : IIoOwner, IEventSink
 
     /// <summary>Submit; the action is called when it completes.</summary>
     public void Start(
-        IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags, Action<IoRequest>? then)
+        IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags,
+        Action<IoRequest>? then)
     {
         IoRequest request = _free.Count > 0 ? _free.Pop() : new IoRequest();
         request.Context = then;
-        request.Prepare(this, operation, new Extent(new BlockNumber(start), new BlockCount(count)), buffer, flags);
+        request.Prepare(this, operation, new Extent(new BlockNumber(start), new BlockCount(count)), buffer,
+            flags);
         Device.Submit(request);
     }
 
@@ -119,7 +123,8 @@ internal sealed class EngineBench : IIoOwner, IEventSink
     public Outcome Zero(long start, long count, IoFlags flags = IoFlags.None) =>
         Run(IoOperation.WriteZeroes, start, count, default, flags);
 
-    public Outcome Discard(long start, long count) => Run(IoOperation.Discard, start, count, default, IoFlags.None);
+    public Outcome Discard(long start, long count) =>
+        Run(IoOperation.Discard, start, count, default, IoFlags.None);
 
     public Outcome Run(IoOperation operation, long start, long count, BufferSlice buffer, IoFlags flags)
     {

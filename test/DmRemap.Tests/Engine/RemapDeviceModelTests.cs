@@ -8,9 +8,10 @@ using Xunit;
 namespace DmRemap.Tests.Engine;
 
 /// <summary>
-/// The device against a byte-exact model: random requests in flight together, sectors that go bad while they run, slow
-/// and reordered completions; and crashes at any event, after which every block must hold a value that it may hold.
-/// Values are numbers of writes, so that "what was written when" can be told from the content.
+/// The device against a byte-exact model: random requests in flight together, sectors that go bad while they
+/// run, slow and reordered completions; and crashes at any event, after which every block must hold a value
+/// that it may hold. Values are numbers of writes, so that "what was written when" can be told from the
+/// content.
 /// </summary>
 public sealed class RemapDeviceModelTests
 {
@@ -21,7 +22,8 @@ public sealed class RemapDeviceModelTests
     [InlineData(512, 512, 0)]
     [InlineData(4096, 4096, 0)]
     [InlineData(512, 4096, 3584)]
-    public void Random_requests_on_a_failing_disk_match_the_model(int blockBytes, int physicalBytes, int alignmentOffset)
+    public void Random_requests_on_a_failing_disk_match_the_model(int blockBytes, int physicalBytes,
+        int alignmentOffset)
     {
         for (int seed = 1; seed <= 8; seed++)
         {
@@ -32,7 +34,8 @@ public sealed class RemapDeviceModelTests
     [Theory]
     [InlineData(512, 4096)]
     [InlineData(512, 512)]
-    public void Power_cut_at_any_event_leaves_every_flushed_write_and_never_invents_data(int blockBytes, int physicalBytes)
+    public void Power_cut_at_any_event_leaves_every_flushed_write_and_never_invents_data(int blockBytes,
+        int physicalBytes)
     {
         for (int seed = 1; seed <= 20; seed++)
         {
@@ -60,7 +63,8 @@ public sealed class RemapDeviceModelTests
         }
         catch (Exception e)
         {
-            throw new InvalidOperationException($"seed={seed} block={blockBytes} physical={physicalBytes} ending={ending}", e);
+            throw new InvalidOperationException(
+                $"seed={seed} block={blockBytes} physical={physicalBytes} ending={ending}", e);
         }
     }
 
@@ -125,7 +129,9 @@ public sealed class RemapDeviceModelTests
             CheckAll(_bench, Ending.Orderly);
         }
 
-        /// <summary>Power is cut: boot from what the disks and the log hold, twice, with the same answer both times.</summary>
+        /// <summary>
+        /// Power is cut: boot from what the disks and the log hold, twice, with the same answer both times.
+        /// </summary>
         private void Recover(Ending ending)
         {
             byte[] primary = ImageOf(_bench.Primary, ending);
@@ -158,7 +164,9 @@ public sealed class RemapDeviceModelTests
                 long sector = (ClusteredBlock() + shift) / perSector;
                 bool read = _random.Next(2) == 0;
                 bool write = _random.Next(2) == 0;
-                for (long block = (sector * perSector) - shift; block < ((sector + 1) * perSector) - shift; block++)
+                for (
+                    long block =
+                        (sector * perSector) - shift; block < ((sector + 1) * perSector) - shift; block++)
                 {
                     Spoil(block, read, write);
                 }
@@ -182,7 +190,8 @@ public sealed class RemapDeviceModelTests
             }
         }
 
-        private long ClusteredBlock() => _random.Next(2) == 0 ? _random.Next(Blocks) : (_random.Next(4) * 64) + _random.Next(16);
+        private long ClusteredBlock() =>
+            _random.Next(2) == 0 ? _random.Next(Blocks) : (_random.Next(4) * 64) + _random.Next(16);
 
         private void StartOne()
         {
@@ -217,7 +226,8 @@ public sealed class RemapDeviceModelTests
             }
             _model.Begin(start, count, version);
             _inFlight++;
-            _bench.Start(IoOperation.Write, start, count, data, fua ? IoFlags.ForceUnitAccess : IoFlags.None, request =>
+            _bench.Start(IoOperation.Write, start, count, data, fua ? IoFlags.ForceUnitAccess : IoFlags.None,
+                request =>
             {
                 _inFlight--;
                 // Spares are plentiful and the log works: a write must not fail (P2).
@@ -253,12 +263,15 @@ public sealed class RemapDeviceModelTests
                     if (!failed)
                     {
                         int value = BitConverter.ToInt32(data.Span[(i * _blockBytes)..]);
-                        bool ok = allowed[i].Contains(value) || _model.WasBegunSince(start + i, stamps[i], value);
-                        Assert.True(ok, $"block {start + i} holds {value}, allowed {string.Join(',', allowed[i])}");
+                        bool ok = allowed[i].Contains(value)
+                            || _model.WasBegunSince(start + i, stamps[i], value);
+                        Assert.True(ok,
+                            $"block {start + i} holds {value}, allowed {string.Join(',', allowed[i])}");
                     }
                     else
                     {
-                        Assert.True(_model.Unreadable[start + i], $"block {start + i} fails although it was never bad");
+                        Assert.True(_model.Unreadable[start + i],
+                            $"block {start + i} fails although it was never bad");
                     }
                 }
             });
@@ -298,12 +311,14 @@ public sealed class RemapDeviceModelTests
                 {
                     Assert.True(_model.Unreadable[block], $"block {block} fails although it was never bad");
                     Assert.False(
-                        !crashed && _model.IsCertain(block), $"block {block} was written after it went bad, and fails");
+                        !crashed && _model.IsCertain(block),
+                        $"block {block} was written after it went bad, and fails");
                     continue;
                 }
                 int value = BitConverter.ToInt32(read.Data);
                 HashSet<int> allowed = _model.AllowedAfter(block, ending == Ending.PowerCut);
-                Assert.True(allowed.Contains(value), $"block {block} holds {value}, allowed {string.Join(',', allowed)}");
+                Assert.True(allowed.Contains(value),
+                    $"block {block} holds {value}, allowed {string.Join(',', allowed)}");
                 if (crashed)
                 {
                     _model.Pin(block, value);

@@ -347,6 +347,7 @@ public sealed class UringLoopTests
     {
         private const int WarmUp = 1_000;
         private const int Rounds = 10_000;
+        private const int AttemptsMax = 3;
 
         private readonly UringLoop _loop;
         private readonly ManualResetEventSlim _done;
@@ -354,6 +355,7 @@ public sealed class UringLoopTests
         private readonly IoRequest _request = new();
         private long _before;
         private int _round;
+        private int _attempts;
 
         public Steady(UringLoop loop, ManualResetEventSlim done)
         {
@@ -375,9 +377,17 @@ public sealed class UringLoopTests
             }
             else if (_round == WarmUp + Rounds)
             {
-                AllocatedBytes = GC.GetAllocatedBytesForCurrentThread() - _before;
-                _done.Set();
-                return;
+                // The best of some attempts: what a turn allocates shows in each of them, what the runtime does once
+                // (compile a method again) does not.
+                long allocated = GC.GetAllocatedBytesForCurrentThread() - _before;
+                AllocatedBytes = _attempts == 0 ? allocated : long.Min(AllocatedBytes, allocated);
+                _attempts++;
+                if (AllocatedBytes == 0 || _attempts == AttemptsMax)
+                {
+                    _done.Set();
+                    return;
+                }
+                _round = 0;
             }
             _loop.Schedule(_timer, _loop.Now);
         }

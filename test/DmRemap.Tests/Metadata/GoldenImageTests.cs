@@ -84,14 +84,14 @@ public sealed class GoldenImageTests
 
     private static RemapEntry Entry(
         long unit, UnitState state, SpareLocation location, BlockStates blocks, ushort errno) => new()
-    {
-        Unit = new UnitNumber(unit),
-        State = state,
-        Location = location,
-        Blocks = blocks,
-        LastErrno = errno,
-        LastErrorDay = errno == 0 ? (ushort)0 : (ushort)20779,
-    };
+        {
+            Unit = new UnitNumber(unit),
+            State = state,
+            Location = location,
+            Blocks = blocks,
+            LastErrno = errno,
+            LastErrorDay = errno == 0 ? (ushort)0 : (ushort)20779,
+        };
 
     private static string PathOf(int spare)
     {

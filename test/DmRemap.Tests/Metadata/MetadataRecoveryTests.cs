@@ -174,8 +174,11 @@ public sealed class MetadataRecoveryTests
     public void A_spare_of_another_set_is_refused()
     {
         MetadataBench other = new(spares: 1, seed: 5);
-        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid =
-            new Guid("deadbeef-0000-4000-8000-000000000001") });
+        other.Format(MetadataBench.FormatRequestFor(1) with
+        {
+            SetUuid =
+            new Guid("deadbeef-0000-4000-8000-000000000001")
+        });
         MetadataBench made = Made(1);
         MetadataBench bench = new([made.Disks[0].Image.Clone(), other.Disks[0].Image.Clone()], seed: 4);
         AssertRefused(bench, MetadataRefusalKind.WrongSet, spare: 1);
@@ -214,8 +217,11 @@ public sealed class MetadataRecoveryTests
     {
         MetadataBench made = Made(1);
         MetadataBench other = new(spares: 1, seed: 5);
-        other.Format(MetadataBench.FormatRequestFor(1) with { SetUuid =
-            new Guid("deadbeef-0000-4000-8000-000000000001") });
+        other.Format(MetadataBench.FormatRequestFor(1) with
+        {
+            SetUuid =
+            new Guid("deadbeef-0000-4000-8000-000000000001")
+        });
         MetadataBench bench = made.Copy();
         CopySuperblock(other.Disks[0], bench.Disks[0], copy: 2);
         AssertRefused(bench, MetadataRefusalKind.CopiesConflict, spare: 0);
@@ -242,8 +248,12 @@ public sealed class MetadataRecoveryTests
         Assert.Equal(MetadataRefusalKind.WrongPrimary, bench.Refusal!.Kind);
         bench.Recover(0xE9, new SetExpectation { PrimaryText = "ATA-Other" });
         Assert.Equal(MetadataRefusalKind.WrongPrimary, bench.Refusal!.Kind);
-        bench.Recover(0xE9, new SetExpectation { PrimaryText =
-            "ATA-Seagate-Ärger-12345", PrimaryBytes = MetadataBench.Geometry.Blocks.Value * 512 });
+        bench.Recover(0xE9, new SetExpectation
+        {
+            PrimaryText =
+            "ATA-Seagate-Ärger-12345",
+            PrimaryBytes = MetadataBench.Geometry.Blocks.Value * 512
+        });
         Assert.Null(bench.Refusal);
     }
 

@@ -256,8 +256,9 @@ public sealed class MetadataStoreTests
     }
 
     /// <summary>
-    /// The least of a few rounds: a collection that another thread's test causes ends this thread's allocation
-    /// buffer, and the unused rest of it is counted. What allocates per commit shows in every round.
+    /// The least of a few rounds: a collection that another thread's test causes ends this thread's
+    /// allocation buffer, and the unused rest of it is counted. What allocates per commit shows in every
+    /// round.
     /// </summary>
     private static long LeastAllocatedBy(Action round)
     {
@@ -336,13 +337,13 @@ public sealed class MetadataStoreTests
 
     private static TableChange SetRemapped(long unit, long spareUnit) =>
         new(TableChangeKind.Set, new RemapEntry
-    {
-        Unit = new UnitNumber(unit),
-        State = UnitState.Remapped,
-        Location = new SpareLocation(0, new UnitNumber(spareUnit + (unit * 100))),
-        Blocks = new BlockStates(0xFF, 0),
-        LastErrno = 5,
-    });
+        {
+            Unit = new UnitNumber(unit),
+            State = UnitState.Remapped,
+            Location = new SpareLocation(0, new UnitNumber(spareUnit + (unit * 100))),
+            Blocks = new BlockStates(0xFF, 0),
+            LastErrno = 5,
+        });
 
     private static TableChange SetLost(long unit) => new(TableChangeKind.Set, new RemapEntry
     {

@@ -6,7 +6,9 @@ using DmRemap.Nbd;
 
 namespace DmRemap.Tests.Nbd;
 
-/// <summary>Writes what a client says, and byte by byte what a server should say, independently of the code tested.</summary>
+/// <summary>
+/// Writes what a client says, and byte by byte what a server should say, independently of the code tested.
+/// </summary>
 internal sealed class ConversationBuilder
 {
     private readonly List<byte> _bytes = [];
@@ -63,7 +65,8 @@ internal sealed class ConversationBuilder
 
     public ConversationBuilder Request(
         NbdCommand command, ulong cookie, ulong offset, uint length, int flags = 0, byte[]? payload = null) =>
-        UInt32(0x25609513).UInt16(flags).UInt16((int)command).UInt64(cookie).UInt64(offset).UInt32(length).Bytes(payload);
+        UInt32(0x25609513).UInt16(flags).UInt16((int)command).UInt64(cookie).UInt64(offset).UInt32(
+            length).Bytes(payload);
 
     public ConversationBuilder Write(ulong cookie, ulong offset, byte[] payload, int flags = 0) =>
         Request(NbdCommand.Write, cookie, offset, (uint)payload.Length, flags, payload);

@@ -4,9 +4,10 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Tests.Nbd;
 
 /// <summary>
-/// A connected stream in memory, over a loop; this end is the client's. Received bytes are stored, and sent ones taken,
-/// when the operation completes, not when it starts: a buffer that is used again too early shows as wrong data. Keeps
-/// the rules of <see cref="IByteStream"/> for the server, and allocates nothing once its buffers have grown.
+/// A connected stream in memory, over a loop; this end is the client's. Received bytes are stored, and sent
+/// ones taken, when the operation completes, not when it starts: a buffer that is used again too early shows
+/// as wrong data. Keeps the rules of <see cref="IByteStream"/> for the server, and allocates nothing once its
+/// buffers have grown.
 /// </summary>
 internal sealed class MemoryByteStream : IByteStream, IIoOwner
 {

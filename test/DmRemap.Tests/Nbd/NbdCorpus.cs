@@ -4,7 +4,9 @@ using DmRemap.Nbd;
 
 namespace DmRemap.Tests.Nbd;
 
-/// <summary>Conversations, good and hostile, by name. The export is 1 MiB of 512-byte blocks called "disk".</summary>
+/// <summary>
+/// Conversations, good and hostile, by name. The export is 1 MiB of 512-byte blocks called "disk".
+/// </summary>
 internal static class NbdCorpus
 {
     public const long ExportBytes = 2048 * 512;
@@ -21,14 +23,16 @@ internal static class NbdCorpus
         ["export name unknown"] = Flags().Option(1, "nope"u8.ToArray()).ToArray(),
         ["qemu's beginning"] = Flags().Option(8).Option(10, new byte[40]).Go("", 7, 3).ToArray(),
         ["tls, then go"] = Flags().Option(5).Go().ToArray(),
-        ["unknown options with data"] = Flags().Option(77, new byte[9000]).Option(78, new byte[3]).Go().ToArray(),
+        ["unknown options with data"] =
+            Flags().Option(77, new byte[9000]).Option(78, new byte[3]).Go().ToArray(),
         ["list with data"] = Flags().Option(3, new byte[300]).Option(3).Option(2).ToArray(),
         ["go too long"] = Flags().Option(7, new byte[20_000]).Go().ToArray(),
         ["unknown client flags"] = Flags(0x40).Go().ToArray(),
         ["oldstyle client flags"] = Flags(0).Go().ToArray(),
         ["bad option magic"] = Flags().UInt64(0x1234567812345678).UInt32(7).UInt32(0).ToArray(),
         ["option of 4 GiB"] = Flags().UInt64(0x49484156454F5054).UInt32(99).UInt32(0xffff_ffff).ToArray(),
-        ["an http request"] = new ConversationBuilder().Text("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").ToArray(),
+        ["an http request"] =
+            new ConversationBuilder().Text("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").ToArray(),
         ["more after go"] = Start().Read(1, 0, 512).ToArray(),
     };
 

@@ -15,8 +15,10 @@ public sealed class NbdExportTests
         Assert.Equal(0x17d, (int)new NbdExport("", "", geometry, NbdAccess.ReadWrite).Flags);
         // Read-only: what changes the device is not offered.
         Assert.Equal(0x11f, (int)new NbdExport("", "", geometry, NbdAccess.ReadOnly).Flags);
-        Assert.Equal(0x11f, (int)new NbdExport("", "", geometry with { IsReadOnly = true }, NbdAccess.ReadWrite).Flags);
-        DeviceGeometry plain = SimulatedDisk.MakeGeometry(8) with { CanDiscard = false, CanWriteZeroes = false };
+        Assert.Equal(0x11f,
+            (int)new NbdExport("", "", geometry with { IsReadOnly = true }, NbdAccess.ReadWrite).Flags);
+        DeviceGeometry plain =
+            SimulatedDisk.MakeGeometry(8) with { CanDiscard = false, CanWriteZeroes = false };
         Assert.Equal(0x10d, (int)new NbdExport("", "", plain, NbdAccess.ReadWrite).Flags);
     }
 

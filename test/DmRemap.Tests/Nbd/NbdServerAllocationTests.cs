@@ -31,7 +31,8 @@ public sealed class NbdServerAllocationTests
     {
         NbdWorld world = new(slices: 16);
         MemoryByteStream client = world.ConnectAndGo();
-        byte[] conversation = new ConversationBuilder().Write(1, 0, new byte[512]).Read(2, 4096, 512).ToArray();
+        byte[] conversation =
+            new ConversationBuilder().Write(1, 0, new byte[512]).Read(2, 4096, 512).ToArray();
         Exchange(world.Loop, client, conversation, 32 + 512, 200);
         Assert.Equal(0, AllocatedBy(() => Exchange(world.Loop, client, conversation, 32 + 512, 10_000)));
     }
@@ -60,8 +61,9 @@ public sealed class NbdServerAllocationTests
     }
 
     /// <summary>
-    /// The least of a few rounds: a collection that another thread's test causes ends this thread's allocation buffer,
-    /// and the unused rest of it is counted. What allocates per request shows in every round.
+    /// The least of a few rounds: a collection that another thread's test causes ends this thread's
+    /// allocation buffer, and the unused rest of it is counted. What allocates per request shows in every
+    /// round.
     /// </summary>
     private static long AllocatedBy(Action round)
     {
@@ -75,7 +77,8 @@ public sealed class NbdServerAllocationTests
         return least;
     }
 
-    private static void Exchange(SimulatedLoop loop, MemoryByteStream client, byte[] conversation, int bytes, int times)
+    private static void Exchange(SimulatedLoop loop, MemoryByteStream client, byte[] conversation, int bytes,
+        int times)
     {
         for (int i = 0; i < times; i++)
         {

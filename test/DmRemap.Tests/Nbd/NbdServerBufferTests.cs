@@ -31,7 +31,9 @@ public sealed class NbdServerBufferTests
                 .Read(1, 0, PayloadBytesMax)
                 .Request(NbdCommand.Write, 2, PayloadBytesMax, PayloadBytesMax).ToArray());
             client.Write(data);
-            client.Write(new ConversationBuilder().Read(3, 4096, 12 * 1024 * 1024).Read(4, 0, 8 * 1024 * 1024).ToArray());
+            client.Write(
+                new ConversationBuilder().Read(3, 4096, 12 * 1024 * 1024).Read(4, 0,
+                    8 * 1024 * 1024).ToArray());
         }
         world.Settle();
         foreach (MemoryByteStream client in clients)
@@ -140,7 +142,8 @@ public sealed class NbdServerBufferTests
         world.Settle();
         if (!client.IsClosed)
         {
-            // Parsing waits for room at the device, so nothing was being received: the operator's deadline ends it.
+            // Parsing waits for room at the device, so nothing was being received: the operator's deadline
+            // ends it.
             world.Server.AbortAll();
             world.Settle();
         }

@@ -28,7 +28,8 @@ public sealed class NbdServerConversationTests
         world.Settle();
         client.Write(new ConversationBuilder().Read(0xC, 1024, 512).ToArray());
         world.Settle();
-        byte[] expected = new ConversationBuilder().Reply(0xA).Reply(0xB).Reply(0xC, 0, data[512..]).ToArray();
+        byte[] expected =
+            new ConversationBuilder().Reply(0xA).Reply(0xB).Reply(0xC, 0, data[512..]).ToArray();
         Assert.Equal(Convert.ToHexString(expected), Convert.ToHexString(client.Output));
         client.Write(new ConversationBuilder().Disconnect().ToArray());
         world.Settle();
@@ -94,7 +95,8 @@ public sealed class NbdServerConversationTests
         (byte[] handshake, List<ExpectedReply> replies) = ExpectedReply.Of(conversation, world.Export);
         NbdError[] errors = [.. replies.Select(reply => reply.Error)];
         Assert.Equal(
-            [NbdError.Invalid, NbdError.NoSpace, NbdError.Invalid, NbdError.NoSpace, NbdError.Invalid, NbdError.None],
+            [NbdError.Invalid, NbdError.NoSpace, NbdError.Invalid, NbdError.NoSpace, NbdError.Invalid,
+                NbdError.None],
             errors);
         ExpectedReply.Check(world.Play(conversation), handshake, replies);
         Assert.Equal(5, world.Server.Counters.Errors);
@@ -162,7 +164,8 @@ public sealed class NbdServerConversationTests
         MemoryByteStream client = world.ConnectAndGo();
         client.Write(new ConversationBuilder().Read(1, 0, 65_536).Read(2, 65_536, 512).ToArray());
         world.Settle();
-        ExpectedReply.CheckReplies(client.Output, [new(1, NbdError.InputOutput, 0), new(2, NbdError.None, 512)]);
+        ExpectedReply.CheckReplies(client.Output,
+            [new(1, NbdError.InputOutput, 0), new(2, NbdError.None, 512)]);
     }
 
     [Fact]
@@ -171,9 +174,11 @@ public sealed class NbdServerConversationTests
         NbdWorld world = new();
         world.Disk.BadForWriting.Add(40);
         MemoryByteStream client = world.ConnectAndGo();
-        client.Write(new ConversationBuilder().Write(1, 0, NbdCorpus.Pattern(65_536, 1)).Read(2, 0, 512).ToArray());
+        client.Write(
+            new ConversationBuilder().Write(1, 0, NbdCorpus.Pattern(65_536, 1)).Read(2, 0, 512).ToArray());
         world.Settle();
-        ExpectedReply.CheckReplies(client.Output, [new(1, NbdError.InputOutput, 0), new(2, NbdError.None, 512)]);
+        ExpectedReply.CheckReplies(client.Output,
+            [new(1, NbdError.InputOutput, 0), new(2, NbdError.None, 512)]);
     }
 
     [Fact]
@@ -182,7 +187,8 @@ public sealed class NbdServerConversationTests
         NbdWorld world = new();
         StatusDevice device = new(world.Loop, world.Disk.Geometry) { Status = IoStatus.OutOfSpares };
         NbdServer server = new(
-            world.Loop, world.Pool, device, new NbdServerOptions { ExportName = "", ConnectionsMax = 1, LargeReadsMax = 1 });
+            world.Loop, world.Pool, device,
+            new NbdServerOptions { ExportName = "", ConnectionsMax = 1, LargeReadsMax = 1 });
         MemoryByteStream client = new(world.Loop);
         client.Owner = server.OnAccepted(client);
         client.Write(NbdCorpus.Start().Write(1, 0, new byte[512]).ToArray());

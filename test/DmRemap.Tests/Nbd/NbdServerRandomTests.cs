@@ -53,7 +53,8 @@ public sealed class NbdServerRandomTests
     public void Clients_that_vanish_at_any_moment_leave_nothing_behind()
     {
         byte[] conversation = NbdCorpus.Start()
-            .Write(1, 0, new byte[100_352]).Read(2, 0, 65_536).Read(3, 0, 524_288).Write(4, 512, new byte[40_960])
+            .Write(1, 0, new byte[100_352]).Read(2, 0, 65_536).Read(3, 0, 524_288).Write(4, 512,
+                new byte[40_960])
             .Request(NbdCommand.Flush, 5, 0, 0).Read(6, 0, 512).ToArray();
         NbdWorld world = new(depth: 3);
         world.Disk.LatencyMax = Duration.FromMilliseconds(1);
@@ -88,7 +89,8 @@ public sealed class NbdServerRandomTests
             // The headers of the first requests, more often than not.
             int from = random.Next(4) == 0 ? 0 : handshake;
             int place = from + random.Next(Math.Min(120, conversation.Length - from));
-            conversation[place] = random.Next(2) == 0 ? (byte)random.Next(256) : (byte)(conversation[place] ^ (1 << random.Next(8)));
+            conversation[place] = random.Next(2) == 0 ? (byte)random.Next(256)
+                : (byte)(conversation[place] ^ (1 << random.Next(8)));
         }
         return random.Next(3) == 0 ? conversation[..random.Next(conversation.Length)] : conversation;
     }
@@ -118,7 +120,9 @@ public sealed class NbdServerRandomTests
         world.CheckNothingIsLeft();
     }
 
-    /// <summary>Each round puts one request into each of some regions, so that the order of completion is free.</summary>
+    /// <summary>
+    /// Each round puts one request into each of some regions, so that the order of completion is free.
+    /// </summary>
     private static void CompareWithModel(Random random, int seed)
     {
         NbdWorld world = new(slices: 12, connectionsMax: 3, depth: 5, seed: seed);
@@ -157,11 +161,13 @@ public sealed class NbdServerRandomTests
     }
 
     private static byte[] Ask(
-        Random random, int region, byte[] model, List<ExpectedReply> expected, Dictionary<ulong, byte[]> reads)
+        Random random, int region, byte[] model,
+        List<ExpectedReply> expected, Dictionary<ulong, byte[]> reads)
     {
         ulong cookie = (ulong)random.NextInt64();
         int blocks = random.Next(RegionBytes / 512);
-        int count = random.Next(3) == 0 ? random.Next((RegionBytes / 512) - blocks) : Math.Min(8, (RegionBytes / 512) - blocks);
+        int count = random.Next(3) == 0 ? random.Next((RegionBytes / 512) - blocks)
+            : Math.Min(8, (RegionBytes / 512) - blocks);
         int offset = (region * RegionBytes) + (blocks * 512);
         int length = count * 512;
         ConversationBuilder request = new();

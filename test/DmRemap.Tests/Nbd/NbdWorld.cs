@@ -88,19 +88,23 @@ internal sealed class NbdWorld
     }
 }
 
-/// <summary>One reply a conversation must get: exactly once, with this error or, where faults are allowed, EIO.</summary>
+/// <summary>
+/// One reply a conversation must get: exactly once, with this error or, where faults are allowed, EIO.
+/// </summary>
 internal sealed record ExpectedReply(ulong Cookie, NbdError Error, int DataBytes)
 {
     /// <summary>
-    /// Walk a whole conversation as a reader of the protocol would: what the handshake says, then every request that
-    /// arrives complete.
+    /// Walk a whole conversation as a reader of the protocol would: what the handshake says, then every
+    /// request that arrives complete.
     /// </summary>
     public static (byte[] Handshake, List<ExpectedReply> Replies) Of(byte[] conversation, NbdExport export)
     {
-        (byte[] handshake, HandshakePhase phase) = ServerHandshakeTests.Talk(conversation, out int at, null, export);
+        (byte[] handshake, HandshakePhase phase) =
+            ServerHandshakeTests.Talk(conversation, out int at, null, export);
         List<ExpectedReply> replies = [];
         TransmissionParser parser = new(export);
-        while (phase == HandshakePhase.Transmission && conversation.Length - at >= TransmissionParser.HeaderBytes)
+        while (phase == HandshakePhase.Transmission
+            && conversation.Length - at >= TransmissionParser.HeaderBytes)
         {
             NbdRequest request = parser.Parse(conversation.AsSpan(at));
             at += TransmissionParser.HeaderBytes;
@@ -117,7 +121,8 @@ internal sealed record ExpectedReply(ulong Cookie, NbdError Error, int DataBytes
                 at += (int)request.Length;
             }
             bool hasData = request.Command == NbdCommand.Read && request.Error == NbdError.None;
-            replies.Add(new ExpectedReply(request.Cookie.Value, request.Error, hasData ? (int)request.Length : 0));
+            replies.Add(
+                new ExpectedReply(request.Cookie.Value, request.Error, hasData ? (int)request.Length : 0));
         }
         return (handshake, replies);
     }

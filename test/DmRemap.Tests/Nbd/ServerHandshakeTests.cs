@@ -89,8 +89,11 @@ public sealed class ServerHandshakeTests
     [InlineData(3u, 0)]
     public void Export_name_is_padded_unless_no_zeroes_was_agreed(uint clientFlags, int zeroes)
     {
-        byte[] client = new ConversationBuilder().ClientFlags(clientFlags).Option(ExportName, "disk"u8.ToArray()).ToArray();
-        byte[] expected = new ConversationBuilder().Greeting().UInt64(2048 * 512).UInt16(Flags).Zeroes(zeroes).ToArray();
+        byte[] client =
+            new ConversationBuilder().ClientFlags(clientFlags).Option(ExportName,
+                "disk"u8.ToArray()).ToArray();
+        byte[] expected =
+            new ConversationBuilder().Greeting().UInt64(2048 * 512).UInt16(Flags).Zeroes(zeroes).ToArray();
         Check(client, expected, HandshakePhase.Transmission);
     }
 
@@ -131,9 +134,11 @@ public sealed class ServerHandshakeTests
     [InlineData(7u, 5, ErrInvalid)]
     [InlineData(7u, 8193, ErrTooBig)]
     [InlineData(6u, 1_048_576, ErrTooBig)]
-    public void Option_that_is_refused_is_read_past_and_the_next_one_is_answered(uint option, int bytes, uint error)
+    public void Option_that_is_refused_is_read_past_and_the_next_one_is_answered(uint option, int bytes,
+        uint error)
     {
-        byte[] client = new ConversationBuilder().ClientFlags().Option(option, new byte[bytes]).Option(Abort).ToArray();
+        byte[] client =
+            new ConversationBuilder().ClientFlags().Option(option, new byte[bytes]).Option(Abort).ToArray();
         (byte[] output, HandshakePhase phase) = Talk(client);
         List<(uint Option, uint Type, byte[] Data)> replies = Replies(output);
         Assert.Equal(2, replies.Count);
@@ -158,7 +163,8 @@ public sealed class ServerHandshakeTests
     [Fact]
     public void Go_with_a_name_longer_than_a_string_may_be_is_invalid()
     {
-        (byte[] output, _) = Talk(new ConversationBuilder().ClientFlags().Go(new string('x', 4097)).ToArray());
+        (byte[] output, _) =
+            Talk(new ConversationBuilder().ClientFlags().Go(new string('x', 4097)).ToArray());
         Assert.Equal(ErrInvalid, Replies(output).Single().Type);
         (output, _) = Talk(new ConversationBuilder().ClientFlags().Go(new string('x', 4096)).ToArray());
         Assert.Equal(ErrUnknown, Replies(output).Single().Type);
@@ -249,7 +255,9 @@ public sealed class ServerHandshakeTests
         Assert.Equal(2 + 5, Replies(output).Count);
     }
 
-    /// <summary>A client that feeds its bytes in cuts; unconsumed bytes are shown again with the next ones.</summary>
+    /// <summary>
+    /// A client that feeds its bytes in cuts; unconsumed bytes are shown again with the next ones.
+    /// </summary>
     internal static (byte[] Output, HandshakePhase Phase) Talk(
         byte[] client, Func<int>? cut = null, NbdExport? export = null) => Talk(client, out _, cut, export);
 
@@ -280,8 +288,10 @@ public sealed class ServerHandshakeTests
     }
 
     private static ConversationBuilder Described(uint option) => new ConversationBuilder().Greeting()
-        .OptionReply(option, 3, new ConversationBuilder().UInt16(0).UInt64(2048 * 512).UInt16(Flags).ToArray())
-        .OptionReply(option, 3, new ConversationBuilder().UInt16(3).UInt32(512).UInt32(131072).UInt32(33554432).ToArray());
+        .OptionReply(option, 3,
+            new ConversationBuilder().UInt16(0).UInt64(2048 * 512).UInt16(Flags).ToArray())
+        .OptionReply(option, 3,
+            new ConversationBuilder().UInt16(3).UInt32(512).UInt32(131072).UInt32(33554432).ToArray());
 
     private static void Check(byte[] client, byte[] expected, HandshakePhase phase)
     {
@@ -297,7 +307,8 @@ public sealed class ServerHandshakeTests
     {
         List<(uint, uint, byte[])> replies = [];
         ReadOnlySpan<byte> rest = output.AsSpan(18);
-        while (rest.Length >= 20 && System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(rest) == 0x3e889045565a9)
+        while (rest.Length >= 20
+            && System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(rest) == 0x3e889045565a9)
         {
             uint option = System.Buffers.Binary.BinaryPrimitives.ReadUInt32BigEndian(rest[8..]);
             uint type = System.Buffers.Binary.BinaryPrimitives.ReadUInt32BigEndian(rest[12..]);

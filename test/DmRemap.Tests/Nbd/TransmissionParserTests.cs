@@ -15,20 +15,23 @@ public sealed class TransmissionParserTests
 
     [Theory]
     [InlineData(NbdCommand.Read, 0, 0ul, 512u, NbdVerdict.Execute, NbdError.None)]
-    [InlineData(NbdCommand.Read, 1, 0ul, 512u, NbdVerdict.Execute, NbdError.None)] // FUA is valid with every command
+    // FUA is valid with every command
+    [InlineData(NbdCommand.Read, 1, 0ul, 512u, NbdVerdict.Execute, NbdError.None)]
     [InlineData(NbdCommand.Flush, 1, 0ul, 0u, NbdVerdict.Execute, NbdError.None)]
     [InlineData(NbdCommand.Read, 0, Size, 0u, NbdVerdict.Execute, NbdError.None)]
     [InlineData(NbdCommand.Read, 0, Size, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Trim, 0, Size, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Write, 0, Size, 512u, NbdVerdict.RefuseAfterPayload, NbdError.NoSpace)]
     [InlineData(NbdCommand.WriteZeroes, 0, Size, 512u, NbdVerdict.Refuse, NbdError.NoSpace)]
-    [InlineData(NbdCommand.Write, 0, ulong.MaxValue - 511, 1024u, NbdVerdict.RefuseAfterPayload, NbdError.NoSpace)]
+    [InlineData(NbdCommand.Write, 0, ulong.MaxValue - 511, 1024u, NbdVerdict.RefuseAfterPayload,
+        NbdError.NoSpace)]
     [InlineData(NbdCommand.Read, 0, 1ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Write, 0, 0ul, 100u, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
     [InlineData(NbdCommand.Read, 4, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)] // DF was not offered
     [InlineData(NbdCommand.Read, 2, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)] // NO_HOLE is for zeroes
     [InlineData(NbdCommand.WriteZeroes, 2, 0ul, 512u, NbdVerdict.Execute, NbdError.None)]
-    [InlineData(NbdCommand.WriteZeroes, 16, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)] // FAST_ZERO was not offered
+    // FAST_ZERO was not offered
+    [InlineData(NbdCommand.WriteZeroes, 16, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Write, 32, 0ul, 512u, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
     [InlineData(NbdCommand.Flush, 0, 512ul, 0u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Flush, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
@@ -36,7 +39,8 @@ public sealed class TransmissionParserTests
     [InlineData(NbdCommand.BlockStatus, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Resize, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData((NbdCommand)9, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
-    [InlineData((NbdCommand)65535, 0xffff, ulong.MaxValue, uint.MaxValue, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData((NbdCommand)65535, 0xffff, ulong.MaxValue, uint.MaxValue, NbdVerdict.Refuse,
+        NbdError.Invalid)]
     [InlineData(NbdCommand.Disconnect, 0, 0ul, 0u, NbdVerdict.Disconnect, NbdError.None)]
     [InlineData(NbdCommand.Disconnect, 0xffff, 1ul, 1u, NbdVerdict.Disconnect, NbdError.None)]
     [InlineData(NbdCommand.Write, 0, 0ul, 0x0200_0001u, NbdVerdict.Drop, NbdError.None)]
@@ -88,14 +92,16 @@ public sealed class TransmissionParserTests
         NbdExport large = new("", "", SimulatedDisk.MakeGeometry(1L << 24), NbdAccess.ReadWrite);
         TransmissionParser parser = new(large);
         Assert.Equal(NbdVerdict.Execute, parser.Parse(Header(NbdCommand.Trim, 0, 0, 0xffff_fe00)).Verdict);
-        Assert.Equal(NbdVerdict.Execute, parser.Parse(Header(NbdCommand.WriteZeroes, 0, 4096, 0xffff_fe00)).Verdict);
+        Assert.Equal(NbdVerdict.Execute,
+            parser.Parse(Header(NbdCommand.WriteZeroes, 0, 4096, 0xffff_fe00)).Verdict);
         Assert.Equal(NbdVerdict.Execute, parser.Parse(Header(NbdCommand.Write, 0, 0, 0x0200_0000)).Verdict);
     }
 
     [Fact]
     public void Command_that_was_not_offered_is_invalid()
     {
-        DeviceGeometry plain = SimulatedDisk.MakeGeometry(8) with { CanDiscard = false, CanWriteZeroes = false };
+        DeviceGeometry plain =
+            SimulatedDisk.MakeGeometry(8) with { CanDiscard = false, CanWriteZeroes = false };
         TransmissionParser parser = new(new NbdExport("", "", plain, NbdAccess.ReadWrite));
         Assert.Equal(NbdError.Invalid, parser.Parse(Header(NbdCommand.Trim, 0, 0, 512)).Error);
         Assert.Equal(NbdError.Invalid, parser.Parse(Header(NbdCommand.WriteZeroes, 0, 0, 512)).Error);

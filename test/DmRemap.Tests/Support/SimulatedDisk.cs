@@ -5,10 +5,11 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Tests.Support;
 
 /// <summary>
-/// A disk in memory with a volatile write cache. Requests complete after a seeded latency, in any order; a write takes
-/// effect when it completes. Content is durable after FUA or after a flush that was submitted when the write had
-/// completed; <see cref="PowerCut"/> keeps or drops every other block at random.
-/// Faults: bad blocks for reading and writing, an errno for the n-th operation, operations that hang until released.
+/// A disk in memory with a volatile write cache. Requests complete after a seeded latency, in any order; a
+/// write takes effect when it completes. Content is durable after FUA or after a flush that was submitted
+/// when the write had completed; <see cref="PowerCut"/> keeps or drops every other block at random.
+/// Faults: bad blocks for reading and writing, an errno for the n-th operation, operations that hang until
+/// released.
 /// </summary>
 internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
 {
@@ -45,7 +46,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
 
     public HashSet<long> BadForWriting { get; } = [];
 
-    /// <summary>A write that succeeds makes its blocks readable again, as dm-dust and most drives do.</summary>
+    /// <summary>
+    /// A write that succeeds makes its blocks readable again, as dm-dust and most drives do.
+    /// </summary>
     public bool WritesHeal { get; set; }
 
     public int ErrnoOfBadBlocks { get; set; } = 5;
@@ -65,15 +68,16 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
 
     public List<string>? Log { get; set; }
 
-    public static DeviceGeometry MakeGeometry(long blocks, int blockBytes = 512, int physicalBytes = 4096, int alignmentOffset = 0) => new()
-    {
-        LogicalBlockSize = new BlockSize(blockBytes),
-        PhysicalBlockBytes = physicalBytes,
-        Blocks = new BlockCount(blocks),
-        AlignmentOffsetBytes = alignmentOffset,
-        CanDiscard = true,
-        CanWriteZeroes = true,
-    };
+    public static DeviceGeometry MakeGeometry(long blocks, int blockBytes = 512, int physicalBytes = 4096,
+        int alignmentOffset = 0) => new()
+        {
+            LogicalBlockSize = new BlockSize(blockBytes),
+            PhysicalBlockBytes = physicalBytes,
+            Blocks = new BlockCount(blocks),
+            AlignmentOffsetBytes = alignmentOffset,
+            CanDiscard = true,
+            CanWriteZeroes = true,
+        };
 
     public void Submit(IoRequest request)
     {
@@ -124,7 +128,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         }
     }
 
-    /// <summary>What is on the medium if power fails now: unflushed blocks are kept or lost, block by block.</summary>
+    /// <summary>
+    /// What is on the medium if power fails now: unflushed blocks are kept or lost, block by block.
+    /// </summary>
     public byte[] PowerCut(Random random)
     {
         byte[] image = (byte[])_durable.Clone();
@@ -143,7 +149,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         return image;
     }
 
-    /// <summary>What the disk holds if our process is killed now: all it took, and of what was under way, any part.</summary>
+    /// <summary>
+    /// What the disk holds if our process is killed now: all it took, and of what was under way, any part.
+    /// </summary>
     public byte[] Kill(Random random)
     {
         byte[] image = (byte[])_content.Clone();
@@ -163,7 +171,9 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         }
     }
 
-    /// <summary>A write that had not completed: each of its blocks may or may not have reached the medium.</summary>
+    /// <summary>
+    /// A write that had not completed: each of its blocks may or may not have reached the medium.
+    /// </summary>
     private void TearWriteInto(byte[] image, IoRequest request, Random random)
     {
         if (request.Operation != IoOperation.Write)
@@ -175,7 +185,8 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         {
             if (random.Next(2) == 0)
             {
-                request.Buffer.Span.Slice(i * size, size).CopyTo(image.AsSpan((int)(request.Extent.Start.Value + i) * size));
+                request.Buffer.Span.Slice(i * size,
+                    size).CopyTo(image.AsSpan((int)(request.Extent.Start.Value + i) * size));
             }
         }
     }
@@ -190,7 +201,8 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         else if (errno == 0)
         {
             errno = Apply(request);
-            request.SetResult(errno == 0 ? IoStatus.Ok : IoStatus.DeviceError, errno, _loop.Now - request.SubmittedAt);
+            request.SetResult(errno == 0 ? IoStatus.Ok : IoStatus.DeviceError, errno,
+                _loop.Now - request.SubmittedAt);
         }
         else
         {
@@ -262,7 +274,10 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         }
     }
 
-    /// <summary>What was written before is durable; a block that was written again since then is so with the newer content.</summary>
+    /// <summary>
+    /// What was written before is durable; a block that was written again since then is so with the newer
+    /// content.
+    /// </summary>
     private void FlushUpTo(long sequence)
     {
         int size = Geometry.LogicalBlockSize.Bytes;

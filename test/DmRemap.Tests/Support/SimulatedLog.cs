@@ -52,7 +52,8 @@ internal sealed class SimulatedLog(IEventLoop loop, int seed = 1) : IMetadataLog
         CommitRequest request = _queue.Dequeue();
         CommitOutcome outcome = Outcome is null ? CommitOutcome.Done : Outcome(Commits);
         Commits++;
-        // After an unknown outcome the record may be there or not: recovery finds either. In doubt until superseded.
+        // After an unknown outcome the record may be there or not: recovery finds either. In doubt until
+        // superseded.
         if (outcome == CommitOutcome.Done)
         {
             Apply(request, Durable, Retired);
@@ -71,7 +72,8 @@ internal sealed class SimulatedLog(IEventLoop loop, int seed = 1) : IMetadataLog
         return image;
     }
 
-    private static void Apply(CommitRequest request, SortedDictionary<long, RemapEntry> image, HashSet<SpareLocation> retired)
+    private static void Apply(CommitRequest request,
+        SortedDictionary<long, RemapEntry> image, HashSet<SpareLocation> retired)
     {
         foreach (TableChange change in request.Changes)
         {

@@ -5,8 +5,9 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Tests.Support;
 
 /// <summary>
-/// An event loop whose time stands still until there is nothing left to do, then jumps to the next timer. Everything
-/// that runs on it is a function of its inputs. Allocates nothing in steady state, so that allocation tests can use it.
+/// An event loop whose time stands still until there is nothing left to do, then jumps to the next timer.
+/// Everything that runs on it is a function of its inputs. Allocates nothing in steady state, so that
+/// allocation tests can use it.
 /// </summary>
 internal sealed class SimulatedLoop : IEventLoop
 {
@@ -70,7 +71,9 @@ internal sealed class SimulatedLoop : IEventLoop
         return true;
     }
 
-    /// <summary>One event; false when there is none (timers in the future count: time jumps to them).</summary>
+    /// <summary>
+    /// One event; false when there is none (timers in the future count: time jumps to them).
+    /// </summary>
     public bool Step() => Step(new Instant(long.MaxValue));
 
     /// <summary>Until nothing is left to do, timers included. Throws when it does not end.</summary>

@@ -3,13 +3,10 @@ using System.IO;
 
 namespace DmRemap.Tests.Support;
 
-<<<<<<<< HEAD:test/DmRemap.Tests/Support/TemporaryDirectory.cs
-/// <summary>A directory of its own for a test, removed with all that is in it. Its path is short enough for a socket.</summary>
+/// <summary>
+/// A directory of its own for a test, removed with all that is in it. Its path is short enough for a socket.
+/// </summary>
 internal sealed class TemporaryDirectory : IDisposable
-========
-/// <summary>A directory of its own for a test, removed with all that is in it.</summary>
-internal sealed class TemporaryDirectory : IDisposable
->>>>>>>> members:test/DmRemap.Tests/Members/TemporaryDirectory.cs
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("dmr").FullName;
 

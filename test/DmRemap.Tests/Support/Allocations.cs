@@ -1,7 +1,7 @@
 using System;
 using Xunit;
 
-namespace DmRemap.Tests.Core;
+namespace DmRemap.Tests.Support;
 
 internal static class Allocations
 {

@@ -1,0 +1,174 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using DmRemap.Core.Abstractions;
+using DmRemap.Devices;
+using DmRemap.Linux.Loop;
+using DmRemap.Tests.Linux;
+using Microsoft.Win32.SafeHandles;
+
+namespace DmRemap.Tests.Devices;
+
+/// <summary>What the tests of files on the ring share.</summary>
+public sealed partial class UringFileTests
+{
+    private static void Submit(
+        UringFile device, IoRequest request, IoOperation operation, long start, long count,
+        BufferSlice buffer, IIoOwner owner)
+    {
+        request.Prepare(owner, operation, At(start, count), buffer);
+        device.Submit(request);
+    }
+
+    private static (IoRequest Request, byte[]? Expected) PrepareRandom(Random random, byte[] model, int block,
+        int count)
+    {
+        Span<byte> place = model.AsSpan(block * BlockBytes, count * BlockBytes);
+        IoRequest request = new();
+        IoOperation operation = (IoOperation)random.Next(1, 6);
+        if (operation == IoOperation.Flush)
+        {
+            operation = IoOperation.Read;
+        }
+        bool isTransfer = operation is IoOperation.Read or IoOperation.Write;
+        BufferSlice buffer = isTransfer ? AlignedMemory.Allocate(count * BlockBytes) : default;
+        byte[]? expected = operation == IoOperation.Read ? place.ToArray() : null;
+        if (operation == IoOperation.Write)
+        {
+            random.NextBytes(buffer.Span);
+            buffer.Span.CopyTo(place);
+        }
+        else if (!isTransfer)
+        {
+            place.Clear();
+        }
+        // Few are forced: each of those waits for the disk.
+        IoFlags flags = random.Next(16) == 0 ? IoFlags.ForceUnitAccess : (IoFlags)(2 * random.Next(2));
+        request.Prepare(new Counting(0, null!), operation, At(block, count), buffer, flags);
+        return (request, expected);
+    }
+
+    private byte[] MakeImage(int blocks, int seed)
+    {
+        byte[] image = new byte[blocks * BlockBytes];
+        new Random(seed).NextBytes(image);
+        File.WriteAllBytes(ImagePath, image);
+        return image;
+    }
+
+    private UringFile OpenImage(CacheMode mode, Func<DeviceGeometry, DeviceGeometry>? change = null) => Open(
+        mode == CacheMode.Direct
+            ? TestFile.OpenDirect(ImagePath)
+            : File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite),
+        mode,
+        change ?? (geometry => geometry));
+
+    private UringFile Open(SafeFileHandle file, CacheMode mode, Func<DeviceGeometry, DeviceGeometry> change)
+    {
+        UringFile device =
+            _runner.Call(() => new UringFile(_runner.Loop, file, change(MakeGeometry()), Options(mode)));
+        _devices.Add(device);
+        return device;
+    }
+
+    private IoRequest Do(
+        UringFile device, IoOperation operation, long start, long count, BufferSlice buffer,
+        IoFlags flags = IoFlags.None) =>
+        _runner.Do(device, operation, At(start, count), buffer, flags);
+
+    private void Batch(UringFile device, List<(IoRequest Request, byte[]? Expected)> batch)
+    {
+        using ManualResetEventSlim done = new();
+        Counting owner = new(batch.Count, done);
+        _runner.Call(() =>
+        {
+            foreach ((IoRequest request, byte[]? _) in batch)
+            {
+                request.Prepare(owner, request.Operation, request.Extent, request.Buffer, request.Flags);
+                device.Submit(request);
+            }
+        });
+        LoopRunner.Wait(done, "the batch");
+    }
+
+    private sealed class Counting(int expected, ManualResetEventSlim done) : IIoOwner
+    {
+        private int _completed;
+
+        public int Ok { get; private set; }
+
+        public void OnCompleted(IoRequest request)
+        {
+            _completed++;
+            Ok += request.Status == IoStatus.Ok ? 1 : 0;
+            if (_completed == expected)
+            {
+                done.Set();
+            }
+        }
+    }
+
+    private sealed class Ignoring(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
+    {
+        protected override void OnCompleted(int result, uint flags)
+        {
+        }
+    }
+
+    /// <summary>
+    /// Keeps 100 requests in flight, more than the quota, a flush now and then; measures after a warm-up.
+    /// </summary>
+    private sealed class Steady(UringFile device, ManualResetEventSlim done) : IIoOwner
+    {
+        private const int WarmUp = 2_000;
+        private const int Measured = 10_000;
+        private const int InFlight = 100;
+
+        private long _before;
+        private int _completed;
+
+        public long AllocatedBytes { get; private set; } = -1;
+
+        public int Failures { get; private set; }
+
+        public void Start()
+        {
+            for (int i = 0; i < InFlight; i++)
+            {
+                IoRequest request = new() { Token = i };
+                Next(request, AlignedMemory.Allocate(4096));
+            }
+        }
+
+        public void OnCompleted(IoRequest request)
+        {
+            _completed++;
+            Failures += request.Status == IoStatus.Ok ? 0 : 1;
+            if (_completed == WarmUp)
+            {
+                _before = GC.GetAllocatedBytesForCurrentThread();
+            }
+            else if (_completed == WarmUp + Measured)
+            {
+                AllocatedBytes = GC.GetAllocatedBytesForCurrentThread() - _before;
+            }
+            if (_completed < WarmUp + Measured)
+            {
+                Next(request, request.Buffer);
+            }
+            else if (_completed == WarmUp + Measured + InFlight - 1)
+            {
+                done.Set();
+            }
+        }
+
+        private void Next(IoRequest request, BufferSlice buffer)
+        {
+            // Writes are few: in rehearsal mode each waits for the disk.
+            IoOperation operation = _completed % 200 == 0 ? IoOperation.Write : IoOperation.Read;
+            request.Prepare(this, operation, At(request.Token * 8, 8), buffer);
+            device.Submit(request);
+        }
+    }
+}
