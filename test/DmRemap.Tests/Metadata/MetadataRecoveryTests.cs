@@ -30,6 +30,30 @@ public sealed class MetadataRecoveryTests
     }
 
     [Fact]
+    public void A_stale_copy_never_wins_over_a_newer_one()
+    {
+        // Whole, of our set, and one generation old: what a write that a drive lost leaves behind.
+        MetadataBench bench = MetadataBench.Formatted(1, seed: 78);
+        bench.MustRecover();
+        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(1)));
+        MetadataBench older = bench.Copy();
+        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(2)));
+        for (int stale = 0; stale < (1 << SpareLayout.SuperblockCopies) - 1; stale++)
+        {
+            MetadataBench mixed = bench.Copy();
+            for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+            {
+                if ((stale & (1 << copy)) != 0)
+                {
+                    CopySuperblock(older.Disks[0], mixed.Disks[0], copy);
+                }
+            }
+            mixed.MustRecover();
+            Assert.Equal(2, mixed.Recovered!.Entries.Length);
+        }
+    }
+
+    [Fact]
     public void With_one_valid_copy_a_power_cut_anywhere_in_recovery_loses_nothing()
     {
         MetadataBench made = Made(1);
