@@ -50,7 +50,8 @@ for file in /etc/apt/apt.conf.d/*proxy* /etc/apt/sources.list; do
 done
 # Whom this machine trusts, the bare one trusts: a registry may be reached through a proxy with its own
 # authority.
-cp -rL /etc/ssl/certs/. "$bare/etc/ssl/certs/"
+rm -rf "$bare/etc/ssl/certs"
+cp -rL /etc/ssl/certs "$bare/etc/ssl/certs"
 if [ -e "$HOME/.nuget/NuGet/NuGet.Config" ]; then
     cp "$HOME/.nuget/NuGet/NuGet.Config" "$bare/opt/home/.nuget/NuGet/"
 fi

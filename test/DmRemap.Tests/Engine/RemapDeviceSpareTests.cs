@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
