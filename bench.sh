@@ -2,7 +2,8 @@
 # Compares dmremap with nbdkit's file plugin and with qemu-nbd, over the same image file on the same machine,
 # the servers taking turns (A B C A B C) within one run. Prints a Markdown table; docs/performance.md is
 # filled by hand.
-#   ./bench.sh [--seconds N] [--rounds N] [--lookup]     N: 3 seconds and 2 rounds unless told
+#   ./bench.sh [--seconds N] [--rounds N] [--in DIR] [--lookup]     N: 3 seconds and 2 rounds unless told
+# With --in /dev/shm the images lie in memory: then the servers are compared, and not the disk below them.
 # With --lookup also the lookup and splitting benchmarks (BenchmarkDotNet; several minutes).
 set -euo pipefail
 
@@ -13,12 +14,14 @@ root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 seconds=3
 rounds=2
 lookup=0
+place=${TMPDIR:-/tmp}
 while [ $# -gt 0 ]; do
     case $1 in
     --seconds) seconds=${2:?--seconds needs a number}; shift ;;
     --rounds) rounds=${2:?--rounds needs a number}; shift ;;
+    --in) place=${2:?--in needs a directory}; shift ;;
     --lookup) lookup=1 ;;
-    *) sed -n '2,6p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,7p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -33,7 +36,13 @@ if [ "$lookup" = 1 ]; then
     dotnet run --project "$root/test/DmRemap.Benchmarks" -c Release -- --filter '*' >&2
 fi
 
-work=$(mktemp -d)
+work=$(mktemp -d -p "$place")
+cache=none
+below="nbdkit goes through the page cache, dmremap and qemu-nbd do not (O_DIRECT)."
+if [ "$(stat -f -c %T "$work")" = tmpfs ]; then
+    cache=writeback
+    below="The images lie in memory (tmpfs): all three go through the page cache, dmremap in its rehearsal mode."
+fi
 server=
 stop_server() {
     if [ -n "$server" ]; then
@@ -59,7 +68,7 @@ start_server() {
     case $1 in
     dmremap) "$root/dmremap" serve bench --socket "$work/nbd.sock" >/dev/null & ;;
     nbdkit) nbdkit -f -U "$work/nbd.sock" file "$work/main" & ;;
-    qemu-nbd) qemu-nbd -f raw -t -e 8 --cache=none --aio=io_uring -k "$work/nbd.sock" "$work/main" & ;;
+    qemu-nbd) qemu-nbd -f raw -t -e 8 --cache=$cache --aio=io_uring -k "$work/nbd.sock" "$work/main" & ;;
     esac
     server=$!
     local tries
@@ -112,4 +121,4 @@ for case in "${cases[@]}"; do
     printf '| %s | %s | %s | %s | %s | %s |\n' \
         "$name" "$a" "$b" "$c" "$(ratio "$a" "$b")" "$(ratio "$a" "$c")"
 done
-printf '\nnbdkit goes through the page cache, dmremap and qemu-nbd do not (O_DIRECT).\n'
+printf '\n%s\n' "$below"
