@@ -1,3 +1,4 @@
+using System;
 using System.IO;
 using System.Text.Json;
 using DmRemap.Control.Protocol;
@@ -14,7 +15,9 @@ internal static class ErrorText
     public static void Write(TextWriter writer, Refusal refusal)
     {
         bool isNamed = refusal.Device.Length > 0 && refusal.Device != "-";
-        string subject = isNamed ? $"dmremap: {Printable(refusal.Device)}: " : "dmremap: ";
+        // A message that begins with the device need not be told whose it is.
+        bool saysWhose = refusal.Message.StartsWith(refusal.Device, StringComparison.Ordinal);
+        string subject = isNamed && !saysWhose ? $"dmremap: {Printable(refusal.Device)}: " : "dmremap: ";
         writer.WriteLine(subject + Printable(refusal.Message));
         string force = refusal.CanBeForced ? " (--force does it nevertheless)" : "";
         TextWrap.Paragraph(writer, "  ", Printable(refusal.Action) + force, Width);
