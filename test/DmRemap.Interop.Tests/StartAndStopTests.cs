@@ -29,6 +29,7 @@ public sealed class StartAndStopTests
             (await device.RunAsync("stop", Name)).Expect(0);
             Assert.False(File.Exists(device.SocketPath), "the socket outlives the answer");
             await device.ServeAsync();
+            Assert.DoesNotContain("waiting for", device.Server.Said, StringComparison.Ordinal);
             Assert.Equal(0, await old.WaitForEndAsync(s_patience));
             // The end of the old one has not taken the new one's socket with it.
             using NbdTestClient client = await device.ConnectAsync();
@@ -77,6 +78,41 @@ public sealed class StartAndStopTests
         Assert.Equal(1, await server.WaitForEndAsync(s_patience));
         Assert.DoesNotContain("ready", server.Said, StringComparison.Ordinal);
         await device.ServeAsync();
+        await device.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_stop_at_its_deadline_says_what_it_cut_off_and_the_next_start_waits()
+    {
+        RequiredTools.SkipUnlessFuse();
+        RequiredTools.SkipUnless("nbdkit");
+        await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);
+        await using SlowDisk disk = await SlowDisk.StartAsync(device, DeviceUnderTest.MiB);
+        (await device.RunAsync(
+            "create", Name, "--main", disk.Path, "--spare", device.SparePath, "--yes")).Expect(0);
+        await device.ServeAsync();
+        RunningProgram old = device.Server;
+        using NbdTestClient client = await device.ConnectAsync();
+        await disk.HoldMediumAsync();
+        await client.SendAsync(
+            NbdTestClient.Request(NbdTestClient.CommandWrite, 0, 99, 0, DeviceUnderTest.UnitBytes));
+        await client.SendAsync(Content.Of(DeviceUnderTest.UnitBytes, version: 2));
+        Assert.True(await client.IsSilentForAsync(TimeSpan.FromSeconds(1)), "the disk was not held");
+        Task<CommandResult> stopping = device.RunAsync("stop", Name, "--deadline", "2");
+        // New clients are turned away from the beginning of the stop, not only at its end.
+        await SlowDisk.UntilAsync(() => !File.Exists(device.SocketPath));
+        Assert.False(stopping.IsCompleted, "the socket was there until the end");
+        CommandResult stopped = (await stopping).Expect(7);
+        Assert.Contains("1 request cut off without an answer", stopped.Error + stopped.Output,
+            StringComparison.Ordinal);
+        RunningProgram next = device.StartServe();
+        await next.WaitForLineAsync(
+            line => line.Contains("waiting for", StringComparison.Ordinal)
+                && line.Contains(disk.Path, StringComparison.Ordinal), s_patience);
+        await disk.ReleaseMediumAsync();
+        await DeviceUnderTest.WaitUntilReadyAsync(next);
+        Assert.Equal(7, await old.WaitForEndAsync(s_patience));
         await device.StopAsync();
     }
 
