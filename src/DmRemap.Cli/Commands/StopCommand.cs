@@ -100,7 +100,7 @@ internal sealed class StopCommand
                 + string.Join(", ", report.OutstandingOn);
         string failed = report.RequestsFailed == 0
             ? ""
-            : $"; {Amounts.Plural(report.RequestsFailed, "request")} answered with an error";
+            : $"; {Amounts.Plural(report.RequestsFailed, "request")} cut off without an answer";
         return $"stopped by the deadline: {report.Left ?? "its next start recovers"}{kernel}{failed}";
     }
 }

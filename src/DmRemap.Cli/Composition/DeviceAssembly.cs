@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -37,7 +39,16 @@ internal sealed record AssembledDevice
 /// </summary>
 internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Action<string> onWaiting)
 {
+    private const int HolderPollMs = 100;
+
+    private static readonly TimeSpan s_holderPatience = TimeSpan.FromSeconds(10);
+
     private readonly string[] _sparePaths = [.. record.Spares.Select(spare => spare.Path)];
+
+    /// <summary>
+    /// Of this device's daemon: while it is there, who holds the members is not about to end.
+    /// </summary>
+    public required string ControlSocketPath { get; init; }
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
     public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
@@ -51,11 +62,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 BlockBytes = record.BlockBytes,
                 FilePhysicalBlockBytes = record.PhysicalBlockBytes,
             };
-            claimed.Add(await OpenedMember.ClaimAsync(record.MainPath, main, onWaiting, cancellation));
+            claimed.Add(await ClaimAsync(record.MainPath, main, cancellation));
             foreach (string path in _sparePaths)
             {
                 MemberOptions spare = main with { Access = MemberAccess.ReadWrite };
-                claimed.Add(await OpenedMember.ClaimAsync(path, spare, onWaiting, cancellation));
+                claimed.Add(await ClaimAsync(path, spare, cancellation));
             }
             Check(claimed);
             return [.. claimed];
@@ -92,6 +103,39 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
         return await host.RunAsync(() => Build(host, members, files, set, events));
     }
+
+    /// <summary>
+    /// A stop that was cut off at its deadline has answered before its process has ended; so an instance of
+    /// ours that holds the member and answers nobody any more is waited for.
+    /// </summary>
+    private async Task<MemberFile> ClaimAsync(
+        string path, MemberOptions options, CancellationToken cancellation)
+    {
+        long began = Stopwatch.GetTimestamp();
+        bool isSaid = false;
+        while (true)
+        {
+            try
+            {
+                return await OpenedMember.ClaimAsync(path, options, onWaiting, cancellation);
+            }
+            catch (RefusalException e)
+                when (IsHeldByEndingServer(e) && Stopwatch.GetElapsedTime(began) < s_holderPatience)
+            {
+                if (!isSaid)
+                {
+                    onWaiting($"waiting for {path}: {e.Message}");
+                    isSaid = true;
+                }
+            }
+            await Task.Delay(HolderPollMs, cancellation);
+        }
+    }
+
+    private bool IsHeldByEndingServer(RefusalException refused) =>
+        refused.Id == "DMR-MEMBER-IN-USE"
+            && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
+            && !File.Exists(ControlSocketPath);
 
     private void Check(List<MemberFile> claimed)
     {

@@ -10,7 +10,6 @@ using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -22,6 +21,12 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
 {
     private static readonly TimeSpan s_stopDeadline = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long after its deadline a stop that does not answer is given up.</summary>
+    private static readonly TimeSpan s_stopGrace = TimeSpan.FromSeconds(2);
+
+    /// <summary>For commands of a device that hangs: long enough to send what is under way.</summary>
+    private static readonly TimeSpan s_uncleanEndTimeout = TimeSpan.FromMilliseconds(200);
+
     public async Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output,
         CancellationToken cancellation)
     {
@@ -30,42 +35,38 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
         string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
+        NbdSocketPath.Require(socketPath, options.Name);
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
+        await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
         using CancellationTokenSource starting =
             CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using Signals signals = new(starting.Cancel);
-        DeviceAssembly assembly = new(record, options.ReadOnly, output.Note);
-        MemberFile[] members = await assembly.ClaimAsync(starting.Token);
-        // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
-        string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(socketPath))!;
-        string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
-        MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
-        LoopHost host = new(options.Name);
-        await host.Started;
-        await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
-        AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
-        await host.RunAsync(() => Prepare(assembled, faults));
-        using FrontDoor door =
-            await FrontDoor.OpenAsync(host, assembled.Device, record.Name, socketPath, options.Listen);
-        using ServedDevice served = new(host, record, assembled, door, services.Time);
-        await using RecursionWatch watch = new(record, statePaths, output.Note, services.Time);
-        served.Watch = watch;
+        DeviceStart start = new(services, directories, record, events)
+        {
+            SocketPath = socketPath,
+            Options = options,
+            Faults = faults,
+        };
+        StartedDevice started = await start.RunAsync(starting.Token);
+        using FrontDoor door = started.Door;
+        using ServedDevice served = started.Served;
+        await using RecursionWatch watch = started.Watch;
         StopReport report;
-        await using (
-            ControlServer control = ControlServer.Start(directories.ControlSocketPath(record.Name), served))
+        await using (ControlServer control = started.Control)
         {
             output.Answer($"ready {door.Exports[0]}");
             foreach (string export in door.Exports.Skip(1))
             {
-                output.Note($"also {export}");
+                events.Say($"also {export}");
             }
             report = await UntilStoppedAsync(served, control, signals);
+            control.EndTimeout = report.Clean ? control.EndTimeout : s_uncleanEndTimeout;
         }
-        host.End();
+        started.Host.End();
         if (!report.Clean)
         {
-            output.Note(
+            events.Say(
                 $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
         }
         return report.Clean ? ExitCode.Done : ExitCode.DoneDegraded;
@@ -79,22 +80,23 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             return await control.StopAnswered;
         }
-        Task<StopReport> stopping = served.StopAsync(s_stopDeadline);
+        Task<StopReport> stopping = served.StopAsync(s_stopDeadline).WaitAsync(s_stopDeadline + s_stopGrace);
         if (await Task.WhenAny(stopping, signals.Second) != stopping)
         {
             // A second signal means: the deadline is now.
-            stopping = served.StopAsync(TimeSpan.Zero);
+            stopping = served.StopAsync(TimeSpan.Zero).WaitAsync(s_stopGrace);
         }
-        return await stopping;
-    }
-
-    private void Prepare(AssembledDevice assembled, FaultRulesParsed? faults)
-    {
-        assembled.Device.Today = (ushort)(services.Time.GetUtcNow() - DateTimeOffset.UnixEpoch).TotalDays;
-        foreach (FaultRule rule in faults?.Rules ?? [])
+        try
         {
-            bool added = assembled.Faults.TryAdd(rule);
-            Invariant.Check(added);
+            return await stopping;
+        }
+        catch (TimeoutException)
+        {
+            return new StopReport
+            {
+                Clean = false,
+                Left = "the data thread did not answer by the deadline; the next start recovers",
+            };
         }
     }
 

@@ -12,11 +12,14 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>
 /// The end of a served device, once, whoever asks and how often: no new clients → what is in flight ends →
-/// the device is quiet and flushed → the clean-stop record. The answer comes by the deadline even if a disk
-/// never does; what the kernel still owns then outlives the answer (F-31).
+/// the device is quiet and flushed → the clean-stop record → claims and sockets are let go, so that whoever
+/// has the answer may start anew at once. The answer comes by the deadline even if a disk never does; what
+/// the kernel still owns then outlives the answer (F-31), and so do the claims.
 /// </summary>
 internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage, IDisposable
 {
+    private static readonly TimeSpan s_releaseTimeout = TimeSpan.FromSeconds(1);
+
     private readonly LoopHost _host;
     private readonly AssembledDevice _assembled;
     private readonly FrontDoor _door;
@@ -92,14 +95,55 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         // Off the caller's lock.
         await Task.Yield();
+        // Beside the rest: the socket's directory may be as stuck as the disk.
+        Task removed = Task.Run(_door.RemoveFiles);
         await _host.RunAsync(() =>
         {
             _door.CloseListeners();
             _door.Server.Shutdown(this);
         });
+        Task closed = CloseDoorAsync(removed);
         Task deadline = Task.Delay(Timeout.InfiniteTimeSpan, _deadline.Token);
         Task first = await Task.WhenAny(_ended.Task, deadline);
-        return await _host.RunAsync(() => Report(first == _ended.Task));
+        StopReport report = await _host.RunAsync(() => Report(first == _ended.Task));
+        if (first == _ended.Task)
+        {
+            // A close that takes longer does not hold up the answer; the end of the process ends it.
+            await Task.WhenAny(ReleaseAsync(closed), Task.Delay(s_releaseTimeout, _time));
+        }
+        return report;
+    }
+
+    /// <summary>Whoever connects during the stop is turned away, not left waiting to be accepted.</summary>
+    private async Task CloseDoorAsync(Task removed)
+    {
+        await removed;
+        await _door.ListenersClosed;
+        _door.Dispose();
+    }
+
+    /// <summary>
+    /// End the claims, before the answer: whoever has it may serve the device again at once. Only with
+    /// nothing in flight, or a write of ours could land after the next instance's (F-1).
+    /// </summary>
+    private async Task ReleaseAsync(Task closed)
+    {
+        bool isIdle = await _host.RunAsync(() =>
+        {
+            bool canRetire =
+                _assembled.Files.All(file => file.InFlight == 0 && file.Operations.Outstanding == 0);
+            if (canRetire)
+            {
+                Array.ForEach(_assembled.Files, file => file.Retire());
+            }
+            return canRetire;
+        });
+        if (isIdle)
+        {
+            // Closing may block, and then only this thread.
+            await Task.Run(() => Array.ForEach(_assembled.Files, file => file.Dispose()));
+        }
+        await closed;
     }
 
     private StopReport Report(bool hasEnded)

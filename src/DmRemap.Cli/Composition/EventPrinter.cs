@@ -10,14 +10,17 @@ using DmRemap.Engine;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// Events as lines on standard error. The data thread never waits for a terminal or a log: what does not fit
-/// the queue is dropped and counted (F-20).
+/// Events, and what the daemon itself has to say, as lines on standard error. Neither the data thread nor the
+/// end of the process waits for a terminal or a log: what does not fit the queue is dropped and counted
+/// (F-20), and what nobody has read at the end is left unsaid.
 /// </summary>
 internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 {
     private const int QueueMax = 4096;
 
-    private readonly Channel<EngineEvent> _queue = Channel.CreateBounded<EngineEvent>(
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(1);
+
+    private readonly Channel<Line> _queue = Channel.CreateBounded<Line>(
         new BoundedChannelOptions(QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly Action<string> _print;
@@ -29,28 +32,38 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
     {
         _print = print;
         _spares = sparePaths;
-        _printing = PrintAsync();
+        // Not on the caller's thread: printing is a write that lasts until somebody reads.
+        _printing = Task.Run(PrintAsync);
     }
 
-    public void Publish(in EngineEvent happened)
+    public void Publish(in EngineEvent happened) => Add(new Line(null, happened));
+
+    /// <summary>A line beside the events, in order with them. Never waits; from any thread.</summary>
+    public void Say(string text) => Add(new Line(text, default));
+
+    public async ValueTask DisposeAsync()
     {
-        if (!_queue.Writer.TryWrite(happened))
+        _queue.Writer.TryComplete();
+        if (await Task.WhenAny(_printing, Task.Delay(s_endTimeout)) == _printing)
+        {
+            // A fault here is a bug of ours: it must not end unseen.
+            await _printing;
+        }
+    }
+
+    private void Add(in Line line)
+    {
+        if (!_queue.Writer.TryWrite(line))
         {
             Interlocked.Increment(ref _dropped);
         }
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        _queue.Writer.TryComplete();
-        await _printing;
-    }
-
     private async Task PrintAsync()
     {
-        await foreach (EngineEvent happened in _queue.Reader.ReadAllAsync())
+        await foreach (Line line in _queue.Reader.ReadAllAsync())
         {
-            _print(Describe(happened));
+            _print(line.Text ?? Describe(line.Happened));
             long dropped = Interlocked.Exchange(ref _dropped, 0);
             if (dropped > 0)
             {
@@ -107,4 +120,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             ? $"block {blocks.Start.Value}"
             : $"blocks {blocks.Start.Value}-{blocks.End.Value - 1}";
     }
+
+    /// <summary>A text, or else an event.</summary>
+    private readonly record struct Line(string? Text, EngineEvent Happened);
 }

@@ -18,6 +18,9 @@ internal sealed class FrontDoor : IDisposable
     private readonly List<ListeningSocket> _sockets = [];
     private readonly List<UringListener> _listeners = [];
     private readonly List<string> _exports = [];
+    private readonly TaskCompletionSource _listenersClosed =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _listenersOpen;
 
     private FrontDoor(NbdServer server) => Server = server;
 
@@ -41,18 +44,20 @@ internal sealed class FrontDoor : IDisposable
                 Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
             }));
         FrontDoor door = new(server);
+        string subject = $"socket {socketPath}";
         try
         {
             door.Add(name, ListeningSocket.OpenUnix(socketPath));
             if (listen is not null)
             {
+                subject = $"address {listen}";
                 door.Add(name, ListeningSocket.OpenTcpLoopback(listen), listen.Address);
             }
         }
-        catch (SystemCallException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             door.Dispose();
-            throw new RefusalException(NotOpened(name, socketPath, e), e);
+            throw new RefusalException(NotOpened(name, subject, e), e);
         }
         await host.RunAsync(() =>
         {
@@ -67,32 +72,63 @@ internal sealed class FrontDoor : IDisposable
         return door;
     }
 
+    /// <summary>
+    /// Completes when the kernel has let go of the listening sockets: they may be disposed of.
+    /// </summary>
+    public Task ListenersClosed => _listenersClosed.Task;
+
+    /// <summary>Nobody finds the way in any more. May block, so not on the loop's thread.</summary>
+    public void RemoveFiles()
+    {
+        foreach (ListeningSocket socket in _sockets)
+        {
+            socket.RemoveFile();
+        }
+    }
+
     /// <summary>Accept nobody any more. On the loop's thread.</summary>
     public void CloseListeners()
     {
+        _listenersOpen = _listeners.Count;
         foreach (UringListener listener in _listeners)
         {
-            listener.Close(static () => { });
+            listener.Close(OnListenerClosed);
         }
         _listeners.Clear();
     }
 
-    /// <summary>Removes the socket files. After the loop has ended, or before it listens.</summary>
+    /// <summary>
+    /// Closes the sockets and removes their files; whoever was not accepted yet is told so. After
+    /// ListenersClosed, after the loop has ended, or before it listens. From any thread, and more than once.
+    /// </summary>
     public void Dispose()
     {
         foreach (ListeningSocket socket in _sockets)
         {
             socket.Dispose();
         }
-        _sockets.Clear();
     }
 
-    private static Refusal NotOpened(string name, string path, SystemCallException error) => new(
-        error.Errno == Errno.EADDRINUSE ? "DMR-NBD-SOCKET-IN-USE" : "DMR-NBD-SOCKET-FAILED",
-        error.Errno == Errno.EADDRINUSE ? ExitCode.InUse : ExitCode.Failed,
-        name,
-        $"The NBD socket {path} cannot be opened: {error.Message}.",
-        "Stop whoever serves there, or choose another path with --socket or another address with --listen.");
+    private static Refusal NotOpened(string name, string subject, Exception error)
+    {
+        bool isInUse = error is SystemCallException { Errno: Errno.EADDRINUSE };
+        return new Refusal(
+            isInUse ? "DMR-NBD-SOCKET-IN-USE" : "DMR-NBD-SOCKET-FAILED",
+            isInUse ? ExitCode.InUse : ExitCode.Failed,
+            name,
+            $"The NBD {subject} cannot be opened: {error.Message.TrimEnd('.')}.",
+            "Stop whoever serves there, or choose another path with --socket or another address with "
+                + "--listen.");
+    }
+
+    private void OnListenerClosed()
+    {
+        _listenersOpen--;
+        if (_listenersOpen == 0)
+        {
+            _listenersClosed.SetResult();
+        }
+    }
 
     private void Add(string name, ListeningSocket socket, IPAddress? address = null)
     {

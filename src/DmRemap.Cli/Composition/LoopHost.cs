@@ -42,7 +42,10 @@ internal sealed class LoopHost : IDisposable
 
     public Task Started => _started.Task;
 
-    /// <summary>Run on the loop's thread.</summary>
+    /// <summary>
+    /// Run on the loop's thread. Ends with TimeoutException when that takes nothing more: it has ended, or
+    /// has not looked at its messages for very long.
+    /// </summary>
     public Task RunAsync(Action action) => RunAsync(() =>
     {
         action();
@@ -55,7 +58,7 @@ internal sealed class LoopHost : IDisposable
         if (!Loop.Post(message))
         {
             message.Completion.SetException(
-                new InvalidOperationException("the data thread has ended or is overloaded"));
+                new TimeoutException("the data thread has ended or does not answer"));
         }
         return message.Completion.Task;
     }

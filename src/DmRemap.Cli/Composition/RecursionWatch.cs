@@ -1,5 +1,4 @@
 using System;
-using System.IO;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -18,17 +17,32 @@ internal sealed class RecursionWatch : IAsyncDisposable
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(60);
 
-    private readonly DeviceRecord _record;
-    private readonly string[] _statePaths;
+    private static readonly string[] s_recursions =
+        ["DMR-MEMBER-SAME", "DMR-MEMBER-OVERLAP", "DMR-STATE-ON-MEMBER"];
+
+    private readonly Action _look;
     private readonly Action<string> _say;
     private readonly CancellationTokenSource _ending = new();
     private readonly PeriodicTimer _timer;
     private readonly Task _watching;
+    private string _said = string.Empty;
 
     public RecursionWatch(DeviceRecord record, string[] statePaths, Action<string> say, TimeProvider time)
+        : this(
+            () =>
+            {
+                MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
+                MemberRules.RequireApart(record.MainPath, [.. record.Spares.Select(spare => spare.Path)]);
+            },
+            say,
+            time)
     {
-        _record = record;
-        _statePaths = statePaths;
+    }
+
+    /// <summary>`look` throws what it finds.</summary>
+    internal RecursionWatch(Action look, Action<string> say, TimeProvider time)
+    {
+        _look = look;
         _say = say;
         _timer = new PeriodicTimer(s_interval, time);
         _watching = WatchAsync();
@@ -63,26 +77,31 @@ internal sealed class RecursionWatch : IAsyncDisposable
 
     private void Look()
     {
-        bool was = IsRecursive;
         try
         {
-            MemberRules.RequireStateElsewhere(_statePaths, _record.MainPath);
-            MemberRules.RequireApart(_record.MainPath, [.. _record.Spares.Select(spare => spare.Path)]);
+            _look();
             IsRecursive = false;
+            _said = string.Empty;
         }
-        catch (RefusalException e)
+        catch (RefusalException e) when (s_recursions.Contains(e.Id))
         {
             IsRecursive = true;
-            if (!was)
-            {
-                _say($"{e.Id} {e.Message} {e.Action}");
-            }
+            Say($"{e.Id} {e.Message} {e.Action}");
         }
-        catch (IOException e)
+        catch (Exception e) when (e is not InvariantException)
         {
-            // A path that cannot be looked at now is no proof of anything.
-            _say(
-                $"DMR-EVENT-RECURSION-UNKNOWN does a spare lie on the main device? {e.Message}");
+            // A path that cannot be looked at now, or has gone, is no proof of anything.
+            Say($"DMR-EVENT-RECURSION-UNKNOWN does a spare lie on the main device? {e.Message}");
+        }
+    }
+
+    /// <summary>Once, until it changes.</summary>
+    private void Say(string line)
+    {
+        if (line != _said)
+        {
+            _said = line;
+            _say(line);
         }
     }
 }

@@ -17,7 +17,7 @@ namespace DmRemap.Cli.Composition;
 /// <summary>A device that is being served, as the control socket sees it.</summary>
 internal sealed class ServedDevice : IDeviceControl, IDisposable
 {
-    private static readonly TimeSpan s_statusTimeout = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly LoopHost _host;
@@ -54,28 +54,7 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
 
     public string State => _stop.HasBegun ? DeviceStates.Stopping : DeviceStates.Running;
 
-    public DeviceStatus GetStatus()
-    {
-        DeviceStatus? status = null;
-        // Never disposed of: the data thread may set it after we have given up.
-        ManualResetEventSlim answered = new();
-        bool isAsked = _host.Loop.Post(new StatusQuestion(() =>
-        {
-            status = StatusReport.Make(this);
-            answered.Set();
-        }));
-        // The data thread never waits for a disk, so it answers at once or is dead.
-        if (!isAsked || !answered.Wait(s_statusTimeout))
-        {
-            throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
-                ExitCode.Failed,
-                Name,
-                "The data thread does not answer.",
-                "Look at the daemon's standard error, and at the kernel's log for hung tasks."));
-        }
-        return status!;
-    }
+    public DeviceStatus GetStatus() => Ask(() => StatusReport.Make(this));
 
     public async Task<RemapReport> RemapAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
@@ -127,7 +106,7 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
     }
 
     public IReadOnlyList<string> ListFaults() =>
-        [.. Assembled.Faults.Counts().Select(count => count.Rule.ToString())];
+        [.. Ask(() => Assembled.Faults.Counts()).Select(count => count.Rule.ToString())];
 
     public void Dispose() => _stop.Dispose();
 
@@ -156,6 +135,32 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
             _ => "a member failed",
         },
     };
+
+    /// <summary>
+    /// What only the data thread may look at. It never waits for a disk, so it answers at once or is dead.
+    /// </summary>
+    private T Ask<T>(Func<T> question)
+        where T : class
+    {
+        T? answer = null;
+        // Never disposed of: the data thread may set it after we have given up.
+        ManualResetEventSlim answered = new();
+        bool isAsked = _host.Loop.Post(new Question(() =>
+        {
+            answer = question();
+            answered.Set();
+        }));
+        if (!isAsked || !answered.Wait(s_answerTimeout))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.CommandFailed,
+                ExitCode.Failed,
+                Name,
+                "The data thread does not answer.",
+                "Look at the daemon's standard error, and at the kernel's log for hung tasks."));
+        }
+        return answer!;
+    }
 
     private void RequireInside(BlockNumber first, BlockNumber last)
     {
@@ -189,7 +194,7 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         "Write FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS], in sectors "
             + "of 512 bytes."));
 
-    private sealed class StatusQuestion(Action ask) : ILoopMessage
+    private sealed class Question(Action ask) : ILoopMessage
     {
         public void Run() => ask();
     }

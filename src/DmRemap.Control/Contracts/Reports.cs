@@ -50,7 +50,7 @@ public sealed record StopReport
     /// <summary>The members that own them.</summary>
     public IReadOnlyList<string> OutstandingOn { get; init; } = [];
 
-    /// <summary>Requests of clients that were answered with an error because of the deadline.</summary>
+    /// <summary>Requests of clients that were cut off without an answer at the deadline.</summary>
     public long RequestsFailed { get; init; }
 
     /// <summary>What was left to recovery, in words; null when clean.</summary>

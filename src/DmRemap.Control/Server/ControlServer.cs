@@ -39,6 +39,7 @@ public sealed class ControlServer : IAsyncDisposable
         _device = device;
         _options = options;
         _listener = listener;
+        EndTimeout = options.SendTimeout;
         _runner = new ControlCommandRunner(device, options, StopDeviceAsync);
         _accepting = AcceptAsync();
     }
@@ -47,6 +48,12 @@ public sealed class ControlServer : IAsyncDisposable
     /// Completes when a client's `stop` has been carried out and answered: the process may end. Never faults.
     /// </summary>
     public Task<StopReport> StopAnswered => _stopAnswered.Task;
+
+    /// <summary>
+    /// How long DisposeAsync waits for commands to end: SendTimeout, but for a device that hangs, whose
+    /// commands will not.
+    /// </summary>
+    public TimeSpan EndTimeout { get; set; }
 
     /// <summary>
     /// Call this when I/O can be served: the socket appears at once, ready and with mode 0600.
@@ -62,7 +69,7 @@ public sealed class ControlServer : IAsyncDisposable
 
     /// <summary>
     /// Removes the socket, ends idle sessions, tells running commands to end, and waits for their answers,
-    /// but for no longer than SendTimeout.
+    /// but for no longer than EndTimeout.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -74,7 +81,7 @@ public sealed class ControlServer : IAsyncDisposable
             running = [.. _running, _accepting];
         }
         Task ended = Task.WhenAll(running);
-        Task first = await Task.WhenAny(ended, Task.Delay(_options.SendTimeout, _options.Time));
+        Task first = await Task.WhenAny(ended, Task.Delay(EndTimeout, _options.Time));
         ControlSession[] left;
         lock (_gate)
         {

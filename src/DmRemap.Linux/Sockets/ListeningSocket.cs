@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Threading;
 using DmRemap.Linux.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -16,8 +17,10 @@ namespace DmRemap.Linux.Sockets;
 public sealed class ListeningSocket : IDisposable
 {
     private const int Backlog = 128;
+    private const int NonBlocking = 0x800; // SOCK_NONBLOCK
 
     private readonly SafeFileHandle _handle;
+    private int _isFileRemoved;
 
     private ListeningSocket(SafeFileHandle handle, string? path, int port)
     {
@@ -103,17 +106,33 @@ public sealed class ListeningSocket : IDisposable
         }
     }
 
-    /// <summary>Removes the file first, so that nobody connects to what is no longer served.</summary>
-    public void Dispose()
+    /// <summary>
+    /// Takes a Unix socket's file away, once, so that nobody finds what is no longer served: a file that
+    /// comes to be at its path later is another server's. May block, on any thread.
+    /// </summary>
+    public void RemoveFile()
     {
-        if (_handle.IsClosed)
+        if (Path is null || Interlocked.Exchange(ref _isFileRemoved, 1) != 0)
         {
             return;
         }
-        if (Path is not null)
+        try
         {
             File.Delete(Path);
         }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Its directory has gone, or is no longer ours. What is left is a dead socket, which the next
+            // server replaces; the end of this one does not depend on it.
+        }
+    }
+
+    /// <summary>
+    /// Removes the file first, so that nobody connects to what is no longer served. From any thread.
+    /// </summary>
+    public void Dispose()
+    {
+        RemoveFile();
         _handle.Dispose();
     }
 
@@ -123,9 +142,10 @@ public sealed class ListeningSocket : IDisposable
         Check(SocketNative.SetOption(fd, level, name, &on, sizeof(int)), "setsockopt", subject);
     }
 
-    private static SafeFileHandle Open(int family, string subject)
+    private static SafeFileHandle Open(int family, string subject, int flags = 0)
     {
-        int fd = SocketNative.Socket(family, SocketNative.SOCK_STREAM | SocketNative.SOCK_CLOEXEC, 0);
+        int type = SocketNative.SOCK_STREAM | SocketNative.SOCK_CLOEXEC | flags;
+        int fd = SocketNative.Socket(family, type, 0);
         Check(fd, "socket", subject);
         return new SafeFileHandle(fd, ownsHandle: true);
     }
@@ -150,7 +170,8 @@ public sealed class ListeningSocket : IDisposable
         {
             throw new SystemCallException("bind", path, Errno.EEXIST);
         }
-        using SafeFileHandle probe = Open(SocketNative.AF_UNIX, path);
+        // A server that hangs has a full backlog: do not hang with it, its EAGAIN says that it is there.
+        using SafeFileHandle probe = Open(SocketNative.AF_UNIX, path, NonBlocking);
         fixed (byte* bytes = address)
         {
             int fd = (int)probe.DangerousGetHandle();
@@ -158,7 +179,8 @@ public sealed class ListeningSocket : IDisposable
             int errno = connected < 0 ? Marshal.GetLastPInvokeError() : Errno.EADDRINUSE;
             if (errno != Errno.ECONNREFUSED)
             {
-                throw new SystemCallException("bind", path, errno);
+                bool isBusy = errno == Errno.EAGAIN;
+                throw new SystemCallException("bind", path, isBusy ? Errno.EADDRINUSE : errno);
             }
         }
         File.Delete(path);

@@ -14,27 +14,32 @@ internal sealed class SlowDisk : IAsyncDisposable
 {
     private static readonly TimeSpan s_startMax = TimeSpan.FromSeconds(20);
     private readonly string _mount;
+    private readonly RunningProgram _medium;
     private readonly RunningProgram _fuse;
     private bool _held;
+    private bool _mediumHeld;
 
-    private SlowDisk(string mount, RunningProgram fuse)
+    private SlowDisk(string mount, RunningProgram medium, RunningProgram fuse)
     {
         _mount = mount;
+        _medium = medium;
         _fuse = fuse;
     }
 
     public string Path => System.IO.Path.Combine(_mount, "disk");
 
-    public static async Task<SlowDisk> StartAsync(DeviceUnderTest device, long bytes)
+    public static async Task<SlowDisk> StartAsync(
+        DeviceUnderTest device, long bytes, string name = "slow")
     {
-        string socket = System.IO.Path.Combine(device.Folder, "memory.sock");
-        string mount = System.IO.Path.Combine(device.Folder, "mount");
+        string socket = System.IO.Path.Combine(device.Folder, name + ".sock");
+        string mount = System.IO.Path.Combine(device.Folder, name);
         Directory.CreateDirectory(mount);
-        device.StartBeside("nbdkit", "-f", "-U", socket, "memory", $"size={bytes}");
+        RunningProgram medium = device.StartBeside(
+            "nbdkit", "-f", "-U", socket, "memory", $"size={bytes}");
         await UntilAsync(() => File.Exists(socket));
         RunningProgram fuse = device.StartBeside(
             "nbdfuse", System.IO.Path.Combine(mount, "disk"), $"nbd+unix:///?socket={socket}");
-        SlowDisk disk = new(mount, fuse);
+        SlowDisk disk = new(mount, medium, fuse);
         await UntilAsync(() =>
             fuse.HasEnded || (File.Exists(disk.Path) && new FileInfo(disk.Path).Length == bytes));
         Assert.False(fuse.HasEnded, fuse.Said);
@@ -54,8 +59,26 @@ internal sealed class SlowDisk : IAsyncDisposable
         _held = false;
     }
 
+    /// <summary>As a stuck disk: it can still be opened, but what is read or written stays out.</summary>
+    public async Task HoldMediumAsync()
+    {
+        _mediumHeld = true;
+        await _medium.SignalAsync("STOP");
+    }
+
+    public async Task ReleaseMediumAsync()
+    {
+        await _medium.SignalAsync("CONT");
+        _mediumHeld = false;
+    }
+
     public async ValueTask DisposeAsync()
     {
+        if (_mediumHeld)
+        {
+            await ReleaseMediumAsync();
+        }
+
         if (_held)
         {
             await ReleaseAsync();

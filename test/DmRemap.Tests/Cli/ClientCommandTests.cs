@@ -243,7 +243,7 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(
             "disk1: stopped by the deadline: the next start recovers; 3 operations still owned by the "
                 + "kernel on "
-            + "/dev/sdb; 1 request answered with an error\n",
+            + "/dev/sdb; 1 request cut off without an answer\n",
             result.Output);
         Assert.False(File.Exists(_cli.Directories.ControlSocketPath("disk1")));
     }

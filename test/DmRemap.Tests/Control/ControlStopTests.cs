@@ -116,6 +116,26 @@ public sealed class ControlStopTests : IDisposable
     }
 
     [Fact]
+    public async Task Disposing_waits_no_longer_than_told_for_a_command_that_hangs()
+    {
+        TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _device.OnRemap = (_, _, _, _) =>
+        {
+            started.SetResult();
+            return new TaskCompletionSource<RemapReport>().Task;
+        };
+        ControlServerOptions options = new() { SendTimeout = TimeSpan.FromHours(1) };
+        ControlServer server = ControlServer.Start(SocketPath, _device, options);
+        Assert.Equal(options.SendTimeout, server.EndTimeout);
+        using ControlClient client = await ConnectAsync();
+        Task<RemapReport> remap = client.RemapAsync(new BlockNumber(0), new BlockNumber(7), null, Ended);
+        await started.Task.WaitAsync(s_patience, Ended);
+        server.EndTimeout = TimeSpan.FromMilliseconds(50);
+        await server.DisposeAsync().AsTask().WaitAsync(s_patience, Ended);
+        await Assert.ThrowsAsync<RefusalException>(() => remap);
+    }
+
+    [Fact]
     public async Task A_remap_whose_client_goes_away_is_told_to_end()
     {
         TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);

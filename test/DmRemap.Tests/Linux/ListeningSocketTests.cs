@@ -53,6 +53,40 @@ public sealed class ListeningSocketTests : IDisposable
     }
 
     [Fact]
+    public void Socket_of_a_server_that_hangs_is_in_use_and_nobody_waits_for_it()
+    {
+        using Socket hanging = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        hanging.Bind(new UnixDomainSocketEndPoint(SocketPath));
+        hanging.Listen(0);
+        // Never accepted: the backlog is full, and another connect would wait for as long as it is.
+        using Socket waiting = Connect();
+        SystemCallException exception =
+            Assert.Throws<SystemCallException>(() => ListeningSocket.OpenUnix(SocketPath));
+        Assert.Equal(Errno.EADDRINUSE, exception.Errno);
+    }
+
+    [Fact]
+    public void Socket_whose_directory_has_gone_is_closed_all_the_same()
+    {
+        string directory = Path.Combine(_directory, "gone");
+        Directory.CreateDirectory(directory);
+        ListeningSocket socket = ListeningSocket.OpenUnix(Path.Combine(directory, "s"));
+        Directory.Delete(directory, recursive: true);
+        socket.Dispose();
+    }
+
+    [Fact]
+    public void File_is_removed_once_so_that_a_successor_keeps_its_own()
+    {
+        using ListeningSocket first = ListeningSocket.OpenUnix(SocketPath);
+        first.RemoveFile();
+        Assert.False(Path.Exists(SocketPath));
+        using ListeningSocket second = ListeningSocket.OpenUnix(SocketPath);
+        first.Dispose();
+        using Socket client = Connect();
+    }
+
+    [Fact]
     public void File_that_is_no_socket_is_never_removed()
     {
         File.WriteAllText(SocketPath, "precious");

@@ -1,0 +1,107 @@
+using System;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Registry;
+using DmRemap.Control.Server;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>A device that is served: everything that has to be ended again.</summary>
+internal sealed record StartedDevice(
+    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, ControlServer Control);
+
+/// <summary>
+/// claim → recover → open the sockets. Each step may wait for a disk that does not answer, for ever; so this
+/// runs beside whoever asked for it, who may give it up.
+/// </summary>
+internal sealed class DeviceStart(
+    CliServices services, HostDirectories directories, DeviceRecord record, EventPrinter events)
+{
+    /// <summary>For a device of which nobody has been told yet.</summary>
+    private static readonly TimeSpan s_stopDeadline = TimeSpan.FromSeconds(5);
+
+    /// <summary>Long enough for a step that is under way and does not hang.</summary>
+    private static readonly TimeSpan s_interruptGrace = TimeSpan.FromMilliseconds(500);
+
+    public required string SocketPath { get; init; }
+
+    public required ServeOptions Options { get; init; }
+
+    public FaultRulesParsed? Faults { get; init; }
+
+    /// <summary>
+    /// Interrupted, it leaves a start that hangs behind, buffers and claims with it, until the process ends
+    /// (F-31); one that has just succeeded is given back, to be stopped in good order.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">Interrupted; nothing was served.</exception>
+    public Task<StartedDevice> RunAsync(CancellationToken interrupted) =>
+        OrInterruptedAsync(Task.Run(() => StartAsync(interrupted), CancellationToken.None), interrupted);
+
+    internal static async Task<T> OrInterruptedAsync<T>(Task<T> start, CancellationToken interrupted)
+    {
+        try
+        {
+            return await start.WaitAsync(interrupted);
+        }
+        catch (OperationCanceledException) when (!start.IsCompleted)
+        {
+            await Task.WhenAny(start, Task.Delay(s_interruptGrace, CancellationToken.None));
+            if (!start.IsCompleted)
+            {
+                throw;
+            }
+        }
+        return await start;
+    }
+
+    private async Task<StartedDevice> StartAsync(CancellationToken interrupted)
+    {
+        DeviceAssembly assembly = new(record, Options.ReadOnly, events.Say)
+        {
+            ControlSocketPath = directories.ControlSocketPath(record.Name),
+        };
+        MemberFile[] members = await assembly.ClaimAsync(interrupted);
+        // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
+        string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
+        string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
+        MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
+        LoopHost host = new(record.Name);
+        await host.Started;
+        AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
+        await host.RunAsync(() => Prepare(assembled));
+        // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
+        interrupted.ThrowIfCancellationRequested();
+        FrontDoor door =
+            await FrontDoor.OpenAsync(host, assembled.Device, record.Name, SocketPath, Options.Listen);
+        ServedDevice served = new(host, record, assembled, door, services.Time);
+        RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
+        served.Watch = watch;
+        try
+        {
+            ControlServer control = ControlServer.Start(assembly.ControlSocketPath, served);
+            return new StartedDevice(host, door, served, watch, control);
+        }
+        catch (RefusalException)
+        {
+            // Clients may have come in already: what they have been promised is kept.
+            _ = await served.StopAsync(s_stopDeadline);
+            await watch.DisposeAsync();
+            throw;
+        }
+    }
+
+    private void Prepare(AssembledDevice assembled)
+    {
+        assembled.Device.Today = (ushort)(services.Time.GetUtcNow() - DateTimeOffset.UnixEpoch).TotalDays;
+        foreach (FaultRule rule in Faults?.Rules ?? [])
+        {
+            bool added = assembled.Faults.TryAdd(rule);
+            Invariant.Check(added);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Composition;
+using DmRemap.Engine;
+using Xunit;
+
+namespace DmRemap.Tests.Cli;
+
+public sealed class EventPrinterTests
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+
+    private static CancellationToken Ended => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Notes_and_events_are_printed_in_order_until_the_end()
+    {
+        List<string> printed = [];
+        EventPrinter printer = new(printed.Add, []);
+        printer.Say("first");
+        printer.Publish(new EngineEvent { Kind = EngineEventKind.CommitFailed, Member = -1 });
+        printer.Say("last");
+        await printer.DisposeAsync();
+        Assert.Equal(3, printed.Count);
+        Assert.Equal("first", printed[0]);
+        Assert.StartsWith("DMR-EVENT-COMMIT-FAILED", printed[1], StringComparison.Ordinal);
+        Assert.Equal("last", printed[2]);
+    }
+
+    [Fact]
+    public async Task Output_that_nobody_reads_does_not_hold_up_who_speaks_nor_the_end()
+    {
+        using ManualResetEventSlim read = new();
+        try
+        {
+            EventPrinter printer = new(_ => read.Wait(Ended), []);
+            for (int i = 0; i < 10_000; i++)
+            {
+                printer.Say("more than the queue holds");
+            }
+            await printer.DisposeAsync().AsTask().WaitAsync(s_patience, Ended);
+        }
+        finally
+        {
+            read.Set();
+        }
+    }
+}
