@@ -26,8 +26,7 @@ public sealed class StartAndStopTests
         for (int round = 0; round < 8; round++)
         {
             RunningProgram old = device.Server;
-            (await device.RunAsync("stop", Name)).Expect(0);
-            Assert.False(File.Exists(device.SocketPath), "the socket outlives the answer");
+            await StopAndLookAtOnceAsync(device);
             await device.ServeAsync();
             Assert.DoesNotContain("waiting for", device.Server.Said, StringComparison.Ordinal);
             Assert.Equal(0, await old.WaitForEndAsync(s_patience));
@@ -171,6 +170,30 @@ public sealed class StartAndStopTests
             metadata.GetProperty("cleanStart").GetBoolean(),
             "the refused start was not stopped in good order");
         await device.StopAsync();
+    }
+
+    /// <summary>
+    /// Asked on the control socket itself: by the time that the command has ended, the daemon has too.
+    /// </summary>
+    private static async Task StopAndLookAtOnceAsync(DeviceUnderTest device)
+    {
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        string path = Path.Combine(device.RunFolder, Name + ".sock");
+        await socket.ConnectAsync(
+            new UnixDomainSocketEndPoint(path), TestContext.Current.CancellationToken);
+        using NetworkStream stream = new(socket);
+        using StreamReader reader = new(stream);
+        Assert.NotNull(await reader.ReadLineAsync(TestContext.Current.CancellationToken));
+        byte[] stop = "{\"id\":1,\"command\":\"stop\",\"arguments\":{\"deadlineSeconds\":30}}\n"u8.ToArray();
+        await stream.WriteAsync(stop, TestContext.Current.CancellationToken);
+        string? answer = await reader.ReadLineAsync(TestContext.Current.CancellationToken);
+        Assert.Contains("\"clean\":true", answer, StringComparison.Ordinal);
+        Assert.False(File.Exists(device.SocketPath), "the socket outlives the answer");
+        foreach (string member in new[] { device.MainPath, device.SparePath })
+        {
+            // FileShare.None is an exclusive flock, as the claim is: it throws while that is held.
+            using FileStream claim = new(member, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+        }
     }
 
     /// <summary>The ring is made after the claims, for the first read of the spares.</summary>
