@@ -72,8 +72,8 @@ public sealed class RegistryCodecTests
     }
 
     [Theory]
-    [InlineData("{\"\\ud800\":1}")]
-    [InlineData("{\"format\":1,\"\\ud800\":1}")]
+    [InlineData("{\"\\ud800\\ud800\":1}")]
+    [InlineData("{\"format\":1,\"\\ud800\\ud800\":1}")]
     [InlineData("{\"format\":1,\"name\":\"\\ud800\"}")]
     public void Half_a_surrogate_pair_is_damage(string text)
     {
