@@ -97,7 +97,7 @@ internal sealed class CommandLineProgram(CliServices services)
             Output = output,
             Error = services.Terminal.Error,
             EnableDefaultExceptionHandler = false,
-            // Signals are `serve`'s own business; elsewhere they simply end the process.
+            // Signals are the business of the commands that make something; others simply end.
             ProcessTerminationTimeout = null,
         });
 

@@ -14,7 +14,8 @@ namespace DmRemap.Cli.Commands;
 
 internal sealed class CreateCommand
 {
-    private const int UnitBytesMax = 4096 * Limits.UnitBlocksMax;
+    /// <summary>A unit is copied in one slice.</summary>
+    private const int UnitBytesMax = Limits.SliceBytes;
 
     private readonly Argument<string> _name = CommonOptions.Name();
     private readonly Option<bool> _yes = CommonOptions.Yes();
@@ -42,7 +43,7 @@ internal sealed class CreateCommand
 
     private readonly Option<int?> _unit = new("--unit")
     {
-        Description = "What one remap moves: a power of two, 4K to 256K, at most 64 blocks.",
+        Description = "What one remap moves: a power of two, 4K to 128K, at most 64 blocks.",
         HelpName = "BYTES",
         CustomParser = ParseUnit,
     };
@@ -165,7 +166,8 @@ internal sealed class CreateCommand
         };
         DeviceName.Require(options.Name);
         CommandOutput output = common.OutputFor(services, parsed, options.Name, _yes);
-        CreateReport report = await services.Creator.CreateAsync(options, output, cancellation);
+        using Interruption interruption = new(cancellation);
+        CreateReport report = await services.Creator.CreateAsync(options, output, interruption.Token);
         Write(output, report);
         return (int)ExitCode.Done;
     }

@@ -25,9 +25,12 @@ internal sealed class DemoCommand
     }
 
     private async Task<int> RunAsync(
-        CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation) =>
-        (int)await services.Demonstration.RunAsync(
+        CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
+    {
+        using Interruption interruption = new(cancellation);
+        return (int)await services.Demonstration.RunAsync(
             new DemoOptions { Keep = parsed.GetValue(_keep) },
             common.OutputFor(services, parsed, "-"),
-            cancellation);
+            interruption.Token);
+    }
 }

@@ -91,7 +91,6 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             {
                 SetUuid = record.SetUuid,
                 PrimaryBytes = members[0].SizeBytes,
-                PrimaryText = PrimaryFingerprint.Of(members[0]).ToText(),
             };
             new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
                 recovering).Begin();
@@ -101,6 +100,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         {
             throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
         }
+        RequireSamePrimary(set.Set.Primary, members[0]);
         return await host.RunAsync(() => Build(host, members, files, set, events));
     }
 
@@ -158,6 +158,22 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         foreach (MemberFile spare in claimed.Skip(1))
         {
             MemberRules.RequireSpareMode(main, spare);
+        }
+    }
+
+    /// <summary>
+    /// Before the first request. A copied image or a disk that tells no serial number now contradicts
+    /// nothing: it is served, and said.
+    /// </summary>
+    private void RequireSamePrimary(PrimaryIdentity recorded, MemberFile main)
+    {
+        PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
+        PrimaryFingerprint found = PrimaryFingerprint.Of(main);
+        expected.RequireMatch(main.Path, found);
+        if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
+        {
+            onWaiting($"warning: whether {main.Path} is still the main device of {record.Name} is not "
+                + $"proven: {difference}.");
         }
     }
 

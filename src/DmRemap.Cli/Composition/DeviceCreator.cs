@@ -42,30 +42,74 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         MemberRules.RequireUnused(mainPath);
         MemberRules.RequireStateElsewhere([directories.ConfigurationPath], mainPath);
         UnitGeometry units = UnitsOf(options, main);
+        ExistingSets others = new(registry.List());
         List<string> warnings = [];
         List<string> made = [];
         List<MemberFile> spares = [];
+        List<UringFile> attached = [];
         try
         {
-            PrepareSpareFiles(options, sparePaths, main.SizeBytes, made, output, cancellation);
+            PrepareSpareFiles(options, sparePaths, main.SizeBytes, made, cancellation);
             MemberRules.RequireApart(mainPath, sparePaths);
             foreach (string path in sparePaths)
             {
                 spares.Add(await OpenSpareAsync(path, main, units, output, cancellation));
             }
-            Confirm(options, mainPath, sparePaths, made, warnings, output);
+            await Task.Run(() => RequireOfNoOther(others, main, spares, warnings), cancellation);
+            await ConfirmAsync(options, mainPath, sparePaths, made, warnings, output, cancellation);
+            // A file with holes would run out of space in the middle of a remap (F-37).
+            spares.ForEach(spare => SpareFile.EnsureFullyWritten(spare, null, cancellation));
             FormatRequest request = NewSet(main, units, sparePaths.Length);
-            MetadataMember[] members = await FormatAsync(options.Name, sparePaths, spares, request);
+            MetadataMember[] members =
+                await FormatAsync(options.Name, sparePaths, spares, request, attached);
             WarnOfSize(main.SizeBytes, members, warnings);
+            cancellation.ThrowIfCancellationRequested();
             DeviceRecord record = RecordOf(options, main, units, mainPath, sparePaths, request);
-            registry.Add(record);
-            made.Clear();
+            Register(registry, record, made);
             return ReportOf(record, members, warnings);
         }
         finally
         {
+            // Only now: between formatting and the record, nobody else may take the spares.
+            attached.ForEach(device => device.Dispose());
             spares.ForEach(spare => spare.Dispose());
             made.ForEach(File.Delete);
+        }
+    }
+
+    private static void RequireOfNoOther(
+        ExistingSets others, MemberFile main, List<MemberFile> spares, List<string> warnings)
+    {
+        spares.ForEach(others.RequireNoneOnSpare);
+        others.RequireNoneOnMain(main);
+        others.RequireUnregistered([main.Path, .. spares.Select(spare => spare.Path)], warnings);
+    }
+
+    /// <summary>From the moment the record exists, the files that it names are kept.</summary>
+    private static void Register(DeviceRegistry registry, DeviceRecord record, List<string> made)
+    {
+        try
+        {
+            registry.Add(record);
+            made.Clear();
+        }
+        catch (RefusalException) when (MayBeRegistered(registry, record))
+        {
+            made.Clear();
+            throw;
+        }
+    }
+
+    /// <summary>Storing may have failed after the record had its name. In doubt, it has it.</summary>
+    private static bool MayBeRegistered(DeviceRegistry registry, DeviceRecord record)
+    {
+        try
+        {
+            return registry.Load(record.Name).SetUuid == record.SetUuid;
+        }
+        catch (RefusalException refused)
+        {
+            return refused.Refusal.ExitCode != ExitCode.NoSuchDevice;
         }
     }
 
@@ -93,7 +137,6 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         string[] sparePaths,
         long mainBytes,
         List<string> made,
-        CommandOutput output,
         CancellationToken cancellation)
     {
         foreach (string path in sparePaths)
@@ -103,17 +146,43 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                 SpareFile.Create(path, bytes, null, cancellation);
                 made.Add(path);
             }
-            else if (!File.Exists(path))
+            else
             {
-                long recommended = SpareLayout.RecommendedSpareBytes(new ByteCount(mainBytes)).Value;
-                throw new RefusalException(new Refusal(
+                RequirePresent(path, mainBytes);
+            }
+        }
+    }
+
+    /// <summary>What it is (a directory, say) is told by the claim.</summary>
+    private static void RequirePresent(string path, long mainBytes)
+    {
+        try
+        {
+            _ = File.GetAttributes(path);
+        }
+        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
+        {
+            long recommended = SpareLayout.RecommendedSpareBytes(new ByteCount(mainBytes)).Value;
+            throw new RefusalException(
+                new Refusal(
                     "DMR-MEMBER-MISSING",
                     ExitCode.NoSuchDevice,
                     path,
                     $"The spare {path} does not exist.",
                     "Check the path, or add --spare-size SIZE to make it as a file (recommended "
-                        + $"here: {Amounts.Bytes(recommended)})."));
-            }
+                        + $"here: {Amounts.Bytes(recommended)})."),
+                error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new RefusalException(
+                new Refusal(
+                    "DMR-MEMBER-NOT-PERMITTED",
+                    ExitCode.NotPermitted,
+                    path,
+                    $"The spare {path} cannot be looked at: {error.Message}",
+                    "Run this as root, or as a user who may enter its directory."),
+                error);
         }
     }
 
@@ -122,12 +191,6 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         CancellationToken cancellation)
     {
         MemberRules.RequireUnused(path);
-        if (IsRegularFile(path))
-        {
-            MemberRules.RequireSpareSize(path, new FileInfo(path).Length, Limits.SpareBytesMin);
-            // A file with holes would run out of space in the middle of a remap (F-37).
-            SpareFile.EnsureFullyWritten(path, null, cancellation);
-        }
         MemberOptions options = new()
         {
             BlockBytes = units.BlockSize.Bytes,
@@ -147,17 +210,14 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static bool IsRegularFile(string path) => File.Exists(path)
-        && (File.GetAttributes(path) & (FileAttributes.Device | FileAttributes.Directory)) == 0
-        && new FileInfo(path).Length > 0;
-
-    private static void Confirm(
+    private static async Task ConfirmAsync(
         CreateOptions options,
         string mainPath,
         string[] sparePaths,
         List<string> made,
         List<string> warnings,
-        CommandOutput output)
+        CommandOutput output,
+        CancellationToken cancellation)
     {
         foreach (Refusal concern in MemberRules.FindConcerns(mainPath, sparePaths))
         {
@@ -169,7 +229,9 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
         if (made.Count < sparePaths.Length)
         {
-            output.RequireYes($"The content of {string.Join(", ", sparePaths)} will be overwritten.");
+            string question = $"The content of {string.Join(", ", sparePaths)} will be overwritten.";
+            // On a thread of its own: a signal ends the waiting, and what was made is removed.
+            await Task.Run(() => output.RequireYes(question), cancellation).WaitAsync(cancellation);
         }
     }
 
@@ -186,8 +248,15 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     /// <summary>Random, so that two histories never share one; never zero.</summary>
     internal static ulong NewEpoch() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
 
+    /// <summary>Write the metadata of a new, empty set; every spare's content is lost.</summary>
+    /// <param name="name">Of the device.</param>
+    /// <param name="paths">Of the spares.</param>
+    /// <param name="spares">Claimed.</param>
+    /// <param name="request">The set.</param>
+    /// <param name="attached">Takes what must be disposed of once the claims are not needed.</param>
     private static async Task<MetadataMember[]> FormatAsync(
-        string name, string[] paths, List<MemberFile> spares, FormatRequest request)
+        string name, string[] paths, List<MemberFile> spares, FormatRequest request,
+        List<UringFile> attached)
     {
         using LoopHost host = new(name);
         await host.Started;
@@ -202,7 +271,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         });
         MetadataFormatter formatter = await formatting.Ended;
         await host.RunAsync(() => Array.ForEach(devices, device => device.Retire()));
-        Array.ForEach(devices, device => device.Dispose());
+        attached.AddRange(devices);
         if (formatter.Refusal is not null)
         {
             throw MetadataRefusals.ToException(name, paths, formatter.Refusal);

@@ -111,9 +111,12 @@ internal sealed class DemoScene : IDisposable
         }
         using (process)
         {
-            Task<string> error = process.StandardError.ReadToEndAsync(cancellation);
-            string output = await process.StandardOutput.ReadToEndAsync(cancellation);
-            await process.WaitForExitAsync(cancellation);
+            // Closing its pipes would not end it: it is stopped, and then they end by themselves.
+            await using CancellationTokenRegistration ending = cancellation.Register(process.Kill);
+            Task<string> error = process.StandardError.ReadToEndAsync(CancellationToken.None);
+            string output = await process.StandardOutput.ReadToEndAsync(CancellationToken.None);
+            await process.WaitForExitAsync(CancellationToken.None);
+            cancellation.ThrowIfCancellationRequested();
             return (process.ExitCode, output + await error);
         }
     }

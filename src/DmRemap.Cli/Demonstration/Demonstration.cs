@@ -39,6 +39,20 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         CancellationToken cancellation)
     {
         using DemoScene scene = new(options.Keep);
+        try
+        {
+            return await TellAsync(scene, options, output, cancellation);
+        }
+        catch (Exception error) when (cancellation.IsCancellationRequested && error is not InvariantException)
+        {
+            // The daemon and the clients may have had the same signal: what broke first says nothing.
+            throw new OperationCanceledException("the demonstration was interrupted", error, cancellation);
+        }
+    }
+
+    private async Task<ExitCode> TellAsync(
+        DemoScene scene, DemoOptions options, CommandOutput output, CancellationToken cancellation)
+    {
         _story = new DemoStory(output, scene, services.Time);
         _story.Title("dm-remap: a failing disk stays in service");
         await SetUpAsync(scene, output, cancellation);
@@ -91,7 +105,7 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         if (copied is null)
         {
             using DemoClient client = new(scene.Socket, DemoScene.Name);
-            WritePages(client, 0, OverwrittenEnd, NewVersion);
+            WritePages(client, 0, OverwrittenEnd, NewVersion, cancellation);
         }
         else if (copied.Value.ExitCode != 0)
         {
@@ -122,7 +136,7 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
         if (ended is null)
         {
             using DemoClient client = new(scene.Socket, DemoScene.Name);
-            WritePages(client, AdoptedEnd, DiskBytes, NewVersion);
+            WritePages(client, AdoptedEnd, DiskBytes, NewVersion, cancellation);
             _story.Done("fio is not installed; our own client wrote the last quarter without an error");
             return;
         }
@@ -149,6 +163,7 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
             {
                 for (long i = 0; killing is null || !killing.IsCompleted; i++)
                 {
+                    cancellation.ThrowIfCancellationRequested();
                     long index = (KillStart / DemoContent.PageBytes)
                         + (i * 7 % ((OverwrittenEnd - KillStart) / DemoContent.PageBytes));
                     DemoContent.Fill(page, index, KillVersion);
@@ -163,7 +178,7 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
             {
                 // The daemon is dead, as it should be: the page under way holds either version.
             }
-            await killing!;
+            await (killing ?? throw new IOException("the daemon ended before it was killed"));
         }
         await scene.ServeAsync(cancellation);
         DeviceStatus status = await scene.GetStatusAsync(cancellation);
@@ -203,18 +218,24 @@ internal sealed class Demonstration(CliServices services) : IDemonstration
             () =>
             {
                 using DemoClient client = new(scene.Socket, DemoScene.Name);
-                return _content.Compare(client, 0, end, done => _story.Progress(done, end));
+                return _content.Compare(client, 0, end, done =>
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    _story.Progress(done, end);
+                });
             },
             cancellation);
         _story.Done($"{Amounts.Bytes(verdict.BytesCompared)} compared");
         return verdict;
     }
 
-    private void WritePages(DemoClient client, long start, long end, int version)
+    private void WritePages(
+        DemoClient client, long start, long end, int version, CancellationToken cancellation)
     {
         byte[] chunk = new byte[64 * DemoContent.PageBytes];
         for (long offset = start; offset < end; offset += chunk.Length)
         {
+            cancellation.ThrowIfCancellationRequested();
             for (int i = 0; i < 64; i++)
             {
                 long index = (offset / DemoContent.PageBytes) + i;

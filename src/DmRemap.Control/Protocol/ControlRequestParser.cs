@@ -37,9 +37,10 @@ internal static class ControlRequestParser
                 return request;
             }
         }
-        catch (JsonException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            // Said below, in words that do not depend on where the text broke.
+            // Said below, in words that do not depend on where the text broke. The second is thrown for a
+            // name with half a surrogate pair, which is found only when names are compared.
         }
         refusal = new Refusal(
             MessageIds.BadLine,

@@ -94,7 +94,7 @@ public static class RegistryCodec
         {
             document = JsonSerializer.Deserialize(text, RegistryJson.Default.RegistryDocument);
         }
-        catch (JsonException error)
+        catch (Exception error) when (IsBadText(error))
         {
             problem = Describe(error);
             return RegistryParse.Damaged;
@@ -129,15 +129,22 @@ public static class RegistryCodec
             problem = number > Format ? $"format {number}" : string.Empty;
             return number > Format ? RegistryParse.Newer : RegistryParse.Ok;
         }
-        catch (JsonException error)
+        catch (Exception error) when (IsBadText(error))
         {
             problem = Describe(error);
             return RegistryParse.Damaged;
         }
     }
 
-    private static string Describe(JsonException error)
+    /// <summary>The second is thrown for a name or text with half a surrogate pair.</summary>
+    private static bool IsBadText(Exception error) => error is JsonException or InvalidOperationException;
+
+    private static string Describe(Exception problem)
     {
+        if (problem is not JsonException error)
+        {
+            return "it holds text that is not Unicode";
+        }
         string place = error.LineNumber is long line ? $" (line {line + 1})" : string.Empty;
         string field =
             string.IsNullOrEmpty(error.Path) || error.Path == "$" ? string.Empty : $" at {error.Path}";

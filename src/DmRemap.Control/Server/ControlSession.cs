@@ -51,7 +51,7 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
     public long IdleSince =>
         Volatile.Read(ref _state) == Idle ? Volatile.Read(ref _idleSince) : long.MaxValue;
 
-    /// <summary>Ends when the connection does; throws only what is a bug.</summary>
+    /// <summary>Ends when the connection does; throws only a broken invariant.</summary>
     public async Task RunAsync(Action<string> onAnswered)
     {
         try
@@ -64,6 +64,11 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
         catch (Exception error) when (IsDisconnect(error))
         {
             // The client is gone, or the server made room: nobody is left to tell.
+        }
+        catch (Exception error) when (error is not InvariantException)
+        {
+            // Whatever one client sent must not end the server, nor the device behind it. The client sees
+            // its connection closed.
         }
         finally
         {

@@ -36,10 +36,8 @@ public sealed record SetExpectation
 {
     public Guid? SetUuid { get; init; }
 
+    /// <summary>What else tells the primary (its text) is compared by who can read it.</summary>
     public long? PrimaryBytes { get; init; }
-
-    /// <summary>Compared only when both sides have one.</summary>
-    public string? PrimaryText { get; init; }
 }
 
 /// <summary>A set whose members are all there and agree.</summary>
@@ -317,14 +315,6 @@ public static class SetAssembly
                 -1,
                 $"the main device has {bytes} bytes, and the set was made for {primary.Bytes}");
         }
-        bool isOther = !string.IsNullOrEmpty(expected.PrimaryText)
-            && primary.Text.Length > 0
-            && expected.PrimaryText != primary.Text;
-        return isOther
-            ? new MetadataRefusal(
-                MetadataRefusalKind.WrongPrimary,
-                -1,
-                $"the main device is \"{expected.PrimaryText}\", and the set was made for \"{primary.Text}\"")
-            : null;
+        return null;
     }
 }

@@ -212,6 +212,7 @@ public readonly ref struct UnverifiedSuperblock
         bool unitFits = unitBytes >= Limits.UnitBytesMin
             && (unitBytes & (unitBytes - 1)) == 0
             && unitBytes <= blockBytes * Limits.UnitBlocksMax
+            && unitBytes <= Limits.SliceBytes
             && unitBytes >= blockBytes;
         bool sizesFit = blocks > 0 && offset >= 0 && physical > 0;
         if (!blockFits || !unitFits || !sizesFit)

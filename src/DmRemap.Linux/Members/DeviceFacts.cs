@@ -31,6 +31,10 @@ internal static class DeviceFacts
         {
             throw new RefusalException(MemberRefusals.BlockSize(path, logical, own));
         }
+        if (RefusalOfOffset(path, logical, own, offset) is Refusal refusal)
+        {
+            throw new RefusalException(refusal);
+        }
         if (bytes < logical)
         {
             throw new RefusalException(MemberRefusals.Empty(path, MemberKind.BlockDevice));
@@ -59,6 +63,12 @@ internal static class DeviceFacts
             WorldWideName = topology.WorldWideNameOf(status.Device),
         };
     }
+
+    /// <summary>The unit grid is made of whole blocks, also in front of the first boundary.</summary>
+    internal static Refusal? RefusalOfOffset(string path, int logical, int own, int alignmentOffset) =>
+        alignmentOffset % logical == 0 ? null
+            : alignmentOffset % own == 0 ? MemberRefusals.BlockOffset(path, logical, alignmentOffset)
+            : MemberRefusals.Misaligned(path);
 
     /// <summary>
     /// The kernel's alignment_offset is the distance from the device's start to the first boundary of the

@@ -56,11 +56,12 @@ public static class ForeignSignature
         }
         start.Environment["LC_ALL"] = "C";
         List<string> lines = [];
+        List<string> complaints = [];
         try
         {
             using Process process = new() { StartInfo = start };
             process.OutputDataReceived += (_, line) => Collect(lines, line.Data);
-            process.ErrorDataReceived += (_, line) => { };
+            process.ErrorDataReceived += (_, line) => Collect(complaints, line.Data);
             process.Start();
             process.BeginOutputReadLine();
             process.BeginErrorReadLine();
@@ -71,7 +72,7 @@ public static class ForeignSignature
                     SignatureFinding.Unknown, $"blkid gave no answer in {TimeoutMs / 1000} s");
             }
             process.WaitForExit();
-            return Interpret(process.ExitCode, lines);
+            return Interpret(process.ExitCode, lines, complaints);
         }
         catch (Win32Exception error)
         {
@@ -79,8 +80,14 @@ public static class ForeignSignature
         }
     }
 
-    internal static SignatureReport Interpret(int exitCode, IReadOnlyList<string> lines)
+    internal static SignatureReport Interpret(
+        int exitCode, IReadOnlyList<string> lines, IReadOnlyList<string> complaints)
     {
+        if (exitCode == NothingFound && complaints.Count > 0)
+        {
+            // Also what it ends with when it could not read.
+            return new SignatureReport(SignatureFinding.Unknown, complaints[0]);
+        }
         if (exitCode == NothingFound)
         {
             return new SignatureReport(SignatureFinding.Nothing, string.Empty);
@@ -117,7 +124,7 @@ public static class ForeignSignature
 
     private static void Collect(List<string> lines, string? line)
     {
-        if (line is not null)
+        if (!string.IsNullOrWhiteSpace(line))
         {
             lines.Add(line);
         }

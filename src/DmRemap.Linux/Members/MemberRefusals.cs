@@ -79,6 +79,14 @@ internal static class MemberRefusals
         $"{path} has logical blocks of {own} bytes; it cannot be served in blocks of {asked}.",
         $"Leave --block-size out, or give a multiple of {own}.");
 
+    public static Refusal BlockOffset(string path, int asked, int alignmentOffset) => new(
+        "DMR-MEMBER-BLOCK-SIZE",
+        ExitCode.Usage,
+        path,
+        $"The first physical block of {path} begins at byte {alignmentOffset}; it cannot be served in blocks"
+            + $" of {asked}.",
+        "Leave --block-size out, or align the partition to the disk's physical blocks.");
+
     public static Refusal InUse(string path, string holders) => new(
         "DMR-MEMBER-IN-USE",
         ExitCode.InUse,

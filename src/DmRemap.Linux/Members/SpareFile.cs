@@ -64,39 +64,34 @@ public static class SpareFile
 
     /// <summary>
     /// Write zeros into the holes of an existing file and into blocks that are allocated but unwritten; what
-    /// is written stays. Before the file is opened as a member. True when anything had to be written.
+    /// is written stays. True when anything had to be written; a device never needs it.
     /// </summary>
+    /// <param name="member">Claimed, so that nobody else uses it meanwhile, and not yet in use here.</param>
+    /// <param name="progress">Called with the bytes written so far, now and then; may be null.</param>
+    /// <param name="cancellation">Ends it early.</param>
     /// <exception cref="RefusalException">
     /// DMR-SPARE-SHARED (exit 5: reflinked, compressed or copy-on-write), DMR-SPARE-NO-ROOM (exit 5),
-    /// DMR-MEMBER-IN-USE (exit 4), DMR-SPARE-NOT-WRITTEN (exit 1), and as MemberFile.TryClaim.
+    /// DMR-MEMBER-REPLACED, DMR-SPARE-NOT-WRITTEN (exit 1).
     /// </exception>
-    public static bool EnsureFullyWritten(string path, Action<long>? progress, CancellationToken cancellation)
-    {
-        // A claim of its own, given back at the end: nobody may use the file as a member meanwhile.
-        ClaimResult claim = MemberFile.TryClaim(path, new MemberOptions());
-        if (claim.Member is not MemberFile member)
-        {
-            throw new RefusalException(claim.ToRefusal());
-        }
-        using (member)
-        {
-            if (member.IsBlockDevice)
-            {
-                return false;
-            }
-            return FillHoles(member, progress, cancellation);
-        }
-    }
+    public static bool EnsureFullyWritten(
+        MemberFile member, Action<long>? progress, CancellationToken cancellation) =>
+        !member.IsBlockDevice && FillHoles(member, progress, cancellation);
 
     private static bool FillHoles(MemberFile member, Action<long>? progress, CancellationToken cancellation)
     {
         string path = member.Path;
+        // Through the page cache, and without a claim of its own: the member's stays where it is.
         int errno = FileCalls.TryOpen(path, FileNative.O_RDWR, 0, out SafeFileHandle handle);
         using (handle)
         {
             if (errno != 0)
             {
                 throw new RefusalException(MemberRefusals.CannotOpen(path, errno));
+            }
+            FileStatus opened = FileStatus.OfHandle(handle, path);
+            if (opened.HostDevice != member.Identity.HostDevice || opened.Inode != member.Identity.Inode)
+            {
+                throw new RefusalException(MemberRefusals.Replaced(path));
             }
             FileExtents extents = FileExtents.Read(handle, path, member.SizeBytes);
             RequireOwnBlocks(path, handle, extents);

@@ -36,6 +36,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("create d --main m --spare s --spare-size 9999999T", "--spare-size")]
     [InlineData("create d --main m --spare s --unit 2K", "--unit 2K")]
     [InlineData("create d --main m --spare s --unit 5000", "--unit 5000")]
+    [InlineData("create d --main m --spare s --unit 256K", "--unit 256K")]
     [InlineData("create d --main m --spare s --unit 512K", "--unit 512K")]
     [InlineData("create d --main m --spare s --unit 64K --block-size 512", "64 blocks")]
     [InlineData("create d --main m --spare s --unit x --block-size 512", "--unit x")]

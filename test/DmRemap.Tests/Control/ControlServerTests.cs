@@ -53,6 +53,20 @@ public sealed class ControlServerTests : IAsyncDisposable
         Assert.Single(Directory.GetFileSystemEntries(_directory.Path));
     }
 
+    [Theory]
+    [InlineData("{\"\\ud800\":1}")]
+    [InlineData("{\"id\":1,\"\\ud800\":1}")]
+    [InlineData("{\"id\":1,\"command\":\"\\ud800\"}")]
+    [InlineData("{\"id\":1,\"command\":\"ping\",\"arguments\":{\"\\ud800\":1}}")]
+    [InlineData("{\"id\":1,\"command\":\"faults-add\",\"arguments\":{\"rule\":\"\\ud800\"}}")]
+    public async Task Half_a_surrogate_pair_is_an_error_and_the_server_goes_on(string line)
+    {
+        Start();
+        using RawClient client = await ConnectAsync();
+        Assert.True((await client.CallAsync(line)).TryGetProperty("error", out _));
+        Assert.True((await client.CallAsync(Ping)).TryGetProperty("return", out _));
+    }
+
     [Fact]
     public async Task Replies_come_in_the_order_of_requests_with_their_ids()
     {

@@ -71,6 +71,19 @@ public sealed class RegistryCodecTests
         Assert.Equal(Golden, Encoding.UTF8.GetString(RegistryCodec.Encode(record!)));
     }
 
+    [Theory]
+    [InlineData("{\"\\ud800\\ud800\":1}")]
+    [InlineData("{\"format\":1,\"\\ud800\\ud800\":1}")]
+    [InlineData("{\"format\":1,\"name\":\"\\ud800\"}")]
+    public void Half_a_surrogate_pair_is_damage(string text)
+    {
+        RegistryParse parse = RegistryCodec.Decode(
+            Encoding.UTF8.GetBytes(text), "disk1", out DeviceRecord? record, out string problem);
+        Assert.Equal(RegistryParse.Damaged, parse);
+        Assert.Null(record);
+        Assert.NotEmpty(problem);
+    }
+
     [Fact]
     public void Field_of_a_later_version_with_the_same_format_is_passed_over()
     {

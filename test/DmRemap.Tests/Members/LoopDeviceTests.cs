@@ -148,6 +148,16 @@ public sealed class LoopDeviceTests
         Assert.Equal(physical, geometry.PhysicalBlockBytes);
     }
 
+    [Theory]
+    [InlineData(512, 512, 3584, null)]
+    [InlineData(4096, 512, 0, null)]
+    [InlineData(4096, 512, 3584, "DMR-MEMBER-BLOCK-SIZE")]
+    [InlineData(1024, 512, 512, "DMR-MEMBER-BLOCK-SIZE")]
+    [InlineData(4096, 4096, 512, "DMR-MEMBER-MISALIGNED")]
+    public void Partition_off_the_blocks_it_would_be_served_in_is_refused(
+        int logical, int own, int alignmentOffset, string? id) =>
+        Assert.Equal(id, DeviceFacts.RefusalOfOffset("/dev/sda1", logical, own, alignmentOffset)?.Id);
+
     [Fact]
     public void Spare_partition_on_the_disk_of_the_main_device_needs_force()
     {

@@ -84,9 +84,17 @@ public sealed class MemberRulesTests
     public void Answer_of_blkid_is_understood(
         int exitCode, string output, SignatureFinding finding, string description)
     {
-        SignatureReport report = ForeignSignature.Interpret(exitCode, output.Split(','));
+        SignatureReport report = ForeignSignature.Interpret(exitCode, output.Split(','), []);
         Assert.Equal(finding, report.Finding);
         Assert.Equal(description, report.Description);
+    }
+
+    [Fact]
+    public void Blkid_that_found_nothing_because_it_could_not_read_leaves_the_answer_open()
+    {
+        SignatureReport report = ForeignSignature.Interpret(2, [], ["error: /dev/sdb: Input/output error"]);
+        Assert.Equal(SignatureFinding.Unknown, report.Finding);
+        Assert.Contains("Input/output error", report.Description, StringComparison.Ordinal);
     }
 
     [Fact]

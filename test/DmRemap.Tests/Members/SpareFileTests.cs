@@ -30,7 +30,7 @@ public sealed class SpareFileTests
         Assert.True(FileStatus.OfPath(directory["spare"])!.AllocatedBytes >= bytes);
         Assert.Equal(
             UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(directory["spare"]));
-        Assert.False(SpareFile.EnsureFullyWritten(directory["spare"], null, CancellationToken.None));
+        Assert.False(FillHoles(directory["spare"]));
     }
 
     [Fact]
@@ -89,8 +89,7 @@ public sealed class SpareFileTests
         {
             stream.SetLength(bytes);
         }
-        refusal = Assert.Throws<RefusalException>(
-            () => SpareFile.EnsureFullyWritten(spare, null, CancellationToken.None));
+        refusal = Assert.Throws<RefusalException>(() => FillHoles(spare));
         Assert.Equal("DMR-SPARE-NO-ROOM", refusal.Id);
     }
 
@@ -133,10 +132,10 @@ public sealed class SpareFileTests
         }
         WriteParts(path, expected);
         Assert.NotEmpty(ExtentsOf(path).Holes);
-        Assert.True(SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
+        Assert.True(FillHoles(path));
         Assert.Equal(expected, File.ReadAllBytes(path));
         Assert.Empty(ExtentsOf(path).Holes);
-        Assert.False(SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
+        Assert.False(FillHoles(path));
     }
 
     [Fact]
@@ -151,7 +150,7 @@ public sealed class SpareFileTests
             Assert.Skip($"the file system of {directory.Path} does not tell unwritten blocks from written"
                 + " ones");
         }
-        Assert.True(SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
+        Assert.True(FillHoles(path));
         Assert.Empty(ExtentsOf(path).Holes);
     }
 
@@ -173,7 +172,7 @@ public sealed class SpareFileTests
                 stream.Write(new byte[4096]);
             }
             Assert.Equal([new FileHole(0, 65_536), new FileHole(69_632, MebiByte)], ExtentsOf(path).Holes);
-            Assert.True(SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
+            Assert.True(FillHoles(path));
             Assert.Empty(ExtentsOf(path).Holes);
         }
         finally
@@ -183,14 +182,26 @@ public sealed class SpareFileTests
     }
 
     [Fact]
-    public void Spare_that_is_in_use_is_not_filled()
+    public void Spare_stays_claimed_when_it_has_been_filled()
     {
         using TemporaryDirectory directory = new();
         string path = directory.MakeSparseFile("spare", MebiByte);
         using MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!;
+        Assert.True(SpareFile.EnsureFullyWritten(member, null, CancellationToken.None));
+        Assert.Empty(ExtentsOf(path).Holes);
+        Assert.Null(MemberFile.TryClaim(path, new MemberOptions()).Member);
+    }
+
+    [Fact]
+    public void Spare_whose_path_leads_to_another_file_meanwhile_is_not_filled()
+    {
+        using TemporaryDirectory directory = new();
+        string path = directory.MakeSparseFile("spare", MebiByte);
+        using MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!;
+        File.Move(directory.MakeSparseFile("other", MebiByte), path, overwrite: true);
         RefusalException refusal = Assert.Throws<RefusalException>(
-            () => SpareFile.EnsureFullyWritten(path, null, CancellationToken.None));
-        Assert.Equal("DMR-MEMBER-IN-USE", refusal.Id);
+            () => SpareFile.EnsureFullyWritten(member, null, CancellationToken.None));
+        Assert.Equal("DMR-MEMBER-REPLACED", refusal.Id);
         Assert.NotEmpty(ExtentsOf(path).Holes);
     }
 
@@ -244,6 +255,12 @@ public sealed class SpareFileTests
             end = hole.End;
         }
         Assert.True(expected.AsSpan().SequenceEqual(actual), $"seed={seed}");
+    }
+
+    private static bool FillHoles(string path)
+    {
+        using MemberFile member = MemberFile.TryClaim(path, new MemberOptions()).Member!;
+        return SpareFile.EnsureFullyWritten(member, null, CancellationToken.None);
     }
 
     private static void WriteParts(string path, byte[] content)

@@ -157,6 +157,34 @@ public sealed class SuperblockTests
         Assert.True(System.Text.Encoding.UTF8.GetByteCount(emoji.Text) <= PrimaryIdentity.TextBytesMax);
     }
 
+    [Theory]
+    [InlineData(Limits.SliceBytes, SuperblockVerdict.Valid)]
+    [InlineData(2 * Limits.SliceBytes, SuperblockVerdict.Malformed)]
+    public void A_unit_longer_than_a_slice_is_malformed(int unitBytes, SuperblockVerdict expected)
+    {
+        UnitGeometry geometry = new(new BlockSize(4096), unitBytes, new BlockCount(10_000), 0);
+        SpareLayout layout =
+            SpareLayout.Compute(new ByteCount(64 << 20), 4096, geometry, new ByteCount(0))!;
+        SetDescription set = Set() with
+        {
+            Geometry = geometry,
+            Primary = new PrimaryIdentity { Bytes = 10_000 * 4096, Text = "" },
+            Members =
+            [
+                new MemberDescription
+                {
+                    Uuid = MetadataBench.MemberUuid(4),
+                    State = MemberState.Active,
+                    Bytes = layout.SpareBytes,
+                    DataUnits = layout.DataUnits,
+                },
+            ],
+        };
+        byte[] copy = new byte[SpareLayout.SuperblockBytes];
+        SuperblockEncoder.Encode(set, layout, State(), memberIndex: 0, copyIndex: 0, copy);
+        Assert.Equal(expected, VerdictOf(copy, 0));
+    }
+
     private static SuperblockVerdict VerdictOf(byte[] copy, int copyIndex)
     {
         Superblock? superblock = new UnverifiedSuperblock(copy).Verify(

@@ -1,0 +1,87 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Composition;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Members;
+using DmRemap.Tests.Support;
+using Xunit;
+
+namespace DmRemap.Tests.Cli;
+
+/// <summary>`create` where the registry's own disk fails.</summary>
+public sealed class DeviceCreatorTests : IDisposable
+{
+    private const int MebiByte = 1024 * 1024;
+
+    private readonly TemporaryDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Spares_are_kept_exactly_when_the_record_that_names_them_exists(bool isNamed)
+    {
+        Dictionary<string, string> environment = new()
+        {
+            ["DMREMAP_CONFIG_DIR"] = _directory["config"],
+            ["DMREMAP_RUN_DIR"] = _directory["run"],
+        };
+        CliServices services = new()
+        {
+            Terminal = new Terminal
+            {
+                Output = TextWriter.Null,
+                Error = TextWriter.Null,
+                Input = TextReader.Null,
+            },
+            Files = new FailingFiles(isNamed),
+            Environment = environment.GetValueOrDefault,
+        };
+        CreateOptions options = new()
+        {
+            Name = "disk1",
+            MainPath = _directory.MakeFile("main", MebiByte),
+            SparePaths = [_directory["spare"]],
+            SpareBytes = Limits.SpareBytesMin,
+        };
+        RefusalException refusal = await Assert.ThrowsAsync<RefusalException>(
+            () => new DeviceCreator(services).CreateAsync(
+                options,
+                new CommandOutput(services.Terminal, "disk1", isJson: false, assumeYes: true),
+                CancellationToken.None));
+        Assert.Equal("DMR-REGISTRY-WRITE", refusal.Id);
+        DeviceRegistry registry = new(_directory["config"], new StateFiles());
+        Assert.Equal(isNamed, registry.List().Count == 1);
+        Assert.Equal(isNamed, File.Exists(_directory["spare"]));
+    }
+
+    /// <summary>Fails to store a record, before it has its name or right after.</summary>
+    private sealed class FailingFiles(bool isNamed) : IStateFiles
+    {
+        private readonly StateFiles _files = new();
+
+        public uint UserId => _files.UserId;
+
+        public DirectoryTrust PrepareDirectory(string path, DirectoryRule rule) =>
+            _files.PrepareDirectory(path, rule);
+
+        public bool TryCreate(string path, ReadOnlySpan<byte> content)
+        {
+            if (isNamed)
+            {
+                Assert.True(_files.TryCreate(path, content));
+            }
+            throw new IOException("the disk of the registry has failed");
+        }
+
+        public void Replace(string path, ReadOnlySpan<byte> content) => _files.Replace(path, content);
+
+        public bool Remove(string path) => _files.Remove(path);
+    }
+}
