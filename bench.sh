@@ -41,8 +41,8 @@ cache=none
 below="nbdkit goes through the page cache, dmremap and qemu-nbd do not (O_DIRECT)."
 if [ "$(stat -f -c %T "$work")" = tmpfs ]; then
     cache=writeback
-    below="The images lie in memory (tmpfs): all three go through the page cache, dmremap in its"
-    below="$below rehearsal mode."
+    below="The images lie in memory (tmpfs): all three go through the page cache,"
+    below="$below dmremap in its rehearsal mode."
 fi
 server=
 stop_server() {

@@ -63,6 +63,7 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         UnitGeometry units = Assembled.Device.Units;
         RequireInside(first, last);
         Move move = new() { First = units.UnitOf(first), Last = units.UnitOf(last) };
+        await RequireRoomAsync(move);
         bool started = await _host.RunAsync(() => Assembled.Device.TryStartMove(move));
         if (!started)
         {
@@ -160,6 +161,25 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
                 "Look at the daemon's standard error, and at the kernel's log for hung tasks."));
         }
         return answer!;
+    }
+
+    /// <summary>
+    /// All or nothing: half a range moved would leave no spare unit for the next bad sector.
+    /// </summary>
+    private async Task RequireRoomAsync(Move move)
+    {
+        long asked = move.Last.Value - move.First.Value + 1;
+        long free = await _host.RunAsync(() => Assembled.Device.Allocator.TotalUnitsAllocatable);
+        if (asked > free)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.CommandFailed,
+                ExitCode.RefusedForSafety,
+                Name,
+                $"{Name}: {asked} units were asked for, and the spares have {free} free ones: "
+                    + "nothing was moved.",
+                "Ask for a smaller range; what is remapped cannot be given back in this version."));
+        }
     }
 
     private void RequireInside(BlockNumber first, BlockNumber last)

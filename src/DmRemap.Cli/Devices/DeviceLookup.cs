@@ -98,6 +98,8 @@ internal sealed class DeviceLookup(CliServices services)
                 UnitBytes = record.UnitBytes,
             },
             Spares = spares,
+            // What is lost is not known while nobody serves it: an empty list must not read as "nothing".
+            LostExtentsComplete = false,
             Version = ControlProtocol.ProgramVersion,
         };
     }

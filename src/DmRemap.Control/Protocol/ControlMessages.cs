@@ -81,5 +81,6 @@ public sealed record FaultsClearArguments
 
 public sealed record StopArguments
 {
-    public double DeadlineSeconds { get; init; } = ControlProtocol.StopDeadlineSecondsDefault;
+    // Not init: the generated reader would then leave 0 where the field is absent.
+    public double DeadlineSeconds { get; set; } = ControlProtocol.StopDeadlineSecondsDefault;
 }

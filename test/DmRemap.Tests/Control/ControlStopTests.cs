@@ -5,6 +5,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Tests.Support;
@@ -45,6 +46,23 @@ public sealed class ControlStopTests : IDisposable
         Assert.Equal(TimeSpan.FromSeconds(2.5), asked);
         Assert.True((await server.StopAnswered.WaitAsync(s_patience, Ended)).Clean);
         Assert.Null(await ControlClient.TryConnectAsync(SocketPath, "disk1", s_patience, Ended));
+    }
+
+    [Fact]
+    public async Task Stop_without_a_deadline_has_the_documented_one()
+    {
+        TimeSpan asked = default;
+        _device.OnStop = deadline =>
+        {
+            asked = deadline;
+            return Task.FromResult(new StopReport { Clean = true });
+        };
+        await using ControlServer server = ControlServer.Start(SocketPath, _device);
+        using RawClient client = new(SocketPath);
+        Assert.NotNull(await client.ReadLineAsync());
+        await client.SendAsync("{\"id\":1,\"command\":\"stop\",\"arguments\":{}}\n");
+        Assert.NotNull(await client.ReadLineAsync());
+        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.StopDeadlineSecondsDefault), asked);
     }
 
     [Fact]
