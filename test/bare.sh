@@ -62,7 +62,9 @@ fi
 tar -C "$root" --exclude=./artifacts --exclude=./.git -cf - . | tar -C "$bare/src" -xf -
 
 in_bare() {
-    env -i MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false PATH=/opt/dotnet:/usr/sbin:/usr/bin:/sbin:/bin HOME=/opt/home NUGET_PACKAGES=/opt/nuget \
+    # No build servers: they would outlive the commands and keep the mounts busy.
+    env -i PATH=/opt/dotnet:/usr/sbin:/usr/bin:/sbin:/bin HOME=/opt/home NUGET_PACKAGES=/opt/nuget \
+        MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false \
         ${HTTP_PROXY:+HTTP_PROXY="$HTTP_PROXY"} ${HTTPS_PROXY:+HTTPS_PROXY="$HTTPS_PROXY"} \
         chroot "$bare" bash -c "cd /src && $1" >&2
 }
