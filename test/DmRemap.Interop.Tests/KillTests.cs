@@ -82,6 +82,17 @@ public sealed class KillTests
         Assert.False(File.Exists(device.SocketPath));
     }
 
+    /// <summary>`timeout` and others signal the process and its group: the same signal comes twice.</summary>
+    [Fact]
+    public async Task The_same_signal_twice_at_once_is_a_clean_stop_too()
+    {
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        await device.Server.SignalAsync("TERM");
+        await device.Server.SignalAsync("TERM");
+        Assert.Equal(0, await device.Server.WaitForEndAsync(TimeSpan.FromSeconds(20)));
+    }
+
     [Fact]
     public async Task A_new_start_waits_until_the_kernel_has_let_go_of_a_killed_ones_write()
     {
