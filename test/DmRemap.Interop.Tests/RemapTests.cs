@@ -143,12 +143,18 @@ public sealed class RemapTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(model, 16 * MiB);
         await device.CreateAsync();
         await device.ServeAsync();
-        // 8,192 units onto a spare of at most 4,096: it must end in a plain refusal, not in its own metadata.
-        CommandResult remap = await device.RunAsync("remap", DeviceUnderTest.Name, "0-65535");
-        Assert.NotEqual(0, remap.ExitCode);
+        // 8,192 units onto a spare of at most 4,096: refused before the first one moves.
+        long free = await device.StatusNumberAsync("spares", "units", "free");
+        Assert.InRange(free, 1, 4096);
+        (await device.RunAsync("remap", DeviceUnderTest.Name, "0-65535")).Expect(5);
+        Assert.Equal(free, await device.StatusNumberAsync("spares", "units", "free"));
+
+        // To the last unit; one more must end in a plain refusal, not in the spare's own metadata.
+        (await device.RunAsync("remap", DeviceUnderTest.Name, $"0-{(free * 8) - 1}")).Expect(0);
         Assert.Equal(0, await device.StatusNumberAsync("spares", "units", "free"));
+        (await device.RunAsync("remap", DeviceUnderTest.Name, "65535")).Expect(5);
         long used = await device.SpareUnitsUsedAsync();
-        Assert.NotEqual(0, used);
+        Assert.Equal(free, used);
         await device.StopAsync();
         await device.ServeAsync();
         Assert.Equal(used, await device.SpareUnitsUsedAsync());
