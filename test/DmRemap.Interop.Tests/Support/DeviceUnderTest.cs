@@ -130,10 +130,7 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
 
     public RunningProgram StartServe(params string[] more)
     {
-        // `env` makes way for the program. A shell that runs the tests in the background lets them ignore SIGINT,
-        // and a program would inherit that.
-        RunningProgram server = RunningProgram.Start(
-            "env", ["--default-signal=INT", Program, "serve", Name, .. more], Environment);
+        RunningProgram server = RunningProgram.Start(Program, ["serve", Name, .. more], Environment);
         _started.Add(server);
         _server = server;
         return server;

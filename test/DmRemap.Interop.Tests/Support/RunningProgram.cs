@@ -44,7 +44,9 @@ internal sealed class RunningProgram : IAsyncDisposable
     {
         Process process = new()
         {
-            StartInfo = Command.StartInfo(program, arguments, environment),
+            // `env` makes way for the program. A shell that runs the tests in the background lets them ignore
+            // SIGINT, and the program would inherit that.
+            StartInfo = Command.StartInfo("env", ["--default-signal=INT", program, .. arguments], environment),
             EnableRaisingEvents = true,
         };
         RunningProgram running = new(process, program + " " + string.Join(' ', arguments));
