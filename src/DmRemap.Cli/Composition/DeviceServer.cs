@@ -156,7 +156,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
                     onFirst();
                     return;
                 }
-                // Whoever signals a process and its group sends the same signal twice at once: that is one wish.
+                // Whoever signals a process and its group sends the same signal twice at once: that is one
+                // wish.
                 if (time.GetElapsedTime(firstAt) >= s_sameSignal)
                 {
                     _second.TrySetResult();

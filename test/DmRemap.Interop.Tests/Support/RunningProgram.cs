@@ -46,7 +46,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         {
             // `env` makes way for the program. A shell that runs the tests in the background lets them ignore
             // SIGINT, and the program would inherit that.
-            StartInfo = Command.StartInfo("env", ["--default-signal=INT", program, .. arguments], environment),
+            StartInfo = Command.StartInfo(
+                "env", ["--default-signal=INT", program, .. arguments], environment),
             EnableRaisingEvents = true,
         };
         RunningProgram running = new(process, program + " " + string.Join(' ', arguments));
