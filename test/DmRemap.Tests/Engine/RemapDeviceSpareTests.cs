@@ -26,6 +26,19 @@ public sealed class RemapDeviceSpareTests
     }
 
     [Fact]
+    public void Retry_that_fails_as_no_bad_sector_does_moves_nothing()
+    {
+        EngineBench bench = new();
+        int writes = 0;
+        bench.Primary.Fault = (_, request) =>
+            request.Operation != IoOperation.Write ? 0 : writes++ == 0 ? 5 : 110;
+        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.Equal(2, writes);
+        Assert.Equal(0, bench.Device.Table.Count);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
+    }
+
+    [Fact]
     public void Spare_that_is_away_loses_nothing_by_reads_however_often_they_fail()
     {
         EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512 });
