@@ -8,7 +8,6 @@ using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Devices;
 using DmRemap.Engine;
@@ -26,11 +25,11 @@ internal sealed record AssembledDevice
 
     public required RecoveredSet Set { get; init; }
 
-    /// <summary>The primary, then the spares by their index in the set.</summary>
+    /// <summary>The primary, then the spares that are here by their index in the set.</summary>
     public required UringFile[] Files { get; init; }
 
-    /// <summary>In the same order.</summary>
-    public required MemberFile[] Members { get; init; }
+    /// <summary>The primary, then the spares by their index in the set; null where one is not here.</summary>
+    public required MemberFile?[] Members { get; init; }
 }
 
 /// <summary>
@@ -180,23 +179,25 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     private AssembledDevice Build(
         LoopHost host, MemberFile[] members, UringFile[] files, RecoveredSet set, IEventSink events)
     {
-        RemapTable table = new(set.Set.Geometry);
-        SpareAllocator allocator = new();
         Member[] spares = new Member[set.Members.Length];
-        UringFile[] spareFiles = new UringFile[spares.Length];
-        MemberFile[] spareMembers = new MemberFile[spares.Length];
+        List<UringFile> present = [files[0]];
+        MemberFile?[] spareMembers = new MemberFile?[spares.Length];
         for (int i = 0; i < spares.Length; i++)
         {
             int position = set.SpareOfMember[i] + 1;
-            spareFiles[i] = files[position];
-            spareMembers[i] = members[position];
-            spares[i] = new Member(i, spareMembers[i].Path, spareFiles[i], set.Members[i].Layout.DataStart)
+            if (set.Members[i] is not MetadataMember here)
             {
-                Kind = spareMembers[i].Kind,
+                spares[i] = AbsentSpare(host, set, i);
+                set.Allocator.SetUsable(i, false);
+                continue;
+            }
+            present.Add(files[position]);
+            spareMembers[i] = members[position];
+            spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
+            {
+                Kind = members[position].Kind,
             };
-            allocator.AddSpare(i, set.Members[i].Layout.DataUnits);
         }
-        Load(table, allocator, set);
         FaultInjecting faults = new(host.Loop, files[0]);
         RemapDevice device = new(new RemapDeviceParts
         {
@@ -206,8 +207,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                     new BlockNumber(0))
                 { Kind = members[0].Kind },
             Spares = spares,
-            Table = table,
-            Allocator = allocator,
+            Table = set.Table,
+            Allocator = set.Allocator,
             Log = set.Store,
             Events = events,
             IsReadOnly = isReadOnly,
@@ -217,25 +218,23 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Device = device,
             Faults = faults,
             Set = set,
-            Files = [files[0], .. spareFiles],
+            Files = [.. present],
             Members = [members[0], .. spareMembers],
         };
     }
 
-    private static void Load(RemapTable table, SpareAllocator allocator, RecoveredSet set)
+    /// <summary>Its blocks cannot be had until it returns; nothing new goes there.</summary>
+    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index)
     {
-        foreach (SpareLocation retired in set.Retired)
+        MemberDescription description = set.Set.Members[index];
+        DeviceGeometry geometry = new()
         {
-            allocator.MarkRetired(retired);
-        }
-        foreach (RemapEntry entry in set.Entries)
-        {
-            table.Set(entry);
-            if (!entry.Location.IsNone)
-            {
-                allocator.MarkUsed(entry.Location, entry.Unit);
-            }
-        }
+            LogicalBlockSize = set.Set.Geometry.BlockSize,
+            PhysicalBlockBytes = set.Set.Geometry.UnitBytes,
+            Blocks = new BlockCount(description.Bytes / set.Set.Geometry.BlockSize.Bytes),
+        };
+        return new Member(
+            index, $"spare {description.Uuid}", new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
     }
 
     private sealed class Recovering : IMetadataRecoveryOwner

@@ -59,7 +59,16 @@ internal static class MetadataRefusals
             MetadataRefusalKind.MissingMember => (
                 "DMR-META-MISSING-SPARE", ExitCode.RefusedForSafety,
                 "a spare that holds remapped blocks is missing",
-                "Attach it. Without it, acknowledged data would be missing."),
+                "Attach it. To go on without it, `serve --degraded`: what only it holds cannot be read until "
+                    + "it returns."),
+            MetadataRefusalKind.Diverged => (
+                "DMR-META-DIVERGED", ExitCode.RefusedForSafety,
+                "this spare went on without the others, and they without it",
+                "Decide which history is the right one and leave the other spare out; nothing was changed."),
+            MetadataRefusalKind.JournalDamaged or MetadataRefusalKind.JournalUnreadable => (
+                "DMR-META-JOURNAL-DAMAGED", ExitCode.MetadataUnreadable,
+                "acknowledged records of the journal are missing",
+                "Nothing was changed. If spares are missing, attach them. Else restore the spare from a copy."),
             MetadataRefusalKind.WrongSize => (
                 "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety,
                 "its size is not what it was when it was made",

@@ -59,7 +59,7 @@ internal static class StatusReport
             (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
-            (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
+            (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => member is { IsDirect: false })),
         ];
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
     }
@@ -69,7 +69,8 @@ internal static class StatusReport
         RemapDevice device = served.Assembled.Device;
         bool hasIllSpare =
             Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i));
-        return hasIllSpare || served.Watch is { IsRecursive: true };
+        bool hasInactive = served.Assembled.Set.Members.Any(member => member is not { IsActive: true });
+        return hasIllSpare || hasInactive || served.Watch is { IsRecursive: true };
     }
 
     private static PrimaryStatus Primary(ServedDevice served)
@@ -82,7 +83,7 @@ internal static class StatusReport
             BlockSize = geometry.LogicalBlockSize.Bytes,
             PhysicalBlockSize = geometry.PhysicalBlockBytes,
             UnitBytes = served.Assembled.Device.Units.UnitBytes,
-            Mode = ModeOf(served.Assembled.Members[0]),
+            Mode = ModeOf(served.Assembled.Members[0]!),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
         };
     }
@@ -97,8 +98,8 @@ internal static class StatusReport
         {
             Path = device.Spare(index).Name,
             Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
-            State = device.Allocator.IsUsable(index) ? "active" : "degraded",
-            Mode = ModeOf(served.Assembled.Members[index + 1]),
+            State = StateOf(served, index),
+            Mode = served.Assembled.Members[index + 1] is MemberFile member ? ModeOf(member) : "",
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
         };
@@ -134,9 +135,28 @@ internal static class StatusReport
         Generation = (long)served.Assembled.Set.Store.Generation,
         Epoch = served.Assembled.Set.Store.Epoch.ToString("x16"),
         Entries = served.Assembled.Set.Store.EntryCount,
-        ActiveCopies = served.Assembled.Set.Members.Length,
+        ActiveCopies = served.Assembled.Set.Members.Count(member => member is { IsActive: true }),
+        Sequence = (long)served.Assembled.Set.Store.Sequence,
+        JournalSlotsUsed = served.Assembled.Set.Store.JournalSlotsUsed,
+        JournalSlots = served.Assembled.Set.Store.JournalSlots,
+        Checkpoints = served.Assembled.Set.Store.CheckpointsDone,
+        TimeOuts = served.Assembled.Set.Store.TimeOuts,
+        Stuck = served.Assembled.Set.Store.Busy,
         CleanStart = served.Assembled.Set.WasCleanStop,
     };
+
+    private static string StateOf(ServedDevice served, int index)
+    {
+        if (served.Assembled.Members[index + 1] is null)
+        {
+            return "absent";
+        }
+        if (served.Assembled.Set.Members[index] is { IsActive: false })
+        {
+            return "inactive";
+        }
+        return served.Assembled.Device.Allocator.IsUsable(index) ? "active" : "degraded";
+    }
 
     private static string ModeOf(MemberFile member) =>
         member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;

@@ -188,7 +188,7 @@ public sealed record IoCounters
 /// <summary>The table as it is on the spares.</summary>
 public sealed record MetadataStatus
 {
-    /// <summary>Grows with every commit.</summary>
+    /// <summary>Of the superblocks; grows with every checkpoint and change of membership.</summary>
     public required long Generation { get; init; }
 
     /// <summary>16 hexadecimal digits.</summary>
@@ -199,6 +199,23 @@ public sealed record MetadataStatus
 
     /// <summary>Members that hold a complete copy.</summary>
     public int ActiveCopies { get; init; }
+
+    /// <summary>The last journal record acknowledged.</summary>
+    public long Sequence { get; init; }
+
+    /// <summary>Slots of the journal whose records no checkpoint holds yet.</summary>
+    public long JournalSlotsUsed { get; init; }
+
+    public int JournalSlots { get; init; }
+
+    /// <summary>Checkpoints made since the start.</summary>
+    public long Checkpoints { get; init; }
+
+    /// <summary>Metadata writes that were not back by their deadline.</summary>
+    public long TimeOuts { get; init; }
+
+    /// <summary>Metadata operations that were given up and that the kernel still has.</summary>
+    public int Stuck { get; init; }
 
     /// <summary>False: it was not stopped cleanly before this start.</summary>
     public bool CleanStart { get; init; }

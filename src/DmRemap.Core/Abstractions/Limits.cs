@@ -52,6 +52,12 @@ public static class Limits
 
     public const int SubmissionQueueEntries = 512;
 
+    /// <summary>Changes in one commit; they always fit one journal record.</summary>
+    public const int CommitChangesMax = 512;
+
+    /// <summary>One journal record, in whole slots: what is written, and may be torn, at once.</summary>
+    public const int JournalRecordBytesMax = 64 * 1024;
+
     /// <summary>A line on the control socket.</summary>
     public const int ControlLineBytesMax = 65_536;
 

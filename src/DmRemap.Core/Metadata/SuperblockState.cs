@@ -1,3 +1,5 @@
+using System;
+
 namespace DmRemap.Core.Metadata;
 
 /// <summary>Names one checkpoint, to the bit. The default points nowhere.</summary>
@@ -43,10 +45,17 @@ public readonly record struct SuperblockState
 
     public CheckpointPointer Checkpoint { get; init; }
 
-    /// <summary>
-    /// The first journal record that the checkpoint does not contain; 0: there is no journal yet.
-    /// </summary>
+    /// <summary>The first journal record that is replayed over the checkpoint; at least 1.</summary>
     public ulong FirstJournalSequence { get; init; }
+
+    /// <summary>
+    /// The last record acknowledged when this was written: a commit point (F-12), and in a new epoch the end
+    /// of what it takes over from the old one (F-13). Sequence 0: none yet.
+    /// </summary>
+    public JournalLink JournalHead { get; init; }
+
+    /// <summary>What the primary's own metadata looked like at this clean stop (F-16); 0: not known.</summary>
+    public UInt128 PrimaryWitness { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
     public bool IsCleanStop { get; init; }
