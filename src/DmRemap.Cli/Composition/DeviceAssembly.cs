@@ -8,7 +8,6 @@ using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Spares;
 using DmRemap.Devices;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;

@@ -30,6 +30,11 @@ internal sealed class JournalWriter : IRoundOwner
         _ring = ring;
         _owner = owner;
         int bytesMax = ring.SlotsPerRecordMax * ring.SlotBytes;
+        foreach (MetadataMember? member in members)
+        {
+            // A record is one write: torn it may be, but never in two requests that land apart.
+            Invariant.Check(member is null || member.Device.Geometry.TransferBytesMax >= bytesMax);
+        }
         _round = new IoRound(loop, this, members.Length * SpareLayout.Places, bytesMax);
     }
 

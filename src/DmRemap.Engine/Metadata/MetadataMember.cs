@@ -6,9 +6,6 @@ namespace DmRemap.Engine.Metadata;
 /// <summary>An open spare and where everything lies on it.</summary>
 public sealed class MetadataMember(IBlockDevice device, SpareLayout layout, MemberRole role)
 {
-    private const byte AllCopies = (1 << SpareLayout.SuperblockCopies) - 1;
-    private const byte AllPlaces = (1 << SpareLayout.Places) - 1;
-
     public IBlockDevice Device { get; } = device;
 
     public SpareLayout Layout { get; } = layout;
@@ -26,10 +23,6 @@ public sealed class MetadataMember(IBlockDevice device, SpareLayout layout, Memb
 
     /// <summary>Places that lack the valid checkpoint. Bit: place.</summary>
     internal byte BadCheckpoints { get; set; }
-
-    internal bool HasGoodCopy => BadCopies != AllCopies;
-
-    internal bool HasGoodJournal => BadJournals != AllPlaces;
 
     /// <summary>
     /// What metadata writes are aligned to: whole physical blocks, so that none is read and rewritten.

@@ -131,6 +131,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             PrimaryWitness = 0,
         };
         _joining = CountJoining();
+        MarkBadCopies(found);
         _store = new MetadataStore(new MetadataStoreParts
         {
             Loop = _loop,
@@ -140,10 +141,6 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Retired = _reading.Retired!,
             State = state,
             NextSequence = _reading.Chain.NextSequence,
-
-            // The half that the deciding copy belongs to is written last: it may be the only valid one there
-            // is.
-            FirstParity = 1 - (found.Newest.CopyIndex % SuperblockWriter.Parities),
             Deadline = _deadline,
         });
         _store.Start(this, isFresh: false, needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
@@ -197,6 +194,27 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             joining += role == MemberRole.Joining ? 1 : 0;
         }
         return joining;
+    }
+
+    /// <summary>
+    /// A copy that is damaged or behind is nothing to lose: the good ones are written last. All are written.
+    /// </summary>
+    private void MarkBadCopies(AssembledSet found)
+    {
+        for (int i = 0; i < _reading.Members.Length; i++)
+        {
+            if (_reading.Members[i] is not { IsActive: true } member)
+            {
+                continue;
+            }
+            SpareReading spare = _reading.Copies[found.SpareOfMember[i]];
+            for (int copy = 0; copy < spare.Copies.Length; copy++)
+            {
+                bool isGood = spare.Copies[copy].Superblock is Superblock superblock
+                    && superblock.State.Generation == spare.Newest!.State.Generation;
+                member.BadCopies |= (byte)(isGood ? 0 : 1 << copy);
+            }
+        }
     }
 
     /// <summary>

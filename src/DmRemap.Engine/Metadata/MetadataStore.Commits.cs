@@ -32,8 +32,8 @@ public sealed partial class MetadataStore
     {
         request.MarkPending();
         request.QueuedAt = _loop.Now;
-        bool isFull = _table.RunCount + _retired.Count + (2 * request.Count) > EntriesMax;
-        if (_stopOwner is not null || _isCancelled || (isFull && request.Count > 0))
+        bool isFull = IsTooMuch(request);
+        if (_stopOwner is not null || _isCancelled || isFull)
         {
             // Nothing of it is written: it has failed. Not said from inside Commit.
             IsTableFull |= isFull;
@@ -65,6 +65,21 @@ public sealed partial class MetadataStore
             FinishGroup(CommitOutcome.Done);
         }
         Pump();
+    }
+
+    /// <summary>
+    /// A new entry may split a run and be one of its own. Removals are always taken: they make room, and the
+    /// room kept back is enough for the runs that they may split first.
+    /// </summary>
+    private bool IsTooMuch(CommitRequest request)
+    {
+        int growth = 0;
+        foreach (ref readonly TableChange change in request.Changes)
+        {
+            growth += change.Kind == TableChangeKind.Remove ? 0 : 2;
+        }
+        long room = EntriesMax - Limits.CommitChangesMax - _table.RunCount - _retired.Count;
+        return growth > 0 && growth > room;
     }
 
     /// <summary>Places of active members that are not given up: each of them must have the record.</summary>

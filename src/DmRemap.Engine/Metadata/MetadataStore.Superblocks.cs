@@ -1,5 +1,3 @@
-using System;
-using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -19,7 +17,6 @@ public sealed partial class MetadataStore
     private ulong _stopNeeds;
     private bool _isFlipPending;
     private bool _areSuperblocksStuck;
-    private int _firstParity;
 
     void ISuperblockWriterOwner.OnSuperblockPlaceFree()
     {
@@ -29,25 +26,27 @@ public sealed partial class MetadataStore
 
     void ISuperblockWriterOwner.OnSuperblocksWritten()
     {
-        if (!AreAnyLacking())
+        if (_superblocks.HasFailed)
+        {
+            NoteFailure(_superblocks.FirstFailure);
+        }
+        if (!IsAnyFit())
+        {
+            OnGenerationFailed();
+        }
+        else if (AreLackingCopiesNamed())
         {
             _durable = _making;
+            NoteHealedCopies();
             OnGenerationDurable();
         }
         else
         {
-            NoteFailure(_superblocks.FirstFailure);
-            _firstParity = _superblocks.FailedParity;
-            if (TryGiveUpLackingCopies())
-            {
-                // The others must say so before anything may rely on this generation (F-15).
-                RequestSuperblocks();
-                MoveNeeds();
-            }
-            else
-            {
-                OnGenerationFailed();
-            }
+            // The superblocks themselves must say which copies lack them before anything may rely on this
+            // generation (F-15).
+            GiveUpLackingCopies();
+            RequestSuperblocks();
+            MoveNeeds();
         }
         Pump();
     }
@@ -79,72 +78,74 @@ public sealed partial class MetadataStore
             JournalHead = _head,
             IsCleanStop = _isCleanWanted,
         };
-        _superblocks.Write(_set, _state, _firstParity, _deadline);
+        _superblocks.Write(_set, _state, _deadline);
     }
 
-    private bool AreAnyLacking()
+    private bool IsAnyFit()
     {
+        bool isAny = false;
         for (int i = 0; i < _members.Length; i++)
         {
-            for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
-            {
-                if (_superblocks.TookPart(i) && _superblocks.LacksCopy(i, copy))
-                {
-                    return true;
-                }
-            }
+            isAny |= IsFit(i);
         }
-        return false;
+        return isAny;
+    }
+
+    private bool IsFit(int member) => _superblocks.TookPart(member) && _superblocks.HasAny(member);
+
+    private bool AreLackingCopiesNamed()
+    {
+        bool areNamed = true;
+        for (int i = 0; i < _members.Length; i++)
+        {
+            byte unnamed = (byte)(_superblocks.LackingCopies(i) & ~_set.Members[i].BadCopies);
+            areNamed &= !_superblocks.TookPart(i) || (_superblocks.HasAny(i) && unnamed == 0);
+        }
+        return areNamed;
     }
 
     /// <summary>
-    /// Mark what lacks the generation as bad, a member that hangs or has no good copy left as inactive.
-    /// False, and nothing marked, when that would leave no member.
+    /// Name what lacks the generation as bad; a member that has no copy of it, or that hangs while another
+    /// does not, as inactive.
     /// </summary>
-    private bool TryGiveUpLackingCopies()
+    private void GiveUpLackingCopies()
     {
-        Span<byte> before = stackalloc byte[Limits.SparesMax];
-        int fit = 0;
         for (int i = 0; i < _members.Length; i++)
         {
-            before[i] = _members[i]?.BadCopies ?? 0;
-            fit += _superblocks.TookPart(i) && MarkLackingCopies(i) ? 1 : 0;
-        }
-        if (fit == 0)
-        {
-            for (int i = 0; i < _members.Length; i++)
+            if (!_superblocks.TookPart(i) || _members[i] is not { IsActive: true } member)
             {
-                if (_members[i] is MetadataMember member)
-                {
-                    member.BadCopies = before[i];
-                }
+                continue;
             }
-            return false;
-        }
-        for (int i = 0; i < _members.Length; i++)
-        {
-            bool isActive = _members[i] is { IsActive: true };
-            if (isActive && _superblocks.TookPart(i) && !IsFit(i))
+            member.BadCopies |= _superblocks.LackingCopies(i);
+            if (!IsFit(i) || (_superblocks.HasHung(i) && IsAnotherFit(i)))
             {
                 Demote(i);
             }
         }
-        return true;
     }
 
-    private bool MarkLackingCopies(int member)
+    private bool IsAnotherFit(int member)
     {
-        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        bool isAnother = false;
+        for (int i = 0; i < _members.Length; i++)
         {
-            if (_superblocks.LacksCopy(member, copy))
+            isAnother |= i != member && _members[i] is { IsActive: true } && IsFit(i)
+                && !_superblocks.HasHung(i);
+        }
+        return isAnother;
+    }
+
+    /// <summary>What was named as bad and took this generation is good again, for the next one.</summary>
+    private void NoteHealedCopies()
+    {
+        for (int i = 0; i < _members.Length; i++)
+        {
+            if (_superblocks.TookPart(i) && _members[i] is MetadataMember member)
             {
-                _members[member]!.BadCopies |= (byte)(1 << copy);
+                member.BadCopies = _superblocks.LackingCopies(i);
             }
         }
-        return IsFit(member);
     }
-
-    private bool IsFit(int member) => _members[member]!.HasGoodCopy && !_superblocks.HasHung(member);
 
     private void OnGenerationDurable()
     {

@@ -43,9 +43,6 @@ internal sealed record MetadataStoreParts
 
     public required ulong NextSequence { get; init; }
 
-    /// <summary>The half of the superblock copies that is written first.</summary>
-    public int FirstParity { get; init; }
-
     public required Duration Deadline { get; init; }
 }
 
@@ -104,7 +101,6 @@ public sealed partial class MetadataStore
         _head = parts.State.JournalHead;
         _nextSequence = parts.NextSequence;
         _firstNeeded = parts.State.FirstJournalSequence;
-        _firstParity = parts.FirstParity;
         _journal = new JournalWriter(_loop, _members, _ring, this);
         _record = new JournalRecordWriter(_ring);
         _superblocks = new SuperblockWriter(_loop, _members, this);
@@ -237,24 +233,37 @@ public sealed partial class MetadataStore
     /// <summary>The description of the set with what is known of its members now.</summary>
     private void RefreshSet()
     {
-        MemberDescription[] members = new MemberDescription[_members.Length];
-        for (int i = 0; i < members.Length; i++)
+        for (int i = 0; i < _members.Length; i++)
         {
-            MemberDescription before = _set.Members[i];
-            members[i] = _members[i] switch
+            MemberDescription now = Describe(_set.Members[i], _members[i]);
+            if (now != _set.Members[i])
             {
-                { IsActive: true } member => before with
-                {
-                    State = MemberState.Active,
-                    BadCopies = member.BadCopies,
-                    BadJournals = member.BadJournals,
-                    BadCheckpoints = member.BadCheckpoints,
-                },
-                _ when before.State == MemberState.Retired => before,
-                _ => before with { State = MemberState.Inactive },
-            };
+                // A superblock that is being written refers to the old array.
+                MemberDescription[] members = [.. _set.Members];
+                members[i] = now;
+                _set = _set with { Members = members };
+            }
         }
-        _set = _set with { Members = members };
+    }
+
+    private static MemberDescription Describe(MemberDescription before, MetadataMember? member)
+    {
+        if (member is not { IsActive: true })
+        {
+            bool isSaid = before.State is MemberState.Retired or MemberState.Inactive;
+            return isSaid ? before : before with { State = MemberState.Inactive };
+        }
+        bool isSame = before.State == MemberState.Active
+            && before.BadCopies == member.BadCopies
+            && before.BadJournals == member.BadJournals
+            && before.BadCheckpoints == member.BadCheckpoints;
+        return isSame ? before : before with
+        {
+            State = MemberState.Active,
+            BadCopies = member.BadCopies,
+            BadJournals = member.BadJournals,
+            BadCheckpoints = member.BadCheckpoints,
+        };
     }
 
     private void ScheduleRetry()

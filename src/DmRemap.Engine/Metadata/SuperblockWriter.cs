@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
@@ -5,34 +6,36 @@ namespace DmRemap.Engine.Metadata;
 
 internal interface ISuperblockWriterOwner
 {
-    /// <summary>Both waves have ended: ask LacksCopy, HasHung.</summary>
+    /// <summary>Both waves have ended: ask LackingCopies, HasAny, HasHung.</summary>
     void OnSuperblocksWritten();
 
     void OnSuperblockPlaceFree();
 }
 
 /// <summary>
-/// Writes the superblocks of one generation to the copies of all members that take part, in two waves: copies
-/// 0 2 4, and 1 3 5. The second wave of a member begins only when a copy of its first is durable: otherwise a
-/// power cut could tear all copies at once, and nothing would say which table is valid. It decides nothing
-/// else.
+/// Writes the superblocks of one generation to all copies of all members that take part, in two waves: copies
+/// 0 2 4, and 1 3 5. The second wave of a member begins only when a copy of its first is durable, and the
+/// first is a half that leaves a good copy in the other: otherwise a power cut, or writes that fail and tear,
+/// could take all copies at once, and nothing would say which table is valid. Copies that failed before are
+/// tried again each time. It decides nothing else.
 /// </summary>
 internal sealed class SuperblockWriter : IRoundOwner
 {
-    /// <summary>Superblock copies are written in two waves, by the parity of their index.</summary>
-    public const int Parities = 2;
+    private const byte EvenCopies = 0b010101;
+    private const byte OddCopies = 0b101010;
 
     private readonly MetadataMember?[] _members;
     private readonly ISuperblockWriterOwner _owner;
     private readonly IoRound _round;
     private readonly BufferSlice[] _buffers;
-    private readonly bool[] _lacks;
+    private readonly byte[] _lacking;
+    private readonly byte[] _half;
+    private readonly bool[] _hasAny;
     private readonly bool[] _hung;
     private readonly bool[] _takesPart;
     private SetDescription? _set;
     private SuperblockState _state;
     private Duration _deadline;
-    private int _parity;
     private bool _isSecondWave;
 
     public SuperblockWriter(IEventLoop loop, MetadataMember?[] members, ISuperblockWriterOwner owner)
@@ -42,7 +45,9 @@ internal sealed class SuperblockWriter : IRoundOwner
         int copies = members.Length * SpareLayout.SuperblockCopies;
         _round = new IoRound(loop, this, copies, 0);
         _buffers = new BufferSlice[copies];
-        _lacks = new bool[copies];
+        _lacking = new byte[members.Length];
+        _half = new byte[members.Length];
+        _hasAny = new bool[members.Length];
         _hung = new bool[members.Length];
         _takesPart = new bool[members.Length];
         for (int i = 0; i < copies; i++)
@@ -56,28 +61,27 @@ internal sealed class SuperblockWriter : IRoundOwner
 
     public int Busy => _round.Busy;
 
-    /// <summary>The first write that failed, of either wave.</summary>
+    /// <summary>The first write that failed, of either wave. Target is the member.</summary>
     public MetadataFailure FirstFailure { get; private set; }
 
     public bool HasFailed { get; private set; }
 
-    /// <summary>The wave in which something failed: it goes first the next time, the other one is whole.</summary>
-    public int FailedParity { get; private set; }
-
     public bool TookPart(int member) => _takesPart[member];
 
-    /// <summary>The copy does not have this generation, and was not known to be bad.</summary>
-    public bool LacksCopy(int member, int copy) => _lacks[TargetOf(member, copy)];
+    /// <summary>Copies that do not have this generation. Bit: copy.</summary>
+    public byte LackingCopies(int member) => _lacking[member];
+
+    /// <summary>Some copy of the member has this generation.</summary>
+    public bool HasAny(int member) => _hasAny[member];
 
     /// <summary>Some copy of the member did not come back by the deadline.</summary>
     public bool HasHung(int member) => _hung[member];
 
-    /// <summary>Completes with OnSuperblocksWritten, never from inside this, unless nobody takes part.</summary>
+    /// <summary>Completes with OnSuperblocksWritten, never from inside this while any copy is not busy.</summary>
     /// <param name="set">What they say; a member that it calls active takes part.</param>
     /// <param name="state">What they say.</param>
-    /// <param name="firstParity">0: copies 0, 2, 4 go first; 1: copies 1, 3, 5.</param>
     /// <param name="deadline">Of each wave.</param>
-    public void Write(SetDescription set, in SuperblockState state, int firstParity, Duration deadline)
+    public void Write(SetDescription set, in SuperblockState state, Duration deadline)
     {
         Invariant.Check(!IsWriting);
         IsWriting = true;
@@ -85,17 +89,17 @@ internal sealed class SuperblockWriter : IRoundOwner
         _set = set;
         _state = state;
         _deadline = deadline;
-        _parity = firstParity;
         _isSecondWave = false;
-        for (int i = 0; i < _lacks.Length; i++)
-        {
-            _lacks[i] = false;
-        }
+        Array.Clear(_lacking);
+        Array.Clear(_hasAny);
+        Array.Clear(_hung);
         for (int member = 0; member < _members.Length; member++)
         {
-            _hung[member] = false;
             _takesPart[member] =
                 _members[member] is not null && set.Members[member].State == MemberState.Active;
+            // What is good in the half that waits is safe whatever happens to the half that goes first.
+            byte bad = _members[member]?.BadCopies ?? 0;
+            _half[member] = (bad & OddCopies) == OddCopies ? OddCopies : EvenCopies;
         }
         SubmitWave();
     }
@@ -112,14 +116,11 @@ internal sealed class SuperblockWriter : IRoundOwner
     {
         for (int target = 0; target < round.Targets; target++)
         {
-            TargetOutcome outcome = round.OutcomeOf(target);
-            _lacks[target] |= outcome is TargetOutcome.Failed or TargetOutcome.TimedOut;
-            _hung[target / SpareLayout.SuperblockCopies] |= outcome == TargetOutcome.TimedOut;
+            TakeOutcome(target / SpareLayout.SuperblockCopies, target, round.OutcomeOf(target));
         }
         if (round.HasFailed && !HasFailed)
         {
             HasFailed = true;
-            FailedParity = _parity;
             FirstFailure = round.FirstFailure with
             {
                 Target = round.FirstFailure.Target / SpareLayout.SuperblockCopies,
@@ -132,58 +133,49 @@ internal sealed class SuperblockWriter : IRoundOwner
             return;
         }
         _isSecondWave = true;
-        SetOutTheHung(round);
-        _parity = 1 - _parity;
+        for (int member = 0; member < _members.Length; member++)
+        {
+            _half[member] ^= EvenCopies | OddCopies;
+            if (_takesPart[member] && !_hasAny[member])
+            {
+                // It keeps its other half as it is, and lacks this generation altogether.
+                _lacking[member] = EvenCopies | OddCopies;
+                _half[member] = 0;
+            }
+        }
         SubmitWave();
     }
 
     private static int TargetOf(int member, int copy) => (member * SpareLayout.SuperblockCopies) + copy;
 
-    /// <summary>
-    /// A member of which no copy of the first wave is durable keeps its other copies as they are, and lacks
-    /// this generation altogether.
-    /// </summary>
-    private void SetOutTheHung(IoRound round)
+    private void TakeOutcome(int member, int target, TargetOutcome outcome)
     {
-        for (int member = 0; member < _members.Length; member++)
-        {
-            bool isAnyOk = false;
-            bool isAnyTried = false;
-            for (int copy = _parity; copy < SpareLayout.SuperblockCopies; copy += Parities)
-            {
-                TargetOutcome outcome = round.OutcomeOf(TargetOf(member, copy));
-                isAnyOk |= outcome == TargetOutcome.Ok;
-                isAnyTried |= outcome != TargetOutcome.None;
-            }
-            for (int copy = 0; isAnyTried && !isAnyOk && copy < SpareLayout.SuperblockCopies; copy++)
-            {
-                _lacks[TargetOf(member, copy)] = true;
-            }
-        }
+        int copy = target % SpareLayout.SuperblockCopies;
+        bool hasFailed = outcome is TargetOutcome.Failed or TargetOutcome.TimedOut;
+        _lacking[member] |= (byte)(hasFailed ? 1 << copy : 0);
+        _hung[member] |= outcome == TargetOutcome.TimedOut;
+        _hasAny[member] |= outcome == TargetOutcome.Ok;
     }
 
     private void SubmitWave()
     {
         _round.Clear();
-        for (int member = 0; member < _members.Length; member++)
+        for (int target = 0; target < _round.Targets; target++)
         {
-            for (int copy = _parity; _takesPart[member] && copy < SpareLayout.SuperblockCopies; copy += Parities)
+            int member = target / SpareLayout.SuperblockCopies;
+            int copy = target % SpareLayout.SuperblockCopies;
+            if (!_takesPart[member] || (_half[member] & (1 << copy)) == 0)
             {
-                int target = TargetOf(member, copy);
-                bool isKnownBad = (_set!.Members[member].BadCopies & (1 << copy)) != 0;
-                if (isKnownBad || _lacks[target])
-                {
-                    continue;
-                }
-                if (_round.IsBusy(target))
-                {
-                    // An older generation is still on its way to it: whatever lands, it is not this one.
-                    _lacks[target] = true;
-                    _hung[member] = true;
-                    continue;
-                }
-                Add(member, copy);
+                continue;
             }
+            if (_round.IsBusy(target))
+            {
+                // An older generation is still on its way to it: whatever lands, it is not this one.
+                _lacking[member] |= (byte)(1 << copy);
+                _hung[member] = true;
+                continue;
+            }
+            Add(member, copy);
         }
         if (_round.Count > 0)
         {
