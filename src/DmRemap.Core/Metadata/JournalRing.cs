@@ -40,13 +40,17 @@ public readonly record struct JournalRing(int SlotBytes, int Slots)
         return ring;
     }
 
-    /// <summary>True when a journal of this shape can lie in the places of this layout.</summary>
+    /// <summary>
+    /// True when a journal of this shape can lie in the places of this layout, and any one commit in a record
+    /// of it.
+    /// </summary>
     public bool Fits(SpareLayout layout) =>
         Slots >= SlotsMin
         && SlotBytes >= SpareLayout.SuperblockBytes
         && SlotBytes <= SpareLayout.PhysicalBlockBytesMax
         && SlotBytes % layout.PhysicalBlockBytes == 0
-        && Bytes <= layout.Journal1.Bytes;
+        && Bytes <= layout.Journal1.Bytes
+        && JournalRecordWriter.CellsFor(this, SlotsPerRecordMax) >= Limits.CommitChangesMax;
 
     public int SlotOf(ulong sequence) => (int)(sequence % (ulong)Slots);
 
