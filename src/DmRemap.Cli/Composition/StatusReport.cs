@@ -59,7 +59,8 @@ internal static class StatusReport
             (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
-            (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => member is { IsDirect: false })),
+            (ConditionCatalog.Rehearsal,
+                served.Assembled.Members.Any(member => member is { IsDirect: false })),
         ];
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
     }

@@ -23,7 +23,9 @@ public sealed class CheckpointVerifier
         IsSound = false;
     }
 
-    /// <summary>The next bytes, a multiple of 64; those behind the checkpoint's end are not looked at.</summary>
+    /// <summary>
+    /// The next bytes, a multiple of 64; those behind the checkpoint's end are not looked at.
+    /// </summary>
     public void Feed(ReadOnlySpan<byte> slice)
     {
         Invariant.Check(slice.Length % SpareLayout.CellBytes == 0);

@@ -48,7 +48,7 @@ public sealed record JournalDamage(ulong First, ulong Last);
 /// acknowledged one before it, by sequence and checksum:
 /// <code>
 ///   checkpoint ◀─ 16 ◀─ 18 ◀─ 19 ◀─ 22     20 timed out and was superseded by 22: it is in no chain
-///                       head        tail     head: named by the superblock; tail: of its epoch, above the head
+///                       head        tail     head: in the superblock; tail: of its epoch, above the head
 /// </code>
 /// Down from the head every record must be there, whatever its epoch. Above it, records of the superblock's
 /// epoch count as far as they link to the head without a gap; what a gap cuts off was never acknowledged,

@@ -30,7 +30,9 @@ public sealed record MemberDescription
     /// <summary>Units of its data area.</summary>
     public required long DataUnits { get; init; }
 
-    /// <summary>Superblock copies that could not be written: what they say may be old (F-15). Bit: copy.</summary>
+    /// <summary>
+    /// Superblock copies that could not be written: what they say may be old (F-15). Bit: copy.
+    /// </summary>
     public byte BadCopies { get; init; }
 
     /// <summary>Journal places that are not written any more. Bit: place.</summary>

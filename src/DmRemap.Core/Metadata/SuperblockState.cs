@@ -54,7 +54,9 @@ public readonly record struct SuperblockState
     /// </summary>
     public JournalLink JournalHead { get; init; }
 
-    /// <summary>What the primary's own metadata looked like at this clean stop (F-16); 0: not known.</summary>
+    /// <summary>
+    /// What the primary's own metadata looked like at this clean stop (F-16); 0: not known.
+    /// </summary>
     public UInt128 PrimaryWitness { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>

@@ -61,7 +61,7 @@ internal sealed class IoRound : IIoOwner, ITimerOwner
     /// <param name="loop">On whose thread everything happens.</param>
     /// <param name="owner">Told of the end.</param>
     /// <param name="targets">How many there are.</param>
-    /// <param name="bufferBytes">Length of the shared buffers; 0: the caller brings its own for each target.</param>
+    /// <param name="bufferBytes">Length of the shared buffers; 0: the caller brings its own.</param>
     public IoRound(IEventLoop loop, IRoundOwner owner, int targets, int bufferBytes)
     {
         _loop = loop;

@@ -52,7 +52,9 @@ internal sealed class JournalWriter : IRoundOwner
 
     public TargetOutcome OutcomeAt(int member, int place) => _round.OutcomeOf(TargetOf(member, place));
 
-    /// <summary>A place can be written: on an active member, not given up, and the kernel has none of it.</summary>
+    /// <summary>
+    /// A place can be written: on an active member, not given up, and the kernel has none of it.
+    /// </summary>
     public bool IsUsable(int member, int place) =>
         _members[member] is { IsActive: true } target
         && (target.BadJournals & (1 << place)) == 0

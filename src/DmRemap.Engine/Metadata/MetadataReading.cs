@@ -129,7 +129,8 @@ public sealed class MetadataReading
             Refuse(new MetadataRefusal(
                 kind,
                 -1,
-                $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}: {load.Damage}"));
+                $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}:"
+                    + $" {load.Damage}"));
             return;
         }
         new RingRead(_loop, Set!.Newest.Set, Members, this).Begin();

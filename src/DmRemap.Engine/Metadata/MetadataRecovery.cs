@@ -27,7 +27,9 @@ public sealed record RecoveredSet
 
     public required SetDescription Set { get; init; }
 
-    /// <summary>By member index, which is what SpareLocation.Spare counts; null where it is not here.</summary>
+    /// <summary>
+    /// By member index, which is what SpareLocation.Spare counts; null where it is not here.
+    /// </summary>
     public required MetadataMember?[] Members { get; init; }
 
     /// <summary>Member index to position in the list of spares given to recovery; -1: not here.</summary>

@@ -23,7 +23,7 @@ public sealed partial class MetadataStore
         Idle = 0,
         Writing = 1,
 
-        /// <summary>The record is durable, but not everywhere: who lacks it is being recorded first.</summary>
+        /// <summary>The record is durable, but not everywhere: who lacks it is recorded first.</summary>
         Demoting = 2,
     }
 

@@ -53,7 +53,9 @@ public sealed partial class MetadataStore
 
     private void RequestSuperblocks() => _wanted++;
 
-    /// <summary>What waits for the generation just made now waits for the one that names the bad copies.</summary>
+    /// <summary>
+    /// What waits for the generation just made now waits for the one that names the bad copies.
+    /// </summary>
     private void MoveNeeds()
     {
         _groupNeeds = _groupNeeds <= _making ? _wanted : _groupNeeds;

@@ -53,7 +53,9 @@ internal sealed class SuperblockWriter : IRoundOwner
         for (int i = 0; i < copies; i++)
         {
             MetadataMember? member = members[i / SpareLayout.SuperblockCopies];
-            _buffers[i] = member is null ? default : AlignedMemory.Allocate(member.Layout.SuperblockSlotBytes);
+            _buffers[i] = member is null
+                ? default
+                : AlignedMemory.Allocate(member.Layout.SuperblockSlotBytes);
         }
     }
 
@@ -77,7 +79,9 @@ internal sealed class SuperblockWriter : IRoundOwner
     /// <summary>Some copy of the member did not come back by the deadline.</summary>
     public bool HasHung(int member) => _hung[member];
 
-    /// <summary>Completes with OnSuperblocksWritten, never from inside this while any copy is not busy.</summary>
+    /// <summary>
+    /// Completes with OnSuperblocksWritten, never from inside this while any copy is not busy.
+    /// </summary>
     /// <param name="set">What they say; a member that it calls active takes part.</param>
     /// <param name="state">What they say.</param>
     /// <param name="deadline">Of each wave.</param>

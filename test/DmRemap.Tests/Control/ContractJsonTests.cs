@@ -31,7 +31,8 @@ public sealed class ContractJsonTests
         + "\"readErrors\":0,\"writeErrors\":0,\"clientErrors\":1,\"remapsMade\":0,\"blocksLost\":0,"
         + "\"spareUnitsRetired\":0,\"commits\":40,\"commitFailures\":0,\"faultsInjected\":0},"
         + "\"metadata\":{\"generation\":42,\"epoch\":\"00c0ffee00c0ffee\",\"entries\":122,\"activeCopies\":1,"
-        + "\"cleanStart\":true},\"clients\":2,\"readOnly\":false,"
+        + "\"sequence\":39,\"journalSlotsUsed\":7,\"journalSlots\":64,\"checkpoints\":1,\"timeOuts\":2,"
+        + "\"stuck\":0,\"cleanStart\":true},\"clients\":2,\"readOnly\":false,"
         + "\"exports\":[\"nbd\\u002Bunix:///disk1?socket=/run/dmremap/disk1.nbd\"],\"pid\":4711,"
         + "\"version\":\"0.1.0\","
         + "\"uptimeSeconds\":11220}";

@@ -286,7 +286,8 @@ public sealed class MetadataCrashTests
         Assert.True(crashed.Refusal is null, $"refused: {crashed.Refusal}, seed={seed}");
         RecoveredSet found = crashed.Recovered!;
         Assert.True(
-            allowed.Any(table => table.Equals(crashed.Entries, found.Retired)), $"another table, seed={seed}");
+            allowed.Any(table => table.Equals(crashed.Entries, found.Retired)),
+            $"another table, seed={seed}");
 
         // Recovery is idempotent: what it has shown once, every later start shows.
         RecoveredSet again = crashed.Reopened();
