@@ -233,7 +233,7 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
             && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
-            && checkpoint.Entries <= layout.EntriesMax;
+            && checkpoint.Entries <= SpareLayout.TableEntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
