@@ -98,6 +98,9 @@ done
 
 require_dotnet_sdk
 ensure_packages "${test_packages[@]}"
+if [ "$long" = 1 ]; then
+    ensure_packages mmdebstrap=mmdebstrap
+fi
 export DMREMAP_LONG=$long
 # Not inherited by what we start: a run inside a run would count the outer one's files.
 unset DMREMAP_TEST_RESULTS

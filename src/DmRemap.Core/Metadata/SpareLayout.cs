@@ -227,7 +227,7 @@ public sealed record SpareLayout
         long others = otherSpareBytes / geometry.UnitBytes;
         long entries = Math.Min(geometry.Units, own + others + LostUnitsBudget(own + others));
         entries = Math.Min(entries, TableEntriesMax);
-        long wanted = AlignUp((entries + FrameCells) * CellBytes, alignment);
+        long wanted = AlignUp((entries + Limits.CommitChangesMax + FrameCells) * CellBytes, alignment);
 
         // A small spare beside large ones: all four areas take a quarter of it at most, and the table is
         // bounded by that.

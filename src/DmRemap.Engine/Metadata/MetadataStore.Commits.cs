@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
@@ -73,13 +74,16 @@ public sealed partial class MetadataStore
     /// </summary>
     private bool IsTooMuch(CommitRequest request)
     {
-        int growth = 0;
+        int sets = 0;
+        int retirements = 0;
         foreach (ref readonly TableChange change in request.Changes)
         {
-            growth += change.Kind == TableChangeKind.Remove ? 0 : 2;
+            sets += change.Kind == TableChangeKind.Set ? 1 : 0;
+            retirements += change.Kind == TableChangeKind.RetireSpareUnit ? 1 : 0;
         }
-        long room = EntriesMax - Limits.CommitChangesMax - _table.RunCount - _retired.Count;
-        return growth > 0 && growth > room;
+        long runs = Math.Min(_table.RunCount + (2 * sets), _table.Geometry.Units);
+        long cells = runs + _retired.Count + retirements;
+        return sets + retirements > 0 && cells > EntriesMax - Limits.CommitChangesMax;
     }
 
     /// <summary>
