@@ -62,7 +62,7 @@ public sealed class ControlStopTests : IDisposable
         Assert.NotNull(await client.ReadLineAsync());
         await client.SendAsync("{\"id\":1,\"command\":\"stop\",\"arguments\":{}}\n");
         Assert.NotNull(await client.ReadLineAsync());
-        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.StopDeadlineSecondsDefault), asked);
+        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.DeadlineSecondsDefault), asked);
     }
 
     [Fact]
