@@ -4,9 +4,15 @@ using System.Threading.Tasks;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>The deadline of something that several may ask for: the earliest counts.</summary>
+/// <summary>
+/// The deadline of something that several may ask for: the earliest counts. It passes a moment before what
+/// was asked for, so that the answer is there by then.
+/// </summary>
 internal sealed class EarliestDeadline : IDisposable
 {
+    /// <summary>What making and sending the answer takes on a busy machine.</summary>
+    private static readonly TimeSpan s_answering = TimeSpan.FromMilliseconds(20);
+
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _passed;
     private DateTimeOffset _at = DateTimeOffset.MaxValue;
@@ -38,7 +44,8 @@ internal sealed class EarliestDeadline : IDisposable
         if (at < _at)
         {
             _at = at;
-            _passed.CancelAfter(deadline);
+            TimeSpan wait = deadline - s_answering;
+            _passed.CancelAfter(wait > TimeSpan.Zero ? wait : deadline);
         }
     }
 

@@ -65,6 +65,11 @@ public sealed class ContractJsonTests
         RemapReport remap = Sample.Remap(1, 2) with { Failure = "no spare unit is free", UnitsFailed = 1 };
         StopReport stop =
             new() { Clean = false, OperationsOutstanding = 3, OutstandingOn = ["/dev/sdb"], Left = "x" };
+        SuspendReport suspend = new() { Suspended = false, RequestsInFlight = 2, OutstandingOn = ["x"] };
+        string suspendText = JsonSerializer.Serialize(suspend, ReportJson.Default.SuspendReport);
+        Assert.Equal(suspendText, JsonSerializer.Serialize(
+            JsonSerializer.Deserialize(
+                suspendText, ReportJson.Default.SuspendReport)!, ReportJson.Default.SuspendReport));
         string remapText = JsonSerializer.Serialize(remap, ReportJson.Default.RemapReport);
         string stopText = JsonSerializer.Serialize(stop, ReportJson.Default.StopReport);
         Assert.Equal(remapText, JsonSerializer.Serialize(
