@@ -38,6 +38,10 @@ public sealed partial class RemapDevice
     public void BeginStop(IStopOwner owner)
     {
         Invariant.Check(_stopOwner is null);
+        if (IsHolding)
+        {
+            RefuseRequests();
+        }
         _stopOwner = owner;
         _move.Abandon();
         ContinueStop();

@@ -51,7 +51,9 @@ public sealed partial class RemapDevice
         ContinueSuspend();
     }
 
-    /// <summary>Carry out what was held, and what comes. The owner of the suspension is told no more.</summary>
+    /// <summary>
+    /// Carry out what was held, and what comes. The owner of the suspension is told no more.
+    /// </summary>
     public void Resume()
     {
         Invariant.Check(IsHolding);

@@ -6,11 +6,12 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Cli.Composition;
 
 /// <summary>
-/// The control socket of a device from its start on, so that a start that waits for a disk can be asked what
-/// it waits for, and be stopped. Where another instance still has it, it is taken after the claims: whoever
-/// has those is the only one left.
+/// The control socket of a device from its start on, so that a start that waits for a disk can be asked
+/// what it waits for, and be stopped. Where another instance still has it, it is taken after the claims:
+/// whoever has those is the only one left.
 /// </summary>
-internal sealed class ControlSocketOfDevice(string path, DeviceLife life, TimeProvider time) : IAsyncDisposable
+internal sealed class ControlSocketOfDevice(string path, DeviceLife life, TimeProvider time)
+    : IAsyncDisposable
 {
     private static readonly TimeSpan s_formerEndsWithin = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(20);

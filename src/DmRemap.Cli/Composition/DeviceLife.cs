@@ -14,9 +14,9 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>
 /// A device from the first moment of its process to the last, as its control socket sees it. Every command
-/// is decided by <see cref="LifeTable"/> under one lock, and what follows from it is posted to the data thread
-/// before that lock is let go: so the data thread sees the commands in the order in which they were decided.
-/// Nothing is waited for inside the lock.
+/// is decided by <see cref="LifeTable"/> under one lock, and what follows from it is posted to the data
+/// thread before that lock is let go: so the data thread sees the commands in the order in which they were
+/// decided. Nothing is waited for inside the lock.
 /// </summary>
 internal sealed class DeviceLife : IDeviceControl, IDisposable
 {
@@ -125,7 +125,9 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
             host = _host;
             state = _state;
         }
-        return served is null ? StartingStatus.Of(_record, state, host?.Loop.Owners ?? []) : served.GetStatus();
+        return served is null
+            ? StartingStatus.Of(_record, state, host?.Loop.Owners ?? [])
+            : served.GetStatus();
     }
 
     public Task<RemapReport> RemapAsync(
@@ -199,7 +201,7 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
             }
             served = _served;
         }
-        return served.StopAsync(deadline);
+        return StopServedAsync(served, deadline);
     }
 
     public void Dispose()
@@ -238,12 +240,22 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
             }
             if (served is not null)
             {
-                return await served.StopAsync(_startDeadline.Left);
+                return await StopServedAsync(served, _startDeadline.Left);
             }
             return GivenUp.IsCancellationRequested ? LeftBehind() : new StopReport { Clean = true };
         }
         await _givenUp.CancelAsync();
         return LeftBehind();
+    }
+
+    private async Task<StopReport> StopServedAsync(ServedDevice served, TimeSpan deadline)
+    {
+        StopReport report = await served.StopAsync(deadline);
+        lock (_gate)
+        {
+            _state = LifeTable.After(_state, LifeEvent.Stopped);
+        }
+        return report;
     }
 
     private StopReport LeftBehind()

@@ -58,7 +58,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             return ExitCode.Done;
         }
-        events.Say($"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
+        events.Say(
+            $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
         return ExitCode.DoneDegraded;
     }
 

@@ -35,8 +35,9 @@ internal sealed class DeviceStart(
     public required ControlSocketOfDevice Control { get; init; }
 
     /// <summary>
-    /// Told to stop, it ends at its next good moment. Given up, it leaves a start that hangs behind, buffers and claims with it, until the process ends
-    /// (F-31); one that has just succeeded is given back, to be stopped in good order.
+    /// Told to stop, it ends at its next good moment. Given up, it leaves a start that hangs behind, buffers
+    /// and claims with it, until the process ends (F-31); one that has just succeeded is given back, to be
+    /// stopped in good order.
     /// </summary>
     /// <exception cref="OperationCanceledException">Interrupted; nothing was served.</exception>
     public Task<StartedDevice> RunAsync() => OrInterruptedAsync(

@@ -9,7 +9,9 @@ using DmRemap.Linux.Loop;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>`status` of a device that is not served yet: what the registry knows, and what is waited for.</summary>
+/// <summary>
+/// `status` of a device that is not served yet: what the registry knows, and what is waited for.
+/// </summary>
 internal static class StartingStatus
 {
     public static DeviceStatus Of(DeviceRecord record, LifeState state, IReadOnlyList<OperationOwner> owners)

@@ -101,10 +101,13 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         }
     }
 
-    /// <summary>Of a member that takes long: what waits for it. Of one that is asked during a start: all.</summary>
+    /// <summary>
+    /// Of a member that takes long: what waits for it. Of one that is asked during a start: all.
+    /// </summary>
     private void WriteOutstanding(DeviceStatus status, MemberIo? io)
     {
-        if (io is null || io.InFlight == 0 || (io.OldestMs is null && status.State != DeviceStates.Starting))
+        bool isShown = status.State == DeviceStates.Starting || io?.OldestMs is not null;
+        if (io is null || io.InFlight == 0 || !isShown)
         {
             return;
         }

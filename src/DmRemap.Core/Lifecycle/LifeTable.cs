@@ -3,7 +3,7 @@ namespace DmRemap.Core.Lifecycle;
 /// <summary>Where a device is in its life. See the table in docs/internals/data-flow.md.</summary>
 public enum LifeState : byte
 {
-    /// <summary>Nothing of it runs. Also the end: a device that was stopped is started as a new one.</summary>
+    /// <summary>Nothing of it runs. Also the end: one that was stopped is started as a new one.</summary>
     Stopped = 0,
 
     /// <summary>Starting: it waits for the exclusive claim of every member (F-1).</summary>

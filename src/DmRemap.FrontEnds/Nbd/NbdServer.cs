@@ -94,8 +94,8 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     /// <summary>
     /// Stop in good order: what has been asked is answered, what comes from now on is answered ESHUTDOWN, and
     /// each connection is closed as soon as nothing of it is in flight. The message (optional) is run,
-    /// through the loop, when the last one is closed. Calling it again changes the message only. What was held
-    /// is handed to the device, which refuses it when it was suspended.
+    /// through the loop, when the last one is closed. Calling it again changes the message only. What was
+    /// held is handed to the device, which refuses it when it was suspended.
     /// </summary>
     public void Shutdown(ILoopMessage? whenClosed)
     {

@@ -48,7 +48,7 @@ internal sealed class SlowDisk : IAsyncDisposable
         return disk;
     }
 
-    /// <summary>A device whose main device can be held, created and served; its spare is an ordinary file.</summary>
+    /// <summary>Created and served: the main device can be held, the spare is an ordinary file.</summary>
     public static async Task<SlowDisk> ServeWithSlowMainAsync(DeviceUnderTest device)
     {
         DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);

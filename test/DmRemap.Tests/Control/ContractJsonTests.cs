@@ -12,7 +12,8 @@ namespace DmRemap.Tests.Control;
 public sealed class ContractJsonTests
 {
     private const string GoldenStatus =
-        "{\"name\":\"disk1\",\"uuid\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"state\":\"running\",\"phase\":null,"
+        "{\"name\":\"disk1\",\"uuid\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"state\":\"running\","
+        + "\"phase\":null,"
         + "\"conditions\":[],"
         + "\"backend\":\"io_uring\",\"primary\":{\"path\":\"/dev/sdb\",\"sizeBytes\":268435456,"
         + "\"blockSize\":512,"

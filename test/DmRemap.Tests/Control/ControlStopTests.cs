@@ -80,7 +80,8 @@ public sealed class ControlStopTests : IDisposable
         await client.ReadAsync();
         await client.CallAsync("{\"id\":1,\"command\":\"suspend\"}");
         Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.DeadlineSecondsDefault), asked);
-        foreach (string bad in new[] { "{\"deadlineSeconds\":-1}", "{\"deadlineSeconds\":86401}", "{\"x\":1}" })
+        string[] wrong = ["{\"deadlineSeconds\":-1}", "{\"deadlineSeconds\":86401}", "{\"x\":1}"];
+        foreach (string bad in wrong)
         {
             JsonElement reply = await client.CallAsync(
                 $"{{\"id\":2,\"command\":\"suspend\",\"arguments\":{bad}}}");

@@ -355,13 +355,7 @@ public sealed class RemapDeviceSuspendTests
         }
         bench.Loop.RunUntilIdle();
         Assert.Equal(asked, answered);
-        Assert.Equal(0, bench.Device.InFlight);
-        Assert.True(bench.Device.IsQuiet);
-        for (int unit = 0; unit < expected.Length; unit++)
-        {
-            byte value = expected[unit];
-            Assert.All(bench.Read(unit * 8, 8).Data, b => Assert.True(value == b, $"seed {seed}, {unit}"));
-        }
+        CheckContent(bench, expected, seed);
     }
 
     [Fact]
@@ -395,6 +389,17 @@ public sealed class RemapDeviceSuspendTests
         Round();
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4096);
         Assert.Equal(600, owner.Completed);
+    }
+
+    private static void CheckContent(EngineBench bench, byte[] expected, int seed)
+    {
+        Assert.Equal(0, bench.Device.InFlight);
+        Assert.True(bench.Device.IsQuiet);
+        for (int unit = 0; unit < expected.Length; unit++)
+        {
+            byte value = expected[unit];
+            Assert.All(bench.Read(unit * 8, 8).Data, b => Assert.True(value == b, $"seed {seed}, {unit}"));
+        }
     }
 
     private static void CheckNothingMoves(EngineBench bench, Random random)
