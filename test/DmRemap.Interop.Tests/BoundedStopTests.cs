@@ -52,17 +52,16 @@ public sealed class BoundedStopTests
         RunningProgram server = device.StartServe();
         await server.WaitForLineAsync(
             line => line.Contains("waiting for", StringComparison.Ordinal), s_patience);
-        JsonElement status = await device.StatusAsync();
+        using ControlTestClient control = await ControlTestClient.ConnectAsync(device);
+        (JsonElement status, _) = await control.MeasureAsync("status");
         Assert.Equal("starting", status.GetProperty("state").GetString());
         Assert.Equal("claiming", status.GetProperty("phase").GetString());
-        foreach (string command in new[] { "suspend", "resume" })
-        {
-            Assert.Contains("DMR-DEVICE-STARTING", (await device.RunAsync(command, Name)).Expect(1).Error,
-                StringComparison.Ordinal);
-        }
-        Assert.Contains("DMR-DEVICE-STARTING",
-            (await device.RunAsync("remap", Name, "0-7")).Expect(1).Error, StringComparison.Ordinal);
-        (await device.RunAsync("stop", Name)).Expect(0);
+        await AssertStartingAsync(control, "suspend");
+        await AssertStartingAsync(control, "resume");
+        await AssertStartingAsync(control, "faults-list");
+        await AssertStartingAsync(control, "remap", "{\"first\":0,\"last\":7}");
+        (JsonElement report, _) = await control.MeasureAsync("stop");
+        Assert.True(report.GetProperty("clean").GetBoolean());
         Assert.Equal(0, await server.WaitForEndAsync(s_patience));
         holder.KillNow();
         await holder.WaitForEndAsync(s_patience);
@@ -275,6 +274,13 @@ public sealed class BoundedStopTests
         await device.StopAsync();
     }
 
+    private static async Task AssertStartingAsync(
+        ControlTestClient control, string command, string arguments = "{}")
+    {
+        JsonElement answer = await control.AskAsync(command, arguments);
+        Assert.Equal("DMR-DEVICE-STARTING", answer.GetProperty("error").GetProperty("id").GetString());
+    }
+
     private static async Task AssertMemberIsStuckAsync(DeviceUnderTest device, string member, string path)
     {
         using ControlTestClient control = await ControlTestClient.ConnectAsync(device);
@@ -303,18 +309,17 @@ public sealed class BoundedStopTests
     }
 
     /// <summary>
-    /// At the deadline, and at most 50 ms after it; by as much more as a timer of our own is late meanwhile,
-    /// since the machine may be busy.
+    /// At the deadline, and at most 50 ms after it; a machine with more to do than it has processors gets a
+    /// second, since the programs of a test wait for their turn there.
     /// </summary>
     private static async Task AssertStopAtDeadlineAsync(
         ControlTestClient control, string? path, double deadlineSeconds = 1)
     {
         TimeSpan deadline = TimeSpan.FromSeconds(deadlineSeconds);
-        Task<TimeSpan> late = MeasureLatenessAsync(deadline);
         string arguments =
             string.Create(CultureInfo.InvariantCulture, $"{{\"deadlineSeconds\":{deadlineSeconds}}}");
         (JsonElement report, TimeSpan elapsed) = await control.MeasureAsync("stop", arguments);
-        TimeSpan most = deadline + TimeSpan.FromMilliseconds(50) + (10 * await late);
+        TimeSpan most = deadline + TimeSpan.FromMilliseconds(IsMachineBusy() ? 1000 : 50);
         Assert.InRange(elapsed, deadline - TimeSpan.FromMilliseconds(50), most);
         Assert.False(report.GetProperty("clean").GetBoolean());
         Assert.NotNull(report.GetProperty("left").GetString());
@@ -326,11 +331,11 @@ public sealed class BoundedStopTests
         }
     }
 
-    private static async Task<TimeSpan> MeasureLatenessAsync(TimeSpan time)
+    /// <summary>By the kernel's average over a minute; this test alone does not fill one processor.</summary>
+    private static bool IsMachineBusy()
     {
-        Stopwatch elapsed = Stopwatch.StartNew();
-        await Task.Delay(time, TestContext.Current.CancellationToken);
-        return elapsed.Elapsed - time;
+        string average = File.ReadAllText("/proc/loadavg").Split(' ')[0];
+        return double.Parse(average, CultureInfo.InvariantCulture) >= Environment.ProcessorCount;
     }
 
     private static async Task UntilPhaseAsync(DeviceUnderTest device, string phase)
