@@ -10,12 +10,13 @@ namespace DmRemap.Devices;
 /// goes straight to the device below, as it is. One that is to fail never reaches it: nothing is read,
 /// nothing is written. Rules are added and removed on the loop's thread.
 /// </summary>
-public sealed class FaultInjecting : IBlockDevice
+public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
 {
     private readonly IEventLoop _loop;
     private readonly IBlockDevice _below;
     private readonly FaultMatcher _matcher = new();
     private readonly long _sectorsPerBlock;
+    private readonly List<Delayed> _delayed = [];
     private Delayed? _firstFree;
 
     public FaultInjecting(IEventLoop loop, IBlockDevice below)
@@ -33,6 +34,20 @@ public sealed class FaultInjecting : IBlockDevice
 
     public int RuleCount => _matcher.Count;
 
+    /// <summary>With those that are held back here; the device below counts the others.</summary>
+    public int InFlight
+    {
+        get
+        {
+            int count = _below is IOutstandingIo below ? below.InFlight : 0;
+            foreach (Delayed delayed in _delayed)
+            {
+                count += delayed.IsHeldBack ? 1 : 0;
+            }
+            return count;
+        }
+    }
+
     /// <summary>False when there are <see cref="FaultRules.RulesMax"/> already.</summary>
     public bool TryAdd(FaultRule rule) => _matcher.TryAdd(rule);
 
@@ -44,6 +59,21 @@ public sealed class FaultInjecting : IBlockDevice
 
     /// <summary>The rules and what each has done, in the order they were added.</summary>
     public IReadOnlyList<FaultRuleCount> Counts() => _matcher.Counts();
+
+    public bool TryGetOldest(out Instant submittedAt)
+    {
+        submittedAt = default;
+        bool isThere = _below is IOutstandingIo below && below.TryGetOldest(out submittedAt);
+        foreach (Delayed delayed in _delayed)
+        {
+            if (delayed.Request is IoRequest request && (!isThere || request.SubmittedAt < submittedAt))
+            {
+                submittedAt = request.SubmittedAt;
+                isThere = true;
+            }
+        }
+        return isThere;
+    }
 
     public void Submit(IoRequest request)
     {
@@ -103,9 +133,14 @@ public sealed class FaultInjecting : IBlockDevice
         {
             _device = device;
             _timer = new LoopTimer(this);
+            device._delayed.Add(this);
         }
 
         public Delayed? NextFree { get; private set; }
+
+        public IoRequest? Request => _request;
+
+        public bool IsHeldBack => _timer.IsSet;
 
         public void Start(IoRequest request, FaultDecision decision)
         {

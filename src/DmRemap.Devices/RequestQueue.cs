@@ -14,6 +14,8 @@ internal struct RequestQueue
 
     public readonly bool IsEmpty => _first is null;
 
+    public readonly IoRequest? First => _first;
+
     public void Add(IoRequest request)
     {
         request.Next = null;

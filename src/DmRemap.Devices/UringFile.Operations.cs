@@ -15,6 +15,9 @@ public sealed partial class UringFile
 
         public TransferOperation? NextFree { get; set; }
 
+        /// <summary>What the kernel has of it, or null.</summary>
+        public IoRequest? Request => _request;
+
         public void Start(IoRequest request)
         {
             _request = request;
@@ -108,6 +111,9 @@ public sealed partial class UringFile
         private RequestQueue _served;
         private TransientRetry _retry;
 
+        /// <summary>The first of those that the flush with the kernel is for, or null.</summary>
+        public IoRequest? Request => _served.First;
+
         public void StartIfIdle()
         {
             if (!IsOutstanding && _served.IsEmpty)
@@ -165,6 +171,9 @@ public sealed partial class UringFile
         private TransientRetry _retry;
 
         public ZeroOperation? NextFree { get; set; }
+
+        /// <summary>What the kernel has of it, or null.</summary>
+        public IoRequest? Request => _request;
 
         public void Start(IoRequest request)
         {

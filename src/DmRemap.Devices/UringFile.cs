@@ -17,7 +17,7 @@ namespace DmRemap.Devices;
 /// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
 /// are answered together by the next one, which is submitted after all of them arrived (F-7).
 /// </summary>
-public sealed partial class UringFile : IBlockDevice, IDisposable
+public sealed partial class UringFile : IBlockDevice, IOutstandingIo, IDisposable
 {
     private readonly UringLoop _loop;
     private readonly SafeHandle _handle;
@@ -27,6 +27,8 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
     private readonly bool _isAlwaysDurable;
     private readonly int _memoryAlignment;
     private readonly FlushOperation _flush;
+    private readonly TransferOperation[] _transfers = new TransferOperation[Limits.MemberQueueDepth];
+    private readonly ZeroOperation[] _zeroes = new ZeroOperation[Limits.MemberZeroingDepth];
     private TransferOperation? _firstFreeTransfer;
     private ZeroOperation? _firstFreeZero;
     private RequestQueue _waitingTransfers;
@@ -65,10 +67,12 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
         for (int i = 0; i < Limits.MemberQueueDepth; i++)
         {
             _firstFreeTransfer = new TransferOperation(this) { NextFree = _firstFreeTransfer };
+            _transfers[i] = _firstFreeTransfer;
         }
         for (int i = 0; i < Limits.MemberZeroingDepth; i++)
         {
             _firstFreeZero = new ZeroOperation(this) { NextFree = _firstFreeZero };
+            _zeroes[i] = _firstFreeZero;
         }
     }
 
@@ -95,6 +99,21 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
         {
             Refuse(request, status);
         }
+    }
+
+    public bool TryGetOldest(out Instant submittedAt)
+    {
+        IoRequest? oldest = _flush.Request;
+        foreach (TransferOperation transfer in _transfers)
+        {
+            oldest = Older(oldest, transfer.Request);
+        }
+        foreach (ZeroOperation zero in _zeroes)
+        {
+            oldest = Older(oldest, zero.Request);
+        }
+        submittedAt = oldest?.SubmittedAt ?? default;
+        return oldest is not null;
     }
 
     /// <summary>
@@ -135,6 +154,9 @@ public sealed partial class UringFile : IBlockDevice, IDisposable
         _handle.DangerousRelease();
         _handle.Dispose();
     }
+
+    private static IoRequest? Older(IoRequest? one, IoRequest? other) =>
+        one is null || (other is not null && other.SubmittedAt < one.SubmittedAt) ? other : one;
 
     private void Accept(IoRequest request)
     {

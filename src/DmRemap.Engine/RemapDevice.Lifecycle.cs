@@ -25,8 +25,11 @@ public sealed partial class RemapDevice
     /// <summary>No new requests are taken.</summary>
     public bool IsStopping => _stopOwner is not null;
 
-    /// <summary>Nothing is outstanding: no request, no repair, no flush.</summary>
-    public bool IsQuiet => InFlight == 0 && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
+    /// <summary>
+    /// Nothing is outstanding: no repair, no flush, no request but those that a suspended device holds.
+    /// </summary>
+    public bool IsQuiet =>
+        InFlight == _waitingParents && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
 
     /// <summary>
     /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk
@@ -35,6 +38,10 @@ public sealed partial class RemapDevice
     public void BeginStop(IStopOwner owner)
     {
         Invariant.Check(_stopOwner is null);
+        if (IsHolding)
+        {
+            RefuseRequests();
+        }
         _stopOwner = owner;
         _move.Abandon();
         ContinueStop();
@@ -45,7 +52,7 @@ public sealed partial class RemapDevice
     /// </summary>
     public bool TryStartMove(MoveRequest request)
     {
-        if (!_move.IsIdle || IsStopping || Geometry.IsReadOnly)
+        if (!_move.IsIdle || IsStopping || IsHolding || _isRefusing || Geometry.IsReadOnly)
         {
             return false;
         }
@@ -57,6 +64,12 @@ public sealed partial class RemapDevice
     internal void FinishMove(MoveRequest request)
     {
         request.OnFinished();
+        ContinueEnds();
+    }
+
+    private void ContinueEnds()
+    {
+        ContinueSuspend();
         ContinueStop();
     }
 

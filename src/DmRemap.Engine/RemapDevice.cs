@@ -31,6 +31,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
     private RemapRequest? _freeRequests;
     private IoRequest? _firstWaitingParent;
     private IoRequest? _lastWaitingParent;
+    private int _waitingParents;
     private bool _isPumping;
 
     public RemapDevice(RemapDeviceParts parts)
@@ -114,7 +115,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         InFlight++;
         request.SubmittedAt = _loop.Now;
         Count(request.Operation);
-        if (_freeRequests is null)
+        if (_freeRequests is null || IsHolding)
         {
             WaitForSlot(request);
             return;
@@ -176,7 +177,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         }
         if (!HasColdWork)
         {
-            ContinueStop();
+            ContinueEnds();
             return;
         }
         _isPumping = true;
@@ -201,7 +202,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             }
         }
         _isPumping = false;
-        ContinueStop();
+        ContinueEnds();
     }
 
     internal void ReleaseHold(UnitNumber unit)
@@ -274,13 +275,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         InFlight--;
         request.Next = _freeRequests;
         _freeRequests = request;
-        if (_firstWaitingParent is not null)
+        if (_firstWaitingParent is not null && !IsHolding)
         {
-            IoRequest next = _firstWaitingParent;
-            _firstWaitingParent = next.Next;
-            _lastWaitingParent = _firstWaitingParent is null ? null : _lastWaitingParent;
-            next.Next = null;
-            Start(next);
+            Start(TakeWaitingParent());
         }
     }
 
@@ -289,7 +286,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
 
     private IoStatus Refusal(IoRequest request)
     {
-        if (IsStopping)
+        if (IsStopping || _isRefusing)
         {
             return IoStatus.ShuttingDown;
         }
@@ -339,6 +336,17 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
             _lastWaitingParent.Next = parent;
         }
         _lastWaitingParent = parent;
+        _waitingParents++;
+    }
+
+    private IoRequest TakeWaitingParent()
+    {
+        IoRequest next = _firstWaitingParent!;
+        _firstWaitingParent = next.Next;
+        _lastWaitingParent = _firstWaitingParent is null ? null : _lastWaitingParent;
+        next.Next = null;
+        _waitingParents--;
+        return next;
     }
 
     /// <summary>Zeroing commands have no FUA of their own.</summary>

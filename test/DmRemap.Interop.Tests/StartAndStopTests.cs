@@ -154,10 +154,12 @@ public sealed class StartAndStopTests
     }
 
     [Fact]
-    public async Task A_control_socket_that_cannot_be_made_ends_the_start_in_good_order()
+    public async Task A_control_socket_that_cannot_be_made_ends_the_start_before_it_changes_anything()
     {
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));
         await device.CreateAsync();
+        await device.ServeAsync();
+        await device.StopAsync();
         string control = Path.Combine(device.RunFolder, Name + ".sock");
         await File.WriteAllTextAsync(control, "no socket", TestContext.Current.CancellationToken);
         CommandResult result = (await device.RunAsync("serve", Name)).Expect(4);
@@ -167,8 +169,7 @@ public sealed class StartAndStopTests
         await device.ServeAsync();
         JsonElement metadata = (await device.StatusAsync()).GetProperty("metadata");
         Assert.True(
-            metadata.GetProperty("cleanStart").GetBoolean(),
-            "the refused start was not stopped in good order");
+            metadata.GetProperty("cleanStart").GetBoolean(), "the refused start has written to the spare");
         await device.StopAsync();
     }
 

@@ -73,6 +73,8 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(ListCommand.Build(services, common));
         root.Add(RemapCommand.Build(services, common));
         root.Add(FaultsCommand.Build(services, common));
+        root.Add(SuspendCommand.Build(services, common));
+        root.Add(ResumeCommand.Build(services, common));
         root.Add(StopCommand.Build(services, common));
         root.Add(DeleteCommand.Build(services, common));
         root.Add(DemoCommand.Build(services, common));

@@ -1,5 +1,8 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using DmRemap.Cli.Devices;
+using DmRemap.Control.Protocol;
 
 namespace DmRemap.Cli.Commands;
 
@@ -22,7 +25,30 @@ internal sealed class CommonOptions
         Description = "Answer every question with yes.",
     };
 
+    /// <summary>Seconds; ControlProtocol.DeadlineSecondsDefault when it is not given.</summary>
+    public static Option<double> Deadline(string description) => new("--deadline")
+    {
+        Description = $"{description} (0 to {ControlProtocol.DeadlineSecondsMax}, default "
+            + $"{ControlProtocol.DeadlineSecondsDefault}).",
+        HelpName = "S",
+        CustomParser = ParseDeadline,
+        DefaultValueFactory = _ => ControlProtocol.DeadlineSecondsDefault,
+    };
+
     public CommandOutput OutputFor(
         CliServices services, ParseResult parsed, string device, Option<bool>? yes = null) => new(
         services.Terminal, device, parsed.GetValue(Json), yes is not null && parsed.GetValue(yes));
+
+    private static double ParseDeadline(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        bool isNumber = double.TryParse(
+            text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
+        if (!isNumber || !(seconds <= ControlProtocol.DeadlineSecondsMax))
+        {
+            result.AddError(
+                $"--deadline {text}: expected seconds, 0 to {ControlProtocol.DeadlineSecondsMax}.");
+        }
+        return seconds;
+    }
 }

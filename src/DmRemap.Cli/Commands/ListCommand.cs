@@ -62,7 +62,7 @@ internal static class ListCommand
             SizeBytes = status.Primary.SizeBytes,
             Remaps = status.Remaps,
             LostBlocks = status.LostBlocks,
-            SpareUnits = status.State == DeviceStates.Stopped ? null : Findings.SpareTotals(status),
+            SpareUnits = status.Remaps is null ? null : Findings.SpareTotals(status),
         };
     }
 }

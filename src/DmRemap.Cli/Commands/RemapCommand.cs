@@ -84,7 +84,8 @@ internal sealed class RemapCommand
         {
             return ExitCode.Failed;
         }
-        return report.UnitsFailed > 0 || report.BlocksUnread > 0 ? ExitCode.DoneDegraded : ExitCode.Done;
+        bool isWhole = report.UnitsFailed == 0 && report.BlocksUnread == 0 && report.Failure is null;
+        return isWhole ? ExitCode.Done : ExitCode.DoneDegraded;
     }
 
     private static void Write(CommandOutput output, string name, RemapReport report)
@@ -109,6 +110,10 @@ internal sealed class RemapCommand
         foreach (LostExtent extent in report.UnreadExtents)
         {
             output.Answer($"  {extent.FirstBlock}-{extent.FirstBlock + extent.Blocks - 1}");
+        }
+        if (report.UnitsFailed == 0 && report.Failure is not null)
+        {
+            output.Answer($"not all of it was done: {report.Failure}");
         }
         if (report.UnitsFailed > 0)
         {

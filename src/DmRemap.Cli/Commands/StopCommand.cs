@@ -1,7 +1,5 @@
 using System;
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
@@ -9,7 +7,6 @@ using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
-using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
@@ -19,13 +16,8 @@ internal sealed class StopCommand
 {
     private readonly Argument<string> _name = CommonOptions.Name();
 
-    private readonly Option<double> _deadline = new("--deadline")
-    {
-        Description = "Answer after this many seconds even if a disk never does (0 to 86400, default 30).",
-        HelpName = "S",
-        CustomParser = ParseDeadline,
-        DefaultValueFactory = _ => ControlProtocol.StopDeadlineSecondsDefault,
-    };
+    private readonly Option<double> _deadline =
+        CommonOptions.Deadline("Answer after this many seconds even if a disk never does");
 
     public static Command Build(CliServices services, CommonOptions common)
     {
@@ -37,19 +29,6 @@ internal sealed class StopCommand
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
-    }
-
-    private static double ParseDeadline(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        bool isNumber = double.TryParse(
-            text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
-        if (!isNumber || !(seconds <= ControlProtocol.StopDeadlineSecondsMax))
-        {
-            result.AddError(
-                $"--deadline {text}: expected seconds, 0 to {ControlProtocol.StopDeadlineSecondsMax}.");
-        }
-        return seconds;
     }
 
     private async Task<int> RunAsync(

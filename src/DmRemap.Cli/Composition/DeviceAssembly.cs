@@ -48,6 +48,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// </summary>
     public required string ControlSocketPath { get; init; }
 
+    /// <summary>We answer there: nobody else of this device does any more.</summary>
+    public bool IsControlSocketOurs { get; init; }
+
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
     public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
     {
@@ -133,7 +136,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     private bool IsHeldByEndingServer(RefusalException refused) =>
         refused.Id == "DMR-MEMBER-IN-USE"
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
-            && !File.Exists(ControlSocketPath);
+            && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
 
     private void Check(List<MemberFile> claimed)
     {

@@ -39,40 +39,72 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
-        using CancellationTokenSource starting =
-            CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        using Signals signals = new(starting.Cancel, services.Time);
+        using DeviceLife life = new(record, services.Time);
+        await using ControlSocketOfDevice control =
+            new(directories.ControlSocketPath(options.Name), life, services.Time);
+        using CancellationTokenRegistration interrupting = cancellation.Register(life.Interrupt);
+        using Signals signals = new(life.Interrupt, services.Time);
+        control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
             SocketPath = socketPath,
             Options = options,
             Faults = faults,
+            Life = life,
+            Control = control,
         };
-        StartedDevice started = await start.RunAsync(starting.Token);
+        StopReport report = await RunAsync(start, life, control, signals, output, events);
+        if (report.Clean)
+        {
+            return ExitCode.Done;
+        }
+        events.Say(
+            $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
+        return ExitCode.DoneDegraded;
+    }
+
+    private static async Task<StopReport> RunAsync(
+        DeviceStart start, DeviceLife life, ControlSocketOfDevice control, Signals signals,
+        CommandOutput output, EventPrinter events)
+    {
+        StartedDevice started;
+        try
+        {
+            started = await start.RunAsync();
+        }
+        catch (Exception e)
+        {
+            life.OnStartFailed();
+            if (e is OperationCanceledException && life.IsStopOfStartAsked)
+            {
+                // Ended as it was told to: whoever told it gets his answer.
+                return await EndAsync(control, await control.Server!.StopAnswered);
+            }
+            throw;
+        }
         using FrontDoor door = started.Door;
         using ServedDevice served = started.Served;
         await using RecursionWatch watch = started.Watch;
-        StopReport report;
-        await using (ControlServer control = started.Control)
+        output.Answer($"ready {door.Exports[0]}");
+        foreach (string export in door.Exports.Skip(1))
         {
-            output.Answer($"ready {door.Exports[0]}");
-            foreach (string export in door.Exports.Skip(1))
-            {
-                events.Say($"also {export}");
-            }
-            report = await UntilStoppedAsync(served, control, signals);
-            control.EndTimeout = report.Clean ? control.EndTimeout : s_uncleanEndTimeout;
+            events.Say($"also {export}");
         }
+        StopReport report = await UntilStoppedAsync(life, control.Server!, signals);
+        await EndAsync(control, report);
         started.Host.End();
-        if (!report.Clean)
-        {
-            events.Say(
-                $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
-        }
-        return report.Clean ? ExitCode.Done : ExitCode.DoneDegraded;
+        return report;
     }
 
-    private static async Task<StopReport> UntilStoppedAsync(ServedDevice served, ControlServer control,
+    private static async Task<StopReport> EndAsync(ControlSocketOfDevice control, StopReport report)
+    {
+        ControlServer server = control.Server!;
+        server.EndTimeout = report.Clean ? server.EndTimeout : s_uncleanEndTimeout;
+        await server.DisposeAsync();
+        return report;
+    }
+
+    private static async Task<StopReport> UntilStoppedAsync(DeviceLife life, ControlServer control,
         Signals signals)
     {
         Task first = await Task.WhenAny(control.StopAnswered, signals.First);
@@ -80,11 +112,11 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             return await control.StopAnswered;
         }
-        Task<StopReport> stopping = served.StopAsync(s_stopDeadline).WaitAsync(s_stopDeadline + s_stopGrace);
+        Task<StopReport> stopping = life.StopAsync(s_stopDeadline).WaitAsync(s_stopDeadline + s_stopGrace);
         if (await Task.WhenAny(stopping, signals.Second) != stopping)
         {
             // A second signal means: the deadline is now.
-            stopping = served.StopAsync(TimeSpan.Zero).WaitAsync(s_stopGrace);
+            stopping = life.StopAsync(TimeSpan.Zero).WaitAsync(s_stopGrace);
         }
         try
         {

@@ -4,7 +4,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
-using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
 using DmRemap.Linux.Members;
@@ -13,7 +12,7 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>A device that is served: everything that has to be ended again.</summary>
 internal sealed record StartedDevice(
-    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, ControlServer Control);
+    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch);
 
 /// <summary>
 /// claim → recover → open the sockets. Each step may wait for a disk that does not answer, for ever; so this
@@ -22,9 +21,6 @@ internal sealed record StartedDevice(
 internal sealed class DeviceStart(
     CliServices services, HostDirectories directories, DeviceRecord record, EventPrinter events)
 {
-    /// <summary>For a device of which nobody has been told yet.</summary>
-    private static readonly TimeSpan s_stopDeadline = TimeSpan.FromSeconds(5);
-
     /// <summary>Long enough for a step that is under way and does not hang.</summary>
     private static readonly TimeSpan s_interruptGrace = TimeSpan.FromMilliseconds(500);
 
@@ -34,13 +30,18 @@ internal sealed class DeviceStart(
 
     public FaultRulesParsed? Faults { get; init; }
 
+    public required DeviceLife Life { get; init; }
+
+    public required ControlSocketOfDevice Control { get; init; }
+
     /// <summary>
-    /// Interrupted, it leaves a start that hangs behind, buffers and claims with it, until the process ends
-    /// (F-31); one that has just succeeded is given back, to be stopped in good order.
+    /// Told to stop, it ends at its next good moment. Given up, it leaves a start that hangs behind, buffers
+    /// and claims with it, until the process ends (F-31); one that has just succeeded is given back, to be
+    /// stopped in good order.
     /// </summary>
     /// <exception cref="OperationCanceledException">Interrupted; nothing was served.</exception>
-    public Task<StartedDevice> RunAsync(CancellationToken interrupted) =>
-        OrInterruptedAsync(Task.Run(() => StartAsync(interrupted), CancellationToken.None), interrupted);
+    public Task<StartedDevice> RunAsync() => OrInterruptedAsync(
+        Task.Run(() => StartAsync(Life.StopAsked), CancellationToken.None), Life.GivenUp);
 
     internal static async Task<T> OrInterruptedAsync<T>(Task<T> start, CancellationToken interrupted)
     {
@@ -59,40 +60,38 @@ internal sealed class DeviceStart(
         return await start;
     }
 
-    private async Task<StartedDevice> StartAsync(CancellationToken interrupted)
+    private async Task<StartedDevice> StartAsync(CancellationToken stopAsked)
     {
         DeviceAssembly assembly = new(record, Options.ReadOnly, events.Say)
         {
-            ControlSocketPath = directories.ControlSocketPath(record.Name),
+            ControlSocketPath = Control.Path,
+            IsControlSocketOurs = Control.IsOpen,
         };
-        MemberFile[] members = await assembly.ClaimAsync(interrupted);
+        MemberFile[] members = await assembly.ClaimAsync(stopAsked);
+        Life.OnClaimed();
+        await Control.OpenAfterClaimsAsync();
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
         string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
         string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
         MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
         LoopHost host = new(record.Name);
         await host.Started;
+        Life.OnLoop(host);
         AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
-        interrupted.ThrowIfCancellationRequested();
+        if (stopAsked.IsCancellationRequested)
+        {
+            await DeviceStop.ReleaseMembersAsync(host, assembled.Files);
+            stopAsked.ThrowIfCancellationRequested();
+        }
         FrontDoor door =
             await FrontDoor.OpenAsync(host, assembled.Device, record.Name, SocketPath, Options.Listen);
-        ServedDevice served = new(host, record, assembled, door, services.Time);
+        ServedDevice served = new(host, Life, record, assembled, door, services.Time);
         RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
         served.Watch = watch;
-        try
-        {
-            ControlServer control = ControlServer.Start(assembly.ControlSocketPath, served);
-            return new StartedDevice(host, door, served, watch, control);
-        }
-        catch (RefusalException)
-        {
-            // Clients may have come in already: what they have been promised is kept.
-            _ = await served.StopAsync(s_stopDeadline);
-            await watch.DisposeAsync();
-            throw;
-        }
+        Life.OnServed(served);
+        return new StartedDevice(host, door, served, watch);
     }
 
     private void Prepare(AssembledDevice assembled)

@@ -26,10 +26,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private readonly TimeProvider _time;
     private readonly Lock _gate = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly CancellationTokenSource _deadline;
+    private readonly EarliestDeadline _deadline;
     private Task<StopReport>? _running;
     private bool _isClean;
-    private DateTimeOffset _deadlineAt = DateTimeOffset.MaxValue;
 
     public DeviceStop(LoopHost host, AssembledDevice assembled, FrontDoor door, TimeProvider time)
     {
@@ -37,17 +36,28 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         _assembled = assembled;
         _door = door;
         _time = time;
-        _deadline = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        _deadline = new EarliestDeadline(time);
     }
 
-    public bool HasBegun
+    /// <summary>
+    /// End the claims, before the answer: whoever has it may serve the device again at once. Only with
+    /// nothing in flight, or a write of ours could land after the next instance's (F-1).
+    /// </summary>
+    public static async Task ReleaseMembersAsync(LoopHost host, UringFile[] files)
     {
-        get
+        bool isIdle = await host.RunAsync(() =>
         {
-            lock (_gate)
+            bool canRetire = files.All(file => file.InFlight == 0 && file.Operations.Outstanding == 0);
+            if (canRetire)
             {
-                return _running is not null;
+                Array.ForEach(files, file => file.Retire());
             }
+            return canRetire;
+        });
+        if (isIdle)
+        {
+            // Closing may block, and then only this thread.
+            await Task.Run(() => Array.ForEach(files, file => file.Dispose()));
         }
     }
 
@@ -56,12 +66,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         lock (_gate)
         {
-            DateTimeOffset at = _time.GetUtcNow() + deadline;
-            if (at < _deadlineAt)
-            {
-                _deadlineAt = at;
-                _deadline.CancelAfter(deadline);
-            }
+            _deadline.Tighten(deadline);
             return _running ??= StopAsync();
         }
     }
@@ -97,21 +102,33 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         await Task.Yield();
         // Beside the rest: the socket's directory may be as stuck as the disk.
         Task removed = Task.Run(_door.RemoveFiles);
-        await _host.RunAsync(() =>
-        {
-            _door.CloseListeners();
-            _door.Server.Shutdown(this);
-        });
+        await _host.RunAsync(Refuse);
         Task closed = CloseDoorAsync(removed);
-        Task deadline = Task.Delay(Timeout.InfiniteTimeSpan, _deadline.Token);
-        Task first = await Task.WhenAny(_ended.Task, deadline);
+        Task first = await Task.WhenAny(_ended.Task, _deadline.Passed);
         StopReport report = await _host.RunAsync(() => Report(first == _ended.Task));
         if (first == _ended.Task)
         {
             // A close that takes longer does not hold up the answer; the end of the process ends it.
-            await Task.WhenAny(ReleaseAsync(closed), Task.Delay(s_releaseTimeout, _time));
+            await Task.WhenAny(
+                ReleaseAsync(closed), Task.Delay(s_releaseTimeout, _time), _deadline.Passed);
         }
         return report;
+    }
+
+    /// <summary>
+    /// The order of A6: refuse what comes → signal → drop what has not begun. What runs is then drained, by
+    /// the server's closing and the device's quiet.
+    /// </summary>
+    private void Refuse()
+    {
+        _door.CloseListeners();
+        _assembled.Device.AbandonMove();
+        if (_assembled.Device.IsHolding)
+        {
+            // Suspended: what is held was never begun, and nothing is begun any more.
+            _assembled.Device.RefuseRequests();
+        }
+        _door.Server.Shutdown(this);
     }
 
     /// <summary>Whoever connects during the stop is turned away, not left waiting to be accepted.</summary>
@@ -122,27 +139,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         _door.Dispose();
     }
 
-    /// <summary>
-    /// End the claims, before the answer: whoever has it may serve the device again at once. Only with
-    /// nothing in flight, or a write of ours could land after the next instance's (F-1).
-    /// </summary>
     private async Task ReleaseAsync(Task closed)
     {
-        bool isIdle = await _host.RunAsync(() =>
-        {
-            bool canRetire =
-                _assembled.Files.All(file => file.InFlight == 0 && file.Operations.Outstanding == 0);
-            if (canRetire)
-            {
-                Array.ForEach(_assembled.Files, file => file.Retire());
-            }
-            return canRetire;
-        });
-        if (isIdle)
-        {
-            // Closing may block, and then only this thread.
-            await Task.Run(() => Array.ForEach(_assembled.Files, file => file.Dispose()));
-        }
+        await ReleaseMembersAsync(_host, _assembled.Files);
         await closed;
     }
 

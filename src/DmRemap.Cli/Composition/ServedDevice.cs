@@ -5,7 +5,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
-using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
 using DmRemap.Core.Remapping;
@@ -14,8 +13,8 @@ using DmRemap.FrontEnds.Nbd;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>A device that is being served, as the control socket sees it.</summary>
-internal sealed class ServedDevice : IDeviceControl, IDisposable
+/// <summary>A device that is being served: what its control socket asks of it while it lives.</summary>
+internal sealed class ServedDevice : IDisposable
 {
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
@@ -26,8 +25,10 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
     private readonly DeviceStop _stop;
 
     public ServedDevice(
-        LoopHost host, DeviceRecord record, AssembledDevice assembled, FrontDoor door, TimeProvider time)
+        LoopHost host, DeviceLife life, DeviceRecord record, AssembledDevice assembled, FrontDoor door,
+        TimeProvider time)
     {
+        Life = life;
         _host = host;
         _time = time;
         _startedAt = time.GetTimestamp();
@@ -37,6 +38,8 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
         Exports = door.Exports;
         _stop = new DeviceStop(host, assembled, door, time);
     }
+
+    public DeviceLife Life { get; }
 
     public string Name => Record.Name;
 
@@ -52,7 +55,7 @@ internal sealed class ServedDevice : IDeviceControl, IDisposable
 
     public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);
 
-    public string State => _stop.HasBegun ? DeviceStates.Stopping : DeviceStates.Running;
+    public Instant Now => _host.Loop.Now;
 
     public DeviceStatus GetStatus() => Ask(() => StatusReport.Make(this));
 

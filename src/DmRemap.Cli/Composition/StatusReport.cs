@@ -4,6 +4,7 @@ using System.Linq;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Lifecycle;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Linux.Members;
@@ -16,15 +17,22 @@ internal static class StatusReport
     /// <summary>Entries looked at for lost extents in one status: it must not hold up requests.</summary>
     private const int EntriesMax = 100_000;
 
+    private const long NanosecondsPerMs = 1_000_000;
+
+    /// <summary>What takes no longer than this is not worth a word.</summary>
+    private const long OldIoMs = 1000;
+
     public static DeviceStatus Make(ServedDevice served)
     {
         RemapDevice device = served.Assembled.Device;
+        LifeState life = served.Life.State;
         bool isComplete = ListLost(device, out List<LostExtent> lost);
         return new DeviceStatus
         {
             Name = served.Name,
             Uuid = served.Record.SetUuid.ToString(),
-            State = served.State,
+            State = LifeWords.StateOf(life),
+            Phase = LifeWords.PhaseOf(life),
             Conditions = Conditions(served),
             Backend = "io_uring",
             Primary = Primary(served),
@@ -86,6 +94,7 @@ internal static class StatusReport
             UnitBytes = served.Assembled.Device.Units.UnitBytes,
             Mode = ModeOf(served.Assembled.Members[0]!),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
+            Io = IoOf(served, served.Assembled.Device.Primary),
         };
     }
 
@@ -103,6 +112,7 @@ internal static class StatusReport
             Mode = served.Assembled.Members[index + 1] is MemberFile member ? ModeOf(member) : "",
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
+            Io = IoOf(served, device.Spare(index)),
         };
     }
 
@@ -164,6 +174,19 @@ internal static class StatusReport
 
     private static MemberErrors ErrorsOf(Member member) =>
         new(member.ReadErrors, member.WriteErrors, member.FlushErrors);
+
+    /// <summary>With what the metadata has there: a stuck spare is seen whoever waits for it.</summary>
+    private static MemberIo? IoOf(ServedDevice served, Member member)
+    {
+        if (member.Device is not IOutstandingIo io)
+        {
+            return null;
+        }
+        long ageMs = io.TryGetOldest(out Instant oldest)
+            ? (served.Now - oldest).Nanoseconds / NanosecondsPerMs
+            : 0;
+        return new MemberIo(io.InFlight, ageMs > OldIoMs ? ageMs : null);
+    }
 
     /// <summary>False when there are more than fit.</summary>
     private static bool ListLost(RemapDevice device, out List<LostExtent> lost)

@@ -3,7 +3,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
-using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
@@ -74,35 +73,8 @@ internal sealed class DeviceLookup(CliServices services)
         }
     }
 
-    private static DeviceStatus Stopped(DeviceRecord record)
-    {
-        List<SpareStatus> spares = [];
-        foreach (SpareRecord spare in record.Spares)
-        {
-            spares.Add(
-                new SpareStatus { Path = spare.Path, Uuid = spare.Uuid.ToString(), State = "unknown" });
-        }
-        return new DeviceStatus
-        {
-            Name = record.Name,
-            Uuid = record.SetUuid.ToString(),
-            State = DeviceStates.Stopped,
-            Conditions = [],
-            Backend = "none",
-            Primary = new PrimaryStatus
-            {
-                Path = record.MainPath,
-                SizeBytes = record.MainBytes,
-                BlockSize = record.BlockBytes,
-                PhysicalBlockSize = record.PhysicalBlockBytes,
-                UnitBytes = record.UnitBytes,
-            },
-            Spares = spares,
-            // What is lost is not known while nobody serves it: an empty list must not read as "nothing".
-            LostExtentsComplete = false,
-            Version = ControlProtocol.ProgramVersion,
-        };
-    }
+    private static DeviceStatus Stopped(DeviceRecord record) =>
+        RecordStatus.Of(record, DeviceStates.Stopped);
 }
 
 /// <summary>A status, or why there is none.</summary>

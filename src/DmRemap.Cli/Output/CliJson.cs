@@ -51,6 +51,8 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(ListDocument))]
 [JsonSerializable(typeof(RemapReport))]
+[JsonSerializable(typeof(SuspendReport))]
+[JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(StopDocument))]

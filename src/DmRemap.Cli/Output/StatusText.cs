@@ -25,7 +25,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         writer.WriteLine();
         WriteMembers(status);
         writer.WriteLine();
-        if (status.State != DeviceStates.Stopped)
+        if (IsServed(status))
         {
             WriteRemaps(status);
             WriteTraffic(status);
@@ -39,9 +39,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
 
     private void WriteState(DeviceStatus status, IReadOnlyList<Finding> findings)
     {
-        string words = status.Conditions.Count == 0
-            ? status.State
-            : $"{status.State} ({string.Join(", ", status.Conditions)})";
+        string[] more = status.Phase is null ? [.. status.Conditions] : [status.Phase, .. status.Conditions];
+        string words = more.Length == 0 ? status.State : $"{status.State} ({string.Join(", ", more)})";
         bool isWell = status.State == DeviceStates.Running && findings.Count == 0;
         string painted = isWell ? paint.Good(words) : paint.Of(Findings.WorstOf(findings), words);
         writer.WriteLine($"{"state".PadLeft(LabelWidth)}: {painted}");
@@ -53,6 +52,11 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("status", "The device is not served. Remaps and errors are shown while it is.");
             Line("action", $"Start it with: dmremap serve {status.Name}");
+        }
+        if (status.State is DeviceStates.Suspending or DeviceStates.Suspended)
+        {
+            Line("status", "Requests of clients are held, not failed, until the device is resumed.");
+            Line("action", $"Resume it with: dmremap resume {status.Name}");
         }
         foreach (Finding finding in findings)
         {
@@ -73,9 +77,11 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             + $"{primary.PhysicalBlockSize}), units of {primary.UnitBytes}");
         if (status.Pid is int pid)
         {
-            Line("served", $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, "
-                + $"{status.Backend}, {Amounts.Plural(status.Clients ?? 0, "client")}, "
-                + $"dmremap {status.Version}");
+            Line("served", IsServed(status)
+                ? $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, "
+                    + $"{status.Backend}, {Amounts.Plural(status.Clients ?? 0, "client")}, "
+                    + $"dmremap {status.Version}"
+                : $"not yet; process {pid} is starting it");
         }
     }
 
@@ -85,17 +91,37 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         PrimaryStatus primary = status.Primary;
         table.WriteHead();
         table.WriteRow(primary.Path, "main", PrimaryState(status), primary.Errors, "-");
+        WriteOutstanding(status, primary.Io);
         for (int i = 0; i < status.Spares.Count; i++)
         {
             SpareStatus spare = status.Spares[i];
             string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
             table.WriteRow(spare.Path, $"spare {i}", spare.State, spare.Errors, used);
+            WriteOutstanding(status, spare.Io);
         }
     }
 
+    /// <summary>
+    /// Of a member that takes long: what waits for it. Of one that is asked during a start: all.
+    /// </summary>
+    private void WriteOutstanding(DeviceStatus status, MemberIo? io)
+    {
+        bool isShown = status.State == DeviceStates.Starting || io?.OldestMs is not null;
+        if (io is null || io.InFlight == 0 || !isShown)
+        {
+            return;
+        }
+        string oldest = io.OldestMs is long ms ? $", oldest I/O: {Amounts.Time(ms / 1000)}" : "";
+        writer.WriteLine(
+            $"    waits for {Amounts.Plural(io.InFlight, "operation")}{oldest}");
+    }
+
+    private static bool IsServed(DeviceStatus status) =>
+        status.State is not DeviceStates.Stopped and not DeviceStates.Starting;
+
     private static string PrimaryState(DeviceStatus status)
     {
-        if (status.State == DeviceStates.Stopped)
+        if (!IsServed(status))
         {
             return "unknown";
         }
@@ -154,7 +180,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
     {
         if (status.LostBlocks is not long lost)
         {
-            Line("errors", "not known while stopped");
+            Line("errors", $"not known while {status.State}");
             return;
         }
         if (lost == 0)

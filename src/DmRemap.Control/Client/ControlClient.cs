@@ -106,16 +106,16 @@ public sealed class ControlClient : IDisposable
     public async Task<FaultList> ListFaultsAsync(CancellationToken cancellation) => await QuickAsync(
         ControlCommands.FaultsList, null, ReportJson.Default.FaultList, cancellation);
 
+    public async Task<SuspendReport> SuspendAsync(TimeSpan deadline, CancellationToken cancellation) =>
+        await ByDeadlineAsync(
+            ControlCommands.Suspend, deadline, ReportJson.Default.SuspendReport, cancellation);
+
+    public async Task<ResumeReport> ResumeAsync(CancellationToken cancellation) => await QuickAsync(
+        ControlCommands.Resume, null, ReportJson.Default.ResumeReport, cancellation);
+
     /// <summary>When this returns, the control socket is gone.</summary>
-    public async Task<StopReport> StopAsync(TimeSpan deadline, CancellationToken cancellation)
-    {
-        JsonElement arguments = Element(
-            new StopArguments { DeadlineSeconds = deadline.TotalSeconds },
-            ControlRequestJson.Default.StopArguments);
-        Task<StopReport> call = CallAsync(
-            ControlCommands.Stop, arguments, ReportJson.Default.StopReport, null, cancellation);
-        return await WithinAsync(call, deadline + _timeout, ControlCommands.Stop);
-    }
+    public async Task<StopReport> StopAsync(TimeSpan deadline, CancellationToken cancellation) =>
+        await ByDeadlineAsync(ControlCommands.Stop, deadline, ReportJson.Default.StopReport, cancellation);
 
     public void Dispose() => _stream.Dispose();
 
@@ -180,6 +180,17 @@ public sealed class ControlClient : IDisposable
             throw new RefusalException(ControlRefusals.OtherDevice(_device, greeting.Name));
         }
         DaemonVersion = greeting.Version;
+    }
+
+    private async Task<T> ByDeadlineAsync<T>(
+        string command, TimeSpan deadline, JsonTypeInfo<T> type, CancellationToken cancellation)
+        where T : class
+    {
+        JsonElement arguments = Element(
+            new DeadlineArguments { DeadlineSeconds = deadline.TotalSeconds },
+            ControlRequestJson.Default.DeadlineArguments);
+        Task<T> call = CallAsync(command, arguments, type, null, cancellation);
+        return await WithinAsync(call, deadline + _timeout, command);
     }
 
     private async Task<T> QuickAsync<T>(

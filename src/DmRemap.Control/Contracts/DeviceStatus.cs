@@ -22,6 +22,9 @@ public sealed record DeviceStatus
     /// <summary>One of <see cref="DeviceStates"/>.</summary>
     public required string State { get; init; }
 
+    /// <summary>One of <see cref="DevicePhases"/>, where the state has phases; else null.</summary>
+    public string? Phase { get; init; }
+
     /// <summary>
     /// Names from <see cref="ConditionCatalog"/>, most urgent first; empty when all is well.
     /// </summary>
@@ -78,9 +81,32 @@ public static class DeviceStates
     public const string Stopped = "stopped";
     public const string Starting = "starting";
     public const string Running = "running";
+    public const string Suspending = "suspending";
     public const string Suspended = "suspended";
     public const string Stopping = "stopping";
 }
+
+/// <summary>What a starting or a suspended device is at.</summary>
+public static class DevicePhases
+{
+    /// <summary>Starting: waits for the exclusive claim of every member.</summary>
+    public const string Claiming = "claiming";
+
+    /// <summary>Starting: reads the table from the spares.</summary>
+    public const string Recovering = "recovering";
+
+    /// <summary>Suspending: what was in flight has not ended yet.</summary>
+    public const string Draining = "draining";
+
+    /// <summary>Suspended: nothing in flight, members flushed.</summary>
+    public const string Quiesced = "quiesced";
+}
+
+/// <summary>
+/// What a member has been given and has not answered, metadata included. OldestMs is null while nothing has
+/// been with it for more than a second.
+/// </summary>
+public sealed record MemberIo(long InFlight, long? OldestMs);
 
 /// <summary>The failing disk. Sizes in bytes.</summary>
 public sealed record PrimaryStatus
@@ -101,6 +127,9 @@ public sealed record PrimaryStatus
     public string? Mode { get; init; }
 
     public MemberErrors? Errors { get; init; }
+
+    /// <summary>Null while nobody serves it.</summary>
+    public MemberIo? Io { get; init; }
 }
 
 /// <summary>A device that lends units.</summary>
@@ -119,6 +148,9 @@ public sealed record SpareStatus
     public SpareUnits? Units { get; init; }
 
     public MemberErrors? Errors { get; init; }
+
+    /// <summary>Null while nobody serves it.</summary>
+    public MemberIo? Io { get; init; }
 }
 
 public static class MemberModes

@@ -23,6 +23,8 @@ public static class MessageIds
     public const string NotRunning = "DMR-DEVICE-NOT-RUNNING";
     public const string Running = "DMR-DEVICE-RUNNING";
     public const string Stopping = "DMR-DEVICE-STOPPING";
+    public const string Starting = "DMR-DEVICE-STARTING";
+    public const string Suspended = "DMR-DEVICE-SUSPENDED";
 
     public const string BadLine = "DMR-CONTROL-BAD-LINE";
     public const string LineTooLong = "DMR-CONTROL-LINE-TOO-LONG";

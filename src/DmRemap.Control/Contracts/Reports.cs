@@ -57,6 +57,33 @@ public sealed record StopReport
     public string? Left { get; init; }
 }
 
+/// <summary>How far a suspension has come when it is answered.</summary>
+public sealed record SuspendReport
+{
+    /// <summary>
+    /// Nothing is in flight. False: the deadline came first, or a resume or stop; Left says which.
+    /// </summary>
+    public required bool Suspended { get; init; }
+
+    /// <summary>Every member was flushed: what was acknowledged is on the media.</summary>
+    public bool Flushed { get; init; }
+
+    /// <summary>Requests of clients that are still being carried out.</summary>
+    public long RequestsInFlight { get; init; }
+
+    /// <summary>Operations that the members have not answered.</summary>
+    public long OperationsOutstanding { get; init; }
+
+    /// <summary>The members that have them.</summary>
+    public IReadOnlyList<string> OutstandingOn { get; init; } = [];
+
+    /// <summary>Why it is not suspended, or what is not well, in words; else null.</summary>
+    public string? Left { get; init; }
+}
+
+/// <summary>WasSuspended: false when there was nothing to resume.</summary>
+public sealed record ResumeReport(bool WasSuspended);
+
 public sealed record FaultList(IReadOnlyList<string> Rules);
 
 public sealed record FaultsCleared(int Cleared);

@@ -20,7 +20,7 @@ namespace DmRemap.Control.Protocol;
 [JsonSerializable(typeof(RemapArguments))]
 [JsonSerializable(typeof(FaultArguments))]
 [JsonSerializable(typeof(FaultsClearArguments))]
-[JsonSerializable(typeof(StopArguments))]
+[JsonSerializable(typeof(DeadlineArguments))]
 internal sealed partial class ControlRequestJson : JsonSerializerContext;
 
 /// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
@@ -46,6 +46,8 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(RemapReport))]
 [JsonSerializable(typeof(RemapProgress))]
 [JsonSerializable(typeof(StopReport))]
+[JsonSerializable(typeof(SuspendReport))]
+[JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(PingReport))]

@@ -79,8 +79,9 @@ public sealed record FaultsClearArguments
     public string? Rule { get; init; }
 }
 
-public sealed record StopArguments
+/// <summary>Of `stop` and `suspend`.</summary>
+public sealed record DeadlineArguments
 {
     // Not init: the generated reader would then leave 0 where the field is absent.
-    public double DeadlineSeconds { get; set; } = ControlProtocol.StopDeadlineSecondsDefault;
+    public double DeadlineSeconds { get; set; } = ControlProtocol.DeadlineSecondsDefault;
 }

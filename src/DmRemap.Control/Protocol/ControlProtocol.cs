@@ -26,11 +26,11 @@ public static class ControlProtocol
     /// <summary>How deep JSON may nest.</summary>
     public const int DepthMax = 16;
 
-    /// <summary>The longest deadline that `stop` takes, in seconds.</summary>
-    public const double StopDeadlineSecondsMax = 24 * 60 * 60;
+    /// <summary>The longest deadline that `stop` and `suspend` take, in seconds.</summary>
+    public const double DeadlineSecondsMax = 24 * 60 * 60;
 
-    /// <summary>Of `stop` when nobody says otherwise, in seconds.</summary>
-    public const double StopDeadlineSecondsDefault = 30;
+    /// <summary>Of `stop` and `suspend` when nobody says otherwise, in seconds.</summary>
+    public const double DeadlineSecondsDefault = 5;
 
     /// <summary>The longest fault rule, in characters.</summary>
     public const int FaultRuleLengthMax = 1024;
@@ -54,5 +54,7 @@ public static class ControlCommands
     public const string FaultsAdd = "faults-add";
     public const string FaultsClear = "faults-clear";
     public const string FaultsList = "faults-list";
+    public const string Suspend = "suspend";
+    public const string Resume = "resume";
     public const string Stop = "stop";
 }

@@ -78,9 +78,14 @@ internal sealed class ControlCommandRunner(
                 RequireNoArguments(request);
                 return Element(new FaultList(device.ListFaults()), s_reports.FaultList);
             case ControlCommands.Stop:
-                StopArguments arguments = Arguments(request, s_requests.StopArguments);
-                StopReport report = await stop(CheckedDeadline(arguments.DeadlineSeconds));
-                return Element(report, s_reports.StopReport);
+                StopReport stopped = await stop(Deadline(request));
+                return Element(stopped, s_reports.StopReport);
+            case ControlCommands.Suspend:
+                SuspendReport suspended = await device.SuspendAsync(Deadline(request));
+                return Element(suspended, s_reports.SuspendReport);
+            case ControlCommands.Resume:
+                RequireNoArguments(request);
+                return Element(await device.ResumeAsync(), s_reports.ResumeReport);
             default:
                 throw new RefusalException(UnknownCommand(request.Command));
         }
@@ -143,13 +148,13 @@ internal sealed class ControlCommandRunner(
         return rule;
     }
 
-    private TimeSpan CheckedDeadline(double seconds)
+    private TimeSpan Deadline(ControlRequest request)
     {
-        if (!(seconds >= 0 && seconds <= ControlProtocol.StopDeadlineSecondsMax))
+        double seconds = Arguments(request, s_requests.DeadlineArguments).DeadlineSeconds;
+        if (!(seconds >= 0 && seconds <= ControlProtocol.DeadlineSecondsMax))
         {
             throw new RefusalException(BadArguments(
-                ControlCommands.Stop,
-                $"a deadline is 0 to {ControlProtocol.StopDeadlineSecondsMax} seconds"));
+                request.Command, $"a deadline is 0 to {ControlProtocol.DeadlineSecondsMax} seconds"));
         }
         return TimeSpan.FromSeconds(seconds);
     }

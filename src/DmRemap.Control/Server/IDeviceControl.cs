@@ -40,6 +40,15 @@ public interface IDeviceControl
     IReadOnlyList<string> ListFaults();
 
     /// <summary>
+    /// Hold new requests, let end what is in flight, flush the members. Answers by the deadline; the device
+    /// then goes on draining until it is quiet or resumed. Called again, it waits for the same end.
+    /// </summary>
+    Task<SuspendReport> SuspendAsync(TimeSpan deadline);
+
+    /// <summary>Carry out what was held, and what comes; also while it drains.</summary>
+    Task<ResumeReport> ResumeAsync();
+
+    /// <summary>
     /// Refuse new requests, finish or fail what is in flight by the deadline, detach the front ends, close
     /// the metadata or leave it to recovery. Answers by the deadline even if a member never does. May be
     /// called again while it runs: the earlier deadline counts, and every caller gets the same report.

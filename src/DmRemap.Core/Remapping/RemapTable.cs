@@ -166,7 +166,7 @@ public sealed partial class RemapTable
     /// <summary>The first run of the leaf that has a unit in [first, last].</summary>
     private bool TryFind(int leaf, int first, int last, out RemapRun run)
     {
-        Span<ulong> copy = stackalloc ulong[4];
+        Span<ulong> copy = stackalloc ulong[LeafLayout.RunWordsMax];
         while (true)
         {
             long pointer = Volatile.Read(ref _leaves[leaf]);

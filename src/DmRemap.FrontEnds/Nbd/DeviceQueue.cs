@@ -38,10 +38,16 @@ internal sealed class DeviceQueue : IIoOwner
 
     public int InFlight => _free.Length - _freeCount;
 
+    /// <summary>
+    /// The device is suspended: everything waits in line. The lines are bounded, so receiving stops when they
+    /// are full; the clients see a pause.
+    /// </summary>
+    public bool IsHeld { get; set; }
+
     /// <summary>Hand over what can be at once; false when a piece must wait.</summary>
     public bool SubmitOrWait(ClientRequest request)
     {
-        while (_first is null && _freeCount > 0 && request.HasPiece)
+        while (!IsHeld && _first is null && _freeCount > 0 && request.HasPiece)
         {
             Submit(request);
         }
@@ -57,6 +63,10 @@ internal sealed class DeviceQueue : IIoOwner
     public bool TrySubmitNext([NotNullWhen(true)] out ClientRequest? request)
     {
         request = null;
+        if (IsHeld)
+        {
+            return TryTakeAbandoned(out request);
+        }
         if (_first is null || _freeCount == 0)
         {
             return false;
@@ -75,6 +85,19 @@ internal sealed class DeviceQueue : IIoOwner
             Enqueue(request);
         }
         return true;
+    }
+
+    /// <summary>Does a request of this client wait in line?</summary>
+    public bool HasWaiting(NbdConnection connection)
+    {
+        for (ClientRequest? waiting = _first; waiting is not null; waiting = waiting.Next)
+        {
+            if (waiting.Connection == connection)
+            {
+                return true;
+            }
+        }
+        return false;
     }
 
     public void OnCompleted(IoRequest request)
@@ -100,6 +123,37 @@ internal sealed class DeviceQueue : IIoOwner
             client.Connection.OnQuiet(client);
         }
         _server.Settle();
+    }
+
+    /// <summary>
+    /// While everything is held, those still leave the line that have nothing to hand over any more: their
+    /// client has gone.
+    /// </summary>
+    private bool TryTakeAbandoned([NotNullWhen(true)] out ClientRequest? request)
+    {
+        ClientRequest? before = null;
+        request = _first;
+        while (request is not null && request.HasPiece)
+        {
+            before = request;
+            request = request.Next;
+        }
+        if (request is null)
+        {
+            return false;
+        }
+        if (before is null)
+        {
+            _first = request.Next;
+        }
+        else
+        {
+            before.Next = request.Next;
+        }
+        _last = request == _last ? before : _last;
+        request.Next = null;
+        request.IsQueued = false;
+        return true;
     }
 
     private void Enqueue(ClientRequest request)

@@ -64,10 +64,19 @@ internal sealed partial class NbdConnection
         }
         else if (bytesOrNegativeErrno == 0)
         {
-            // The client may have closed its side only: it still gets its answers.
             _isEnding = true;
             AbandonCurrent();
-            CloseIfDone();
+            if (_queue.IsHeld && _queue.HasWaiting(this))
+            {
+                // Gone while the device is suspended. Writes of its that are held must not be carried out at
+                // some later time: it may come back before that, send them again, and go on from there.
+                CloseStream();
+            }
+            else
+            {
+                // It may have closed its side only: it still gets its answers.
+                CloseIfDone();
+            }
         }
         else
         {
@@ -281,7 +290,9 @@ internal sealed partial class NbdConnection
             write.AwaitsPayload = false;
             _phase = Phase.Header;
         }
-        if (!isSubmitted)
+        // Of a client whose writes are held for long, the next bytes still show whether it is there.
+        bool isHeldWhole = _queue.IsHeld && _payloadLeft == 0;
+        if (!isSubmitted && !isHeldWhole)
         {
             _wait = Wait.Submission;
         }

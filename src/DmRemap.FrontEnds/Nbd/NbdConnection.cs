@@ -151,9 +151,16 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
             _current = _payloadLeft > 0 ? request : null;
             Advance();
         }
-        else if (request.IsQuiet)
+        else
         {
-            OnQuiet(request);
+            if (IsClosing && request != _current)
+            {
+                request.Abandon(_buffers);
+            }
+            if (request.IsQuiet)
+            {
+                OnQuiet(request);
+            }
         }
     }
 

@@ -79,13 +79,28 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     }
 
     /// <summary>
+    /// Hand nothing to the device until Release: what has not gone there yet is held, and new clients are
+    /// let in and held too. What is there already ends and is answered.
+    /// </summary>
+    public void Hold() => _queue.IsHeld = true;
+
+    /// <summary>Hand over what was held, in the order in which it came.</summary>
+    public void Release()
+    {
+        _queue.IsHeld = false;
+        Settle();
+    }
+
+    /// <summary>
     /// Stop in good order: what has been asked is answered, what comes from now on is answered ESHUTDOWN, and
     /// each connection is closed as soon as nothing of it is in flight. The message (optional) is run,
-    /// through the loop, when the last one is closed. Calling it again changes the message only.
+    /// through the loop, when the last one is closed. Calling it again changes the message only. What was
+    /// held is handed to the device, which refuses it when it was suspended.
     /// </summary>
     public void Shutdown(ILoopMessage? whenClosed)
     {
         IsStopping = true;
+        _queue.IsHeld = false;
         _whenClosed = whenClosed;
         foreach (NbdConnection connection in _connections)
         {

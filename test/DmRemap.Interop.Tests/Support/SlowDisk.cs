@@ -29,13 +29,15 @@ internal sealed class SlowDisk : IAsyncDisposable
     public string Path => System.IO.Path.Combine(_mount, "disk");
 
     public static async Task<SlowDisk> StartAsync(
-        DeviceUnderTest device, long bytes, string name = "slow")
+        DeviceUnderTest device, long bytes, string name = "slow", string? writesTake = null)
     {
         string socket = System.IO.Path.Combine(device.Folder, name + ".sock");
         string mount = System.IO.Path.Combine(device.Folder, name);
         Directory.CreateDirectory(mount);
         RunningProgram medium = device.StartBeside(
-            "nbdkit", "-f", "-U", socket, "memory", $"size={bytes}");
+            "nbdkit",
+            ["-f", "-U", socket, .. writesTake is null ? Array.Empty<string>() : ["--filter=delay"], "memory",
+                $"size={bytes}", .. writesTake is null ? Array.Empty<string>() : [$"wdelay={writesTake}"]]);
         await UntilAsync(() => File.Exists(socket));
         RunningProgram fuse = device.StartBeside(
             "nbdfuse", System.IO.Path.Combine(mount, "disk"), $"nbd+unix:///?socket={socket}");
@@ -44,6 +46,33 @@ internal sealed class SlowDisk : IAsyncDisposable
             fuse.HasEnded || (File.Exists(disk.Path) && new FileInfo(disk.Path).Length == bytes));
         Assert.False(fuse.HasEnded, fuse.Said);
         return disk;
+    }
+
+    /// <summary>Created and served: the main device can be held, the spare is an ordinary file.</summary>
+    public static async Task<SlowDisk> ServeWithSlowMainAsync(DeviceUnderTest device)
+    {
+        DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);
+        SlowDisk main = await StartAsync(device, DeviceUnderTest.MiB);
+        (await device.RunAsync(
+            "create", DeviceUnderTest.Name, "--main", main.Path, "--spare", device.SparePath,
+            "--yes")).Expect(0);
+        await device.ServeAsync();
+        return main;
+    }
+
+    /// <summary>
+    /// The main device and the spare of a device that is created and not served. Both alike: a spare behind
+    /// the page cache is refused where the main device is not.
+    /// </summary>
+    public static async Task<(SlowDisk Main, SlowDisk Spare)> CreateWithSlowSpareAsync(
+        DeviceUnderTest device)
+    {
+        SlowDisk main = await StartAsync(device, DeviceUnderTest.MiB, "main");
+        SlowDisk spare = await StartAsync(device, DeviceUnderTest.SpareBytesDefault, "spare");
+        (await device.RunAsync(
+            "create", DeviceUnderTest.Name, "--main", main.Path, "--spare", spare.Path, "--yes",
+            "--force")).Expect(0);
+        return (main, spare);
     }
 
     /// <summary>From now on every request on the file stays in the kernel.</summary>

@@ -32,6 +32,8 @@ public sealed class ClientCommandTests : IAsyncDisposable
     [InlineData("remap disk1 5")]
     [InlineData("faults disk1 list")]
     [InlineData("stop disk1")]
+    [InlineData("suspend disk1")]
+    [InlineData("resume disk1")]
     [InlineData("delete disk1 --yes")]
     public async Task A_device_that_nobody_knows_exits_3(string line)
     {
@@ -43,6 +45,8 @@ public sealed class ClientCommandTests : IAsyncDisposable
     [Theory]
     [InlineData("remap disk1 5")]
     [InlineData("faults disk1 list")]
+    [InlineData("suspend disk1")]
+    [InlineData("resume disk1")]
     public async Task A_device_that_is_registered_but_not_running_exits_1(string line)
     {
         _cli.Register("disk1");
@@ -246,6 +250,63 @@ public sealed class ClientCommandTests : IAsyncDisposable
             + "/dev/sdb; 1 request cut off without an answer\n",
             result.Output);
         Assert.False(File.Exists(_cli.Directories.ControlSocketPath("disk1")));
+    }
+
+    [Fact]
+    public async Task Suspend_and_resume_say_what_is_so_now()
+    {
+        Start();
+        Assert.Equal("disk1: suspended\n", (await _cli.RunAsync("suspend", "disk1")).Output);
+        Assert.Equal("disk1: resumed\n", (await _cli.RunAsync("resume", "disk1")).Output);
+        CliResult again = await _cli.RunAsync("resume", "disk1");
+        Assert.Equal("disk1: was not suspended\n", again.Output);
+        Assert.Equal(0, again.ExitCode);
+        JsonElement json = (await _cli.RunAsync("suspend", "disk1", "--json")).Json;
+        Assert.True(json.GetProperty("suspended").GetBoolean());
+        Assert.True(json.GetProperty("flushed").GetBoolean());
+    }
+
+    [Fact]
+    public async Task Suspend_by_the_deadline_exits_7_and_says_what_is_outstanding()
+    {
+        TimeSpan asked = default;
+        _device.OnSuspend = deadline =>
+        {
+            asked = deadline;
+            return Task.FromResult(new SuspendReport
+            {
+                Suspended = false,
+                RequestsInFlight = 2,
+                OperationsOutstanding = 3,
+                OutstandingOn = ["/dev/sdb", "/dev/sdc1"],
+                Left = "it goes on",
+            });
+        };
+        Start();
+        CliResult result = await _cli.RunAsync("suspend", "disk1");
+        Assert.Equal(7, result.ExitCode);
+        Assert.Equal(TimeSpan.FromSeconds(5), asked);
+        Assert.Equal(
+            "disk1: not suspended: it goes on; 2 requests in flight; 3 operations not answered by /dev/sdb, "
+                + "/dev/sdc1\n",
+            result.Output);
+        _device.OnSuspend = _ => Task.FromResult(
+            new SuspendReport { Suspended = true, Left = "a flush failed" });
+        CliResult unflushed = await _cli.RunAsync("suspend", "disk1", "--deadline", "60");
+        Assert.Equal(7, unflushed.ExitCode);
+        Assert.Equal("disk1: suspended: a flush failed\n", unflushed.Output);
+    }
+
+    [Fact]
+    public async Task Remap_that_was_ended_early_exits_7_and_says_so()
+    {
+        _device.OnRemap = (first, last, _, _) => Task.FromResult(
+            Sample.Remap(first.Value, last.Value) with { Failure = "it was ended before the last unit" });
+        Start();
+        CliResult result = await _cli.RunAsync("remap", "disk1", "0-99");
+        Assert.Equal(7, result.ExitCode);
+        Assert.EndsWith("not all of it was done: it was ended before the last unit\n", result.Output,
+            StringComparison.Ordinal);
     }
 
     [Fact]

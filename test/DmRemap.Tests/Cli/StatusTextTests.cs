@@ -89,6 +89,44 @@ public sealed class StatusTextTests
         Render(Stopped()));
 
     [Fact]
+    public void A_suspended_device_says_how_to_go_on()
+    {
+        string text = Render(
+            Sample.Status() with { State = DeviceStates.Suspended, Phase = DevicePhases.Quiesced });
+        Assert.Contains("   state: suspended (quiesced)\n", text, StringComparison.Ordinal);
+        Assert.Contains("action: Resume it with: dmremap resume disk1\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_member_that_hangs_is_named_with_what_waits_for_it()
+    {
+        DeviceStatus status = Sample.Status();
+        string text = Render(
+            status with { Spares = [status.Spares[0] with { Io = new MemberIo(2, OldestMs: 12_345) }] });
+        Assert.Contains(
+            "0  120/16128\n    waits for 2 operations, oldest I/O: 12 s\n", text, StringComparison.Ordinal);
+        // Three are with the main device, none for long: not worth a line.
+        Assert.DoesNotContain("waits for 3", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_device_that_is_starting_says_what_it_waits_for()
+    {
+        DeviceStatus stopped = Stopped();
+        string text = Render(stopped with
+        {
+            State = DeviceStates.Starting,
+            Phase = DevicePhases.Recovering,
+            Pid = 4711,
+            Spares = [stopped.Spares[0] with { Io = new MemberIo(6, OldestMs: null) }],
+        });
+        Assert.Contains("   state: starting (recovering)\n", text, StringComparison.Ordinal);
+        Assert.Contains("  served: not yet; process 4711 is starting it\n", text, StringComparison.Ordinal);
+        Assert.Contains("    waits for 6 operations\n", text, StringComparison.Ordinal);
+        Assert.Contains("  errors: not known while starting\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Long_lists_of_lost_runs_are_cut_and_say_so()
     {
         LostExtent[] runs = new LostExtent[12];
@@ -179,8 +217,18 @@ public sealed class StatusTextTests
         {
             State = DeviceStates.Stopped,
             Backend = "none",
-            Primary = status.Primary with { Mode = null, Errors = null },
-            Spares = [status.Spares[0] with { State = "unknown", Mode = null, Units = null, Errors = null }],
+            Primary = status.Primary with { Mode = null, Errors = null, Io = null },
+            Spares =
+            [
+                status.Spares[0] with
+                {
+                    State = "unknown",
+                    Mode = null,
+                    Units = null,
+                    Errors = null,
+                    Io = null,
+                },
+            ],
             Remaps = null,
             LostBlocks = null,
             SuspectUnits = null,

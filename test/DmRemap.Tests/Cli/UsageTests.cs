@@ -69,6 +69,11 @@ public sealed class UsageTests : IDisposable
     [InlineData("stop d --deadline -1", "--deadline -1")]
     [InlineData("stop d --deadline 1e3", "--deadline 1e3")]
     [InlineData("stop d --deadline 86401", "--deadline 86401")]
+    [InlineData("suspend", "NAME")]
+    [InlineData("suspend d --deadline soon", "--deadline soon")]
+    [InlineData("suspend d --deadline 86401", "--deadline 86401")]
+    [InlineData("resume", "NAME")]
+    [InlineData("resume d --deadline 1", "--deadline")]
     [InlineData("delete", "NAME")]
     [InlineData("demo extra", "extra")]
     public async Task A_bad_command_line_exits_2_and_says_what_is_wrong(string line, string says)
@@ -113,6 +118,8 @@ public sealed class UsageTests : IDisposable
     [InlineData("remap")]
     [InlineData("faults")]
     [InlineData("stop")]
+    [InlineData("suspend")]
+    [InlineData("resume")]
     [InlineData("delete")]
     [InlineData("demo")]
     public async Task Help_has_examples_and_fits_80_columns(string command)

@@ -13,16 +13,18 @@ public sealed class ContractJsonTests
 {
     private const string GoldenStatus =
         "{\"name\":\"disk1\",\"uuid\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"state\":\"running\","
+        + "\"phase\":null,"
         + "\"conditions\":[],"
         + "\"backend\":\"io_uring\",\"primary\":{\"path\":\"/dev/sdb\",\"sizeBytes\":268435456,"
         + "\"blockSize\":512,"
         + "\"physicalBlockSize\":4096,\"unitBytes\":4096,\"mode\":\"direct\",\"errors\":{\"reads\":12,"
         + "\"writes\":3,"
-        + "\"flushes\":0}},\"spares\":[{\"path\":\"/dev/sdc1\","
+        + "\"flushes\":0},\"io\":{\"inFlight\":3,\"oldestMs\":null}},\"spares\":[{\"path\":\"/dev/sdc1\","
         + "\"uuid\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7\","
         + "\"state\":\"active\",\"mode\":\"direct\",\"units\":{\"total\":16128,\"used\":120,"
         + "\"free\":16007,\"retired\":1},"
-        + "\"errors\":{\"reads\":0,\"writes\":1,\"flushes\":0}}],\"remaps\":120,\"lostBlocks\":24,"
+        + "\"errors\":{\"reads\":0,\"writes\":1,\"flushes\":0},"
+        + "\"io\":{\"inFlight\":0,\"oldestMs\":null}}],\"remaps\":120,\"lostBlocks\":24,"
         + "\"suspectUnits\":2,"
         + "\"zeroBlocks\":0,\"lostExtents\":[{\"firstBlock\":800,\"blocks\":16},{\"firstBlock\":5000,"
         + "\"blocks\":1},"
@@ -65,6 +67,11 @@ public sealed class ContractJsonTests
         RemapReport remap = Sample.Remap(1, 2) with { Failure = "no spare unit is free", UnitsFailed = 1 };
         StopReport stop =
             new() { Clean = false, OperationsOutstanding = 3, OutstandingOn = ["/dev/sdb"], Left = "x" };
+        SuspendReport suspend = new() { Suspended = false, RequestsInFlight = 2, OutstandingOn = ["x"] };
+        string suspendText = JsonSerializer.Serialize(suspend, ReportJson.Default.SuspendReport);
+        Assert.Equal(suspendText, JsonSerializer.Serialize(
+            JsonSerializer.Deserialize(
+                suspendText, ReportJson.Default.SuspendReport)!, ReportJson.Default.SuspendReport));
         string remapText = JsonSerializer.Serialize(remap, ReportJson.Default.RemapReport);
         string stopText = JsonSerializer.Serialize(stop, ReportJson.Default.StopReport);
         Assert.Equal(remapText, JsonSerializer.Serialize(

@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using System.Net.Sockets;
+using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Client;
@@ -62,7 +63,33 @@ public sealed class ControlStopTests : IDisposable
         Assert.NotNull(await client.ReadLineAsync());
         await client.SendAsync("{\"id\":1,\"command\":\"stop\",\"arguments\":{}}\n");
         Assert.NotNull(await client.ReadLineAsync());
-        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.StopDeadlineSecondsDefault), asked);
+        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.DeadlineSecondsDefault), asked);
+    }
+
+    [Fact]
+    public async Task Suspend_without_a_deadline_has_the_documented_one_and_a_bad_one_is_refused()
+    {
+        TimeSpan asked = default;
+        _device.OnSuspend = deadline =>
+        {
+            asked = deadline;
+            return Task.FromResult(new SuspendReport { Suspended = true, Flushed = true });
+        };
+        await using ControlServer server = ControlServer.Start(SocketPath, _device);
+        using RawClient client = new(SocketPath);
+        await client.ReadAsync();
+        await client.CallAsync("{\"id\":1,\"command\":\"suspend\"}");
+        Assert.Equal(TimeSpan.FromSeconds(ControlProtocol.DeadlineSecondsDefault), asked);
+        string[] wrong = ["{\"deadlineSeconds\":-1}", "{\"deadlineSeconds\":86401}", "{\"x\":1}"];
+        foreach (string bad in wrong)
+        {
+            JsonElement reply = await client.CallAsync(
+                $"{{\"id\":2,\"command\":\"suspend\",\"arguments\":{bad}}}");
+            Assert.Equal(
+                "DMR-CONTROL-BAD-ARGUMENTS", reply.GetProperty("error").GetProperty("id").GetString());
+        }
+        JsonElement resumed = await client.CallAsync("{\"id\":3,\"command\":\"resume\"}");
+        Assert.True(resumed.GetProperty("return").GetProperty("wasSuspended").GetBoolean());
     }
 
     [Fact]

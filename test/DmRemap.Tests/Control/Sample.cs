@@ -21,6 +21,7 @@ internal static class Sample
             UnitBytes = 4096,
             Mode = MemberModes.Direct,
             Errors = new MemberErrors(12, 3, 0),
+            Io = new MemberIo(3, OldestMs: null),
         },
         Spares =
         [
@@ -32,6 +33,7 @@ internal static class Sample
                 Mode = MemberModes.Direct,
                 Units = new SpareUnits(16128, 120, 16007, 1),
                 Errors = new MemberErrors(0, 1, 0),
+                Io = new MemberIo(0, OldestMs: null),
             },
         ],
         Remaps = 120,

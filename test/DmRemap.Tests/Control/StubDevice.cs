@@ -32,6 +32,11 @@ internal sealed class StubDevice : IDeviceControl
 
     public int StopCalls { get; private set; }
 
+    public Func<TimeSpan, Task<SuspendReport>> OnSuspend { get; set; } =
+        _ => Task.FromResult(new SuspendReport { Suspended = true, Flushed = true });
+
+    public bool IsSuspended { get; set; }
+
     public DeviceStatus GetStatus() => Status;
 
     public Task<RemapReport> RemapAsync(
@@ -69,6 +74,19 @@ internal sealed class StubDevice : IDeviceControl
         {
             return [.. _rules];
         }
+    }
+
+    public Task<SuspendReport> SuspendAsync(TimeSpan deadline)
+    {
+        IsSuspended = true;
+        return OnSuspend(deadline);
+    }
+
+    public Task<ResumeReport> ResumeAsync()
+    {
+        bool was = IsSuspended;
+        IsSuspended = false;
+        return Task.FromResult(new ResumeReport(was));
     }
 
     public Task<StopReport> StopAsync(TimeSpan deadline)

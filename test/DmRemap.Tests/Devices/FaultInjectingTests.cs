@@ -153,6 +153,24 @@ public sealed class FaultInjectingTests
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
+    [Fact]
+    public void Requests_that_are_held_back_count_as_outstanding_since_they_came()
+    {
+        Add("8-15 read delay=5000");
+        Assert.False(_device.TryGetOldest(out _));
+        Instant came = _loop.Now;
+        IoRequest request = new();
+        request.Prepare(new Recorder(), IoOperation.Read, At(1, 1), AlignedMemory.Allocate(4096));
+        _device.Submit(request);
+        _loop.RunFor(Duration.FromSeconds(3));
+        Assert.Equal(1, _device.InFlight);
+        Assert.True(_device.TryGetOldest(out Instant oldest));
+        Assert.Equal(came, oldest);
+        _loop.RunUntilIdle();
+        Assert.Equal(0, _device.InFlight);
+        Assert.False(_device.TryGetOldest(out _));
+    }
+
     private static Extent At(long start, long count) => new(new BlockNumber(start), new BlockCount(count));
 
     private void Add(string line) => Assert.True(_device.TryAdd(Assert.Single(FaultRules.Parse(line).Rules)));

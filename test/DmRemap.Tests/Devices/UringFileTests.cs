@@ -157,6 +157,28 @@ public sealed partial class UringFileTests : IDisposable
     }
 
     [Fact]
+    public void Oldest_operation_with_the_kernel_is_known_until_it_comes_back()
+    {
+        UringFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
+        using FileStream writer =
+            new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        using ManualResetEventSlim done = new();
+        Counting owner = new(2, done);
+        IoRequest[] requests = [new(), new()];
+        BufferSlice buffer = AlignedMemory.Allocate(BlockBytes);
+        Assert.False(_runner.Call(() => device.TryGetOldest(out _)));
+        _runner.Call(() => Submit(device, requests[0], IoOperation.Read, 0, 1, buffer, owner));
+        Instant first = _runner.Call(() => device.TryGetOldest(out Instant oldest) ? oldest : default);
+        _runner.Call(() => Submit(device, requests[1], IoOperation.Read, 0, 1, buffer, owner));
+        Assert.Equal(first, _runner.Call(() => device.TryGetOldest(out Instant oldest) ? oldest : default));
+        Assert.Equal(first, requests[0].SubmittedAt);
+        Assert.Equal(2, _runner.Call(() => device.InFlight));
+        writer.Write(new byte[2 * BlockBytes]);
+        LoopRunner.Wait(done, "both");
+        Assert.False(_runner.Call(() => device.TryGetOldest(out _)));
+    }
+
+    [Fact]
     public void Error_of_the_kernel_comes_with_its_errno()
     {
         MakeImage(Blocks, 1);

@@ -1,7 +1,6 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
-using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Tests.Metadata;

@@ -64,7 +64,7 @@ public sealed class JournalHistoryTests
         RingWorld world = new(2);
         JournalLink head = WriteChain(world, 1, 2, 3);
         SuperblockState state = Fresh with { JournalHead = head };
-        Assert.Equal([1u, 2u, 3u], world.Sequences(state));
+        Assert.Equal([1u, 2u, 3u], world.Sequences(state)!);
         world.Erase(3, A | B);
         Assert.Null(world.Decide(state, out JournalDamage? damage));
         Assert.Equal(new JournalDamage(1, 3), damage);
@@ -104,14 +104,14 @@ public sealed class JournalHistoryTests
             FirstJournalSequence = 1,
             JournalHead = head,
         };
-        Assert.Equal([1u, 2u], world.Sequences(next));
+        Assert.Equal([1u, 2u], world.Sequences(next)!);
 
         // The new epoch uses the number again, in one place: each of the two records has its own epoch.
         JournalLink again = world.Write(3, head, epoch: 2, whole: A);
         Assert.Equal(again, world.Decide(next, out _)!.Tail);
         JournalLink after = world.Write(4, again, epoch: 2);
         Assert.Equal(after, world.Decide(next, out _)!.Tail);
-        Assert.Equal([1u, 2u, 3u, 4u], world.Sequences(next));
+        Assert.Equal([1u, 2u, 3u, 4u], world.Sequences(next)!);
         Assert.Equal(2u, world.Decide(next, out _)!.Records[2].Header.Epoch);
     }
 
@@ -139,7 +139,7 @@ public sealed class JournalHistoryTests
         JournalLink acknowledged = WriteChain(world, 1, 2);
         world.Write(3, acknowledged, whole: landed, slots: 2);
         world.Write(5, acknowledged);
-        Assert.Equal([1u, 2u, 5u], world.Sequences(Fresh));
+        Assert.Equal([1u, 2u, 5u], world.Sequences(Fresh)!);
         Assert.True(world.Decide(Fresh, out _)!.IsWholeIn(A | B));
     }
 
@@ -150,9 +150,9 @@ public sealed class JournalHistoryTests
         RingWorld world = new(2);
         JournalLink acknowledged = WriteChain(world, 1, 2);
         world.Write(3, acknowledged, whole: A);
-        Assert.Equal([1u, 2u, 3u], world.Sequences(Fresh));
+        Assert.Equal([1u, 2u, 3u], world.Sequences(Fresh)!);
         world.Write(4, acknowledged, whole: B);
-        Assert.Equal([1u, 2u, 4u], world.Sequences(Fresh));
+        Assert.Equal([1u, 2u, 4u], world.Sequences(Fresh)!);
     }
 
     [Fact]

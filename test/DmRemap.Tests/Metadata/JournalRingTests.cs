@@ -1,4 +1,3 @@
-using System;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;

@@ -53,7 +53,7 @@ public sealed class MetadataFuzzTests
             mutation.ChangeOn(bench.Disks[i], i);
         }
         long before = GC.GetAllocatedBytesForCurrentThread();
-        bench.BeginRecovery(0xE2);
+        bench.BeginRecovery(0xF00DF00D12345678);
         for (int step = 0; !bench.IsAnswered; step++)
         {
             Assert.True(step < StepsMax, "it does not end");
@@ -97,7 +97,7 @@ public sealed class MetadataFuzzTests
         }
         Assert.NotNull(AllocatorLoad.TryLoad(set, bench.Recovered.Table, retired));
         MetadataBench again = bench.Copy();
-        again.Recover(0xE3, new SetExpectation { AllowsMissing = true });
+        again.Recover(0xF00DF00D12345679, new SetExpectation { AllowsMissing = true });
         Assert.True(again.Refusal is null, $"the next start: {again.Refusal}");
         Assert.Equal(bench.Entries, again.Entries);
         Assert.Equal(bench.Recovered.Retired, again.Recovered!.Retired);
@@ -111,7 +111,7 @@ public sealed class MetadataFuzzTests
         if (bench.Commit(change) == CommitOutcome.Done)
         {
             MetadataBench last = bench.Copy();
-            last.Recover(0xE4, new SetExpectation { AllowsMissing = true });
+            last.Recover(0xF00DF00D1234567A, new SetExpectation { AllowsMissing = true });
             Assert.True(last.Refusal is null, $"after a commit: {last.Refusal}");
             Assert.Contains(change.Entry, last.Entries);
         }

@@ -1,11 +1,8 @@
 using System;
-using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Remapping;
 using DmRemap.Engine.Metadata;
-using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;

@@ -22,7 +22,7 @@ public sealed class MetadataRecoveryTests
             SpareSurgery.DamageCopies(bench.Disks[0], damaged);
             bench.MustRecover();
             Assert.Equal(3, bench.Entries.Length);
-            Assert.Equal(int.PopCount(damaged), bench.Recovered.CopiesRepaired);
+            Assert.Equal(int.PopCount(damaged), bench.Recovered!.CopiesRepaired);
             MetadataBench again = bench.Copy();
             again.MustRecover();
             Assert.Equal(0, again.Recovered!.CopiesRepaired);
@@ -96,7 +96,7 @@ public sealed class MetadataRecoveryTests
         bench.Disks[0].Fault = (operation, _) => operation < SpareLayout.SuperblockCopies ? 5 : 0;
         bench.MustRecover();
         Assert.Equal(3, bench.Entries.Length);
-        Assert.Equal(0, bench.Recovered.CopiesRepaired);
+        Assert.Equal(0, bench.Recovered!.CopiesRepaired);
     }
 
     [Fact]

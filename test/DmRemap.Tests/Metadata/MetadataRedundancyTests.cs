@@ -2,7 +2,6 @@ using System;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Remapping;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;

@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Remapping;
 
 namespace DmRemap.Tests.Metadata;
 

@@ -1,0 +1,109 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Text.Json;
+using System.Threading.Tasks;
+using DmRemap.Interop.Tests.Support;
+using Xunit;
+
+namespace DmRemap.Interop.Tests;
+
+/// <summary>Again and again: nothing is left behind, in files or in a process.</summary>
+public sealed class LifeCycleTests
+{
+    private const string Name = DeviceUnderTest.Name;
+    private const int Unit = DeviceUnderTest.UnitBytes;
+
+    /// <summary>
+    /// 20 rounds, 200 with DMREMAP_LONG=1: each starts five programs. A thousand rounds in one process are
+    /// LifeCycleLeakTests.
+    /// </summary>
+    [Fact]
+    public async Task Create_serve_remap_stop_delete_leaves_no_file_and_no_process()
+    {
+        bool isLong = Environment.GetEnvironmentVariable("DMREMAP_LONG") == "1";
+        byte[] content = Content.Of(DeviceUnderTest.MiB);
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(content);
+        for (int round = 0; round < (isLong ? 200 : 20); round++)
+        {
+            (await device.RunAsync(
+                "create", Name, "--main", device.MainPath, "--spare", device.SparePath, "--yes",
+                "--force")).Expect(0);
+            await device.ServeAsync("800-807 write");
+            int process = device.Server.Id;
+            using (NbdTestClient client = await device.ConnectAsync())
+            {
+                Assert.Equal(0u, await client.WriteAsync(800 * 512, content.AsMemory(0, Unit)));
+            }
+            Assert.Equal(1, await device.SpareUnitsUsedAsync());
+            await device.StopAsync();
+            (await device.RunAsync("delete", Name, "--yes")).Expect(0);
+            Assert.False(Directory.Exists($"/proc/{process}"), $"round {round}: process {process} lives");
+            Assert.Empty(Directory.GetFileSystemEntries(device.RunFolder));
+            Assert.Empty(Directory.GetFileSystemEntries(device.ConfigFolder));
+            // A spare of ours is never taken again, whatever is said: a new one.
+            File.Delete(device.SparePath);
+            DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);
+        }
+    }
+
+    [Fact]
+    public async Task Serving_process_under_load_keeps_its_threads_descriptors_and_mappings()
+    {
+        bool isLong = Environment.GetEnvironmentVariable("DMREMAP_LONG") == "1";
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(
+            Content.Of(DeviceUnderTest.MiB), "0-2047 write");
+        // What is made once, for the first of each kind.
+        await RunRoundsAsync(device, 30);
+        Usage before = Usage.Of(device.Server.Id);
+        await RunRoundsAsync(device, isLong ? 1000 : 200);
+        Usage after = Usage.Of(device.Server.Id);
+        Assert.InRange(after.Descriptors, 0, before.Descriptors);
+        // The runtime's own pool of threads breathes; each of them has two mappings.
+        Assert.InRange(after.Threads, 0, before.Threads + 4);
+        Assert.InRange(after.Mappings, 0, before.Mappings + 60);
+        JsonElement status = await device.StatusAsync();
+        Assert.Equal(0, status.GetProperty("primary").GetProperty("io").GetProperty("inFlight").GetInt64());
+        Assert.Equal(0, status.GetProperty("clients").GetInt32());
+        await device.StopAsync();
+    }
+
+    /// <summary>Connect, write, suspend, hold a write, resume, leave.</summary>
+    private static async Task RunRoundsAsync(DeviceUnderTest device, int rounds)
+    {
+        using ControlTestClient control = await ControlTestClient.ConnectAsync(device);
+        byte[] content = Content.Of(Unit, version: 2);
+        for (int round = 0; round < rounds; round++)
+        {
+            using NbdTestClient client = await device.ConnectAsync();
+            await control.AskAsync("suspend");
+            Task<uint> held = client.WriteAsync(round % 256 * Unit, content);
+            if (round % 3 > 0)
+            {
+                await control.AskAsync("resume");
+                Assert.Equal(0u, await held);
+            }
+            else
+            {
+                // Gone while it is held.
+                client.Dispose();
+                await Assert.ThrowsAnyAsync<Exception>(() => held);
+                await control.AskAsync("resume");
+            }
+        }
+        await control.AskAsync("status");
+    }
+
+    private sealed record Usage(int Threads, int Descriptors, int Mappings)
+    {
+        public static Usage Of(int process)
+        {
+            List<string> sockets = [.. Directory.GetFileSystemEntries($"/proc/{process}/fd")];
+            return new Usage(
+                Directory.GetDirectories($"/proc/{process}/task").Length,
+                sockets.Count(path => File.Exists(path) || new FileInfo(path).LinkTarget is not null),
+                File.ReadAllLines($"/proc/{process}/maps").Length);
+        }
+    }
+}
