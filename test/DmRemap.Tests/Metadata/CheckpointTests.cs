@@ -25,7 +25,8 @@ public sealed class CheckpointTests
             Random random = new(seed);
             Sample sample = RandomSample(random, random.Next(120));
             byte[] bytes = Write(sample, 64 * random.Next(2, 70), out CheckpointPointer pointer);
-            Assert.Equal(CheckpointDamage.None, Read(bytes, pointer, 64 * random.Next(2, 70), out Sample read));
+            Assert.Equal(
+                CheckpointDamage.None, Read(bytes, pointer, 64 * random.Next(2, 70), out Sample read));
             Assert.True(sample.Model.Equals(read.Entries, read.Retired.All.ToArray()), $"seed={seed}");
             Assert.Equal(pointer.LengthBytes, (pointer.Runs + pointer.RetiredRuns + 3) * 64);
             Assert.Equal(sample.Table.Count, pointer.Entries);
@@ -177,7 +178,8 @@ public sealed class CheckpointTests
     {
         // A checkpoint may show both owners of a unit that moved while it was written; records put it right.
         Assert.Null(Load(
-            TableSample.Set1(TableSample.Remapped(3, 0, 5)), TableSample.Set1(TableSample.Remapped(9, 0, 5))));
+            TableSample.Set1(TableSample.Remapped(3, 0, 5)),
+            TableSample.Set1(TableSample.Remapped(9, 0, 5))));
         Assert.Null(Load(TableSample.Set1(TableSample.Remapped(3, 0, 5)), TableSample.Retire(0, 5)));
         SpareAllocator allocator = Load(
             TableSample.Set1(TableSample.Remapped(3, 0, 5)),

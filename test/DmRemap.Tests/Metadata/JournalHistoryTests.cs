@@ -196,8 +196,8 @@ public sealed class JournalHistoryTests
         Assert.Equal(12u, world.Decide(Fresh, out _)!.NextSequence);
         SuperblockState far = Fresh with { FirstJournalSequence = 50, JournalHead = new(49, 3) };
         Assert.Equal(50u, world.Decide(far, out _)!.NextSequence);
-        Assert.Equal(61u, world.Decide(far with { JournalHead = new(60, 3), FirstJournalSequence = 61 }, out _)!
-            .NextSequence);
+        far = far with { JournalHead = new(60, 3), FirstJournalSequence = 61 };
+        Assert.Equal(61u, world.Decide(far, out _)!.NextSequence);
     }
 
     [Fact]

@@ -115,7 +115,8 @@ public sealed class JournalRecordTests
     [Fact]
     public void Any_flipped_bit_makes_a_record_invalid()
     {
-        byte[] record = Write([TableSample.Set1(TableSample.Remapped(3, 1, 5)), TableSample.Remove(9)], 64, out _);
+        TableChange[] changes = [TableSample.Set1(TableSample.Remapped(3, 1, 5)), TableSample.Remove(9)];
+        byte[] record = Write(changes, 64, out _);
         for (int bit = 0; bit < record.Length * 8; bit++)
         {
             record[bit / 8] ^= (byte)(1 << (bit % 8));
@@ -164,7 +165,8 @@ public sealed class JournalRecordTests
         Assert.False(whole.TryVerify(set, ring with { Slots = 32 }, 2, out _));
         for (int length = 0; length < record.Length; length += 64)
         {
-            Assert.False(new UnverifiedJournalRecord(record.AsSpan(0, length)).TryVerify(set, ring, 3, out _));
+            UnverifiedJournalRecord cut = new(record.AsSpan(0, length));
+            Assert.False(cut.TryVerify(set, ring, 3, out _));
         }
 
         // Of several slots, at the ring's end: it would wrap.
@@ -257,7 +259,8 @@ public sealed class JournalRecordTests
         Assert.Equal(expected, Replay(record, header, table, new RetiredUnits()));
     }
 
-    private static byte[] Write(TableChange[] changes, ulong sequence, out JournalLink link, ulong epoch = Epoch)
+    private static byte[] Write(
+        TableChange[] changes, ulong sequence, out JournalLink link, ulong epoch = Epoch)
     {
         JournalRecordWriter writer = new(TableSample.Ring);
         writer.Begin();

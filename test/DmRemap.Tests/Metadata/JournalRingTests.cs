@@ -129,9 +129,7 @@ public sealed class JournalRingTests
         return Enumerable.Range(0, length).All(i =>
         {
             int slot = (int)((sequence + (ulong)i) % (ulong)ring.Slots);
-            return sequence + (ulong)i < (ulong)ring.Slots || held[slot] < needed || IsOwn(held[slot], sequence);
+            return sequence + (ulong)i < (ulong)ring.Slots || held[slot] < needed || held[slot] >= sequence;
         });
     }
-
-    private static bool IsOwn(ulong held, ulong sequence) => held >= sequence;
 }

@@ -71,7 +71,8 @@ public sealed class MetadataFuzzTests
             && bench.Recovered.Retired.AsSpan().SequenceEqual(s_retired);
         tally.Original += isOriginal ? 1 : 0;
         tally.Other += isOriginal ? 0 : 1;
-        bool isCut = mutation.IsOfLastRecord && bench.Entries.AsSpan().SequenceEqual(made.Entries.AsSpan()[..^1]);
+        bool isCut = mutation.IsOfLastRecord
+            && bench.Entries.AsSpan().SequenceEqual(made.Entries.AsSpan()[..^1]);
         Assert.True(isOriginal || isCut || mutation.HasRightChecksums, "no checksum vouches for this table");
         if (!isOriginal || seed % 8 == 0)
         {
@@ -131,7 +132,8 @@ public sealed class MetadataFuzzTests
         Assert.True(bench.Store.CheckpointsDone > 0);
         bench.Commit(TableSample.Retire(1, 5), TableSample.Remove(10));
         bench.Commit(TableSample.Retire(0, 700), TableSample.Set1(TableSample.Lost(600)));
-        bench.CommitAll(Enumerable.Range(0, 100).Select(i => TableSample.Set1(TableSample.Lost(2000 + (2 * i)))));
+        bench.CommitAll(
+            Enumerable.Range(0, 100).Select(i => TableSample.Set1(TableSample.Lost(2000 + (2 * i)))));
         bench.CommitAll([TableSample.Set1(TableSample.Lost(9000))]);
         return bench;
     }

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace DmRemap.Tests.Metadata;
 
-/// <summary>Whatever single copy of each structure is left: the set opens, and is whole again afterwards.</summary>
+/// <summary>Whatever single copy of each structure is left: the set opens, and is whole again.</summary>
 public sealed class MetadataRedundancyTests
 {
     private const int Places = 4;
@@ -39,7 +39,8 @@ public sealed class MetadataRedundancyTests
         MetadataBench bench = made.Copy();
         foreach (SparseDisk disk in bench.Disks)
         {
-            long[] starts = [.. Enumerable.Range(0, 2).Select(place => SpareSurgery.RecordStart(disk, 2, place))];
+            long[] starts =
+                [.. Enumerable.Range(0, 2).Select(place => SpareSurgery.RecordStart(disk, 2, place))];
             disk.Fault = (_, request) => starts.Any(start => Covers(request, start)) ? 5 : 0;
         }
         bench.Recover(0xE2);
@@ -91,8 +92,10 @@ public sealed class MetadataRedundancyTests
     {
         MetadataBench made = Made(commits: 40);
         ulong last = made.Store.Sequence;
-        AssertRefused(made, MetadataRefusalKind.JournalDamaged, bench => DamageRecord(bench, last - 1, AllPlaces));
-        AssertRefused(made, MetadataRefusalKind.CheckpointDamaged, bench => DamageCheckpoint(bench, AllPlaces));
+        AssertRefused(
+            made, MetadataRefusalKind.JournalDamaged, bench => DamageRecord(bench, last - 1, AllPlaces));
+        AssertRefused(
+            made, MetadataRefusalKind.CheckpointDamaged, bench => DamageCheckpoint(bench, AllPlaces));
         AssertRefused(
             made,
             MetadataRefusalKind.Damaged,

@@ -84,7 +84,7 @@ internal sealed class RingWorld(int places, int slots = 16)
     public ulong[]? Sequences(in SuperblockState state) =>
         Decide(state, out _)?.Records.Select(record => record.Header.Sequence).ToArray();
 
-    /// <summary>Every record that can be verified, and the places that have it: the naive model's view.</summary>
+    /// <summary>Every record that can be verified, and who has it: the naive model's view.</summary>
     public Dictionary<JournalLink, (JournalRecordHeader Header, uint Places)> Verifiable()
     {
         Dictionary<JournalLink, (JournalRecordHeader Header, uint Places)> found = [];

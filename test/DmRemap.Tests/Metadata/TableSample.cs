@@ -5,7 +5,7 @@ using DmRemap.Core.Remapping;
 
 namespace DmRemap.Tests.Metadata;
 
-/// <summary>A set of two members, tables for it, and what changes them: for tests of the formats alone.</summary>
+/// <summary>A set of two members, and changes of its table: for tests of the formats alone.</summary>
 internal static class TableSample
 {
     public const long DataUnits = 5000;
