@@ -46,7 +46,7 @@ internal sealed class ImageMutation
 
     public bool HasRightChecksums { get; }
 
-    /// <summary>Without the last record nothing proves that there was one: it looks like a torn tail.</summary>
+    /// <summary>Without the last record nothing proves that there was one.</summary>
     public bool IsOfLastRecord => _kind == Kind.Record && _recordFromLast == 0;
 
     public void ChangeOn(SparseDisk disk, int index)

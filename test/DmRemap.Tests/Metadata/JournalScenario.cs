@@ -8,8 +8,8 @@ namespace DmRemap.Tests.Metadata;
 
 /// <summary>
 /// A journal's life at random: commits that are acknowledged, ones that time out and land or do not,
-/// checkpoints, crashes with a record in flight, recoveries; then records are destroyed. Who knows what was acknowledged
-/// says what must be found.
+/// checkpoints, crashes with a record in flight, recoveries; then records are destroyed. Who knows what was
+/// acknowledged says what must be found.
 /// </summary>
 internal sealed class JournalScenario
 {

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace DmRemap.Tests.Metadata;
 
-/// <summary>Spares that are away at a start, come back, went their own way, or are old (F-14, F-16).</summary>
+/// <summary>Spares that are away, come back, went their own way, or are old (F-14, F-16).</summary>
 public sealed class MetadataMembershipTests
 {
     private static SetExpectation Degraded { get; } = new() { AllowsMissing = true };
