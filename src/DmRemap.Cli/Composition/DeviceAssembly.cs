@@ -27,10 +27,10 @@ internal sealed record AssembledDevice
     public required RecoveredSet Set { get; init; }
 
     /// <summary>The primary, then the spares by their index in the set.</summary>
-    public required UringFile[] Files { get; init; }
+    public required IMemberDevice[] Files { get; init; }
 
     /// <summary>In the same order.</summary>
-    public required MemberFile[] Members { get; init; }
+    public required OpenedMember[] Members { get; init; }
 }
 
 /// <summary>
@@ -51,9 +51,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public required string ControlSocketPath { get; init; }
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
-    public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
+    public async Task<OpenedMember[]> ClaimAsync(CancellationToken cancellation)
     {
-        List<MemberFile> claimed = [];
+        List<OpenedMember> claimed = [];
         try
         {
             MemberOptions main = new()
@@ -69,6 +69,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 claimed.Add(await ClaimAsync(path, spare, cancellation));
             }
             Check(claimed);
+            claimed.ForEach(member => member.EndSession());
             return [.. claimed];
         }
         catch
@@ -79,14 +80,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
-    public async Task<AssembledDevice> AssembleAsync(LoopHost host, MemberFile[] members, IEventSink events)
+    public async Task<AssembledDevice> AssembleAsync(LoopHost host, OpenedMember[] members, IEventSink events)
     {
         BlockSize blockSize = new(record.BlockBytes);
-        UringFile[] files = [];
+        IMemberDevice[] files = [];
+        NbdWatch watch = new(onWaiting);
+        await await host.RunAsync(() =>
+        {
+            files = [.. members.Select(member => member.Attach(host.Loop, blockSize, watch))];
+            return watch.ExpectAllAsync(files);
+        });
         Recovering recovering = new();
         await host.RunAsync(() =>
         {
-            files = [.. members.Select(member => OpenedMember.Attach(host.Loop, member, blockSize))];
             SetExpectation expected = new()
             {
                 SetUuid = record.SetUuid,
@@ -101,14 +107,20 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
         }
         RequireSamePrimary(set.Set.Primary, members[0]);
-        return await host.RunAsync(() => Build(host, members, files, set, events));
+        return await host.RunAsync(() =>
+        {
+            AssembledDevice built = Build(host, members, files, set, events);
+            watch.Returned = client =>
+                built.Device.NoteSpareBack(Array.IndexOf(built.Files, client) - 1);
+            return built;
+        });
     }
 
     /// <summary>
     /// A stop that was cut off at its deadline has answered before its process has ended; so an instance of
     /// ours that holds the member and answers nobody any more is waited for.
     /// </summary>
-    private async Task<MemberFile> ClaimAsync(
+    private async Task<OpenedMember> ClaimAsync(
         string path, MemberOptions options, CancellationToken cancellation)
     {
         long began = Stopwatch.GetTimestamp();
@@ -137,9 +149,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && !File.Exists(ControlSocketPath);
 
-    private void Check(List<MemberFile> claimed)
+    private void Check(List<OpenedMember> claimed)
     {
-        MemberFile main = claimed[0];
+        OpenedMember main = claimed[0];
         if (main.SizeBytes != record.MainBytes)
         {
             throw new RefusalException(new Refusal(
@@ -150,14 +162,14 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                     + $"{record.Name} was created.",
                 "Check that the path leads to the same disk and that nothing has shortened or grown it."));
         }
-        MemberRules.RequireApart(record.MainPath, _sparePaths);
-        foreach (MemberFile member in claimed)
+        MemberPath.RequireApart(record.MainPath, _sparePaths);
+        foreach (OpenedMember member in claimed)
         {
-            MemberRules.RequireUnused(member.Path);
+            MemberPath.RequireUnused(member.Path);
         }
-        foreach (MemberFile spare in claimed.Skip(1))
+        foreach (OpenedMember spare in claimed.Skip(1))
         {
-            MemberRules.RequireSpareMode(main, spare);
+            MemberPath.RequireSpareMode(main, spare);
         }
     }
 
@@ -165,10 +177,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// Before the first request. A copied image or a disk that tells no serial number now contradicts
     /// nothing: it is served, and said.
     /// </summary>
-    private void RequireSamePrimary(PrimaryIdentity recorded, MemberFile main)
+    private void RequireSamePrimary(PrimaryIdentity recorded, OpenedMember main)
     {
         PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
-        PrimaryFingerprint found = PrimaryFingerprint.Of(main);
+        PrimaryFingerprint found = main.Fingerprint();
         expected.RequireMatch(main.Path, found);
         if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
         {
@@ -178,13 +190,13 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     private AssembledDevice Build(
-        LoopHost host, MemberFile[] members, UringFile[] files, RecoveredSet set, IEventSink events)
+        LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
         RemapTable table = new(set.Set.Geometry);
         SpareAllocator allocator = new();
         Member[] spares = new Member[set.Members.Length];
-        UringFile[] spareFiles = new UringFile[spares.Length];
-        MemberFile[] spareMembers = new MemberFile[spares.Length];
+        IMemberDevice[] spareFiles = new IMemberDevice[spares.Length];
+        OpenedMember[] spareMembers = new OpenedMember[spares.Length];
         for (int i = 0; i < spares.Length; i++)
         {
             int position = set.SpareOfMember[i] + 1;

@@ -7,7 +7,6 @@ using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -65,11 +64,11 @@ internal sealed class DeviceStart(
         {
             ControlSocketPath = directories.ControlSocketPath(record.Name),
         };
-        MemberFile[] members = await assembly.ClaimAsync(interrupted);
+        OpenedMember[] members = await assembly.ClaimAsync(interrupted);
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
         string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
         string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
-        MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
+        MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
         LoopHost host = new(record.Name);
         await host.Started;
         AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);

@@ -130,8 +130,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         bool isIdle = await _host.RunAsync(() =>
         {
-            bool canRetire =
-                _assembled.Files.All(file => file.InFlight == 0 && file.Operations.Outstanding == 0);
+            bool canRetire = _assembled.Files.All(file => file.IsIdle);
             if (canRetire)
             {
                 Array.ForEach(_assembled.Files, file => file.Retire());
@@ -158,11 +157,11 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         }
         int requests = _door.Server.RequestsAtDevice;
         _door.Server.AbortAll();
-        UringFile[] busy = [.. _assembled.Files.Where(file => file.Operations.Outstanding > 0)];
+        IMemberDevice[] busy = [.. _assembled.Files.Where(file => file.Outstanding > 0)];
         return new StopReport
         {
             Clean = false,
-            OperationsOutstanding = busy.Sum(file => file.Operations.Outstanding),
+            OperationsOutstanding = busy.Sum(file => file.Outstanding),
             OutstandingOn = [.. busy.Select(file => file.Name)],
             RequestsFailed = requests,
             Left =

@@ -5,8 +5,8 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Devices;
 using DmRemap.Engine;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -52,11 +52,12 @@ internal static class StatusReport
         bool isExhausted = device.Allocator.TotalUnitsAllocatable == 0;
         (string Name, bool Holds)[] all =
         [
+            (ConditionCatalog.Gone, IsAway(served.Assembled.Files[0])),
             (ConditionCatalog.WritesRejected, device.AreWritesRejected),
             (ConditionCatalog.MetadataUnavailable, device.IsMetadataUnavailable),
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
-            (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
+            (ConditionCatalog.VolatileLost, HasLostCache(served)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
@@ -64,12 +65,17 @@ internal static class StatusReport
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
     }
 
+    private static bool HasLostCache(ServedDevice served) =>
+        served.Assembled.Device.Members.Any(member => member.HasLostFlush)
+            || served.Assembled.Files.Any(member => member is NbdClient { HasLostCache: true });
+
     private static bool IsDegraded(ServedDevice served)
     {
         RemapDevice device = served.Assembled.Device;
         bool hasIllSpare =
             Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i));
-        return hasIllSpare || served.Watch is { IsRecursive: true };
+        bool hasSpareAway = served.Assembled.Files.Skip(1).Any(IsAway);
+        return hasIllSpare || hasSpareAway || served.Watch is { IsRecursive: true };
     }
 
     private static PrimaryStatus Primary(ServedDevice served)
@@ -83,6 +89,7 @@ internal static class StatusReport
             PhysicalBlockSize = geometry.PhysicalBlockBytes,
             UnitBytes = served.Assembled.Device.Units.UnitBytes,
             Mode = ModeOf(served.Assembled.Members[0]),
+            Connection = ConnectionOf(served.Assembled.Files[0]),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
         };
     }
@@ -97,11 +104,21 @@ internal static class StatusReport
         {
             Path = device.Spare(index).Name,
             Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
-            State = device.Allocator.IsUsable(index) ? "active" : "degraded",
+            State = StateOf(served, index),
             Mode = ModeOf(served.Assembled.Members[index + 1]),
+            Connection = ConnectionOf(served.Assembled.Files[index + 1]),
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
         };
+    }
+
+    private static string StateOf(ServedDevice served, int index)
+    {
+        if (IsAway(served.Assembled.Files[index + 1]))
+        {
+            return "missing";
+        }
+        return served.Assembled.Device.Allocator.IsUsable(index) ? "active" : "degraded";
     }
 
     private static IoCounters Counters(ServedDevice served)
@@ -138,8 +155,22 @@ internal static class StatusReport
         CleanStart = served.Assembled.Set.WasCleanStop,
     };
 
-    private static string ModeOf(MemberFile member) =>
-        member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+    private static string ModeOf(OpenedMember member)
+    {
+        if (member.File is null)
+        {
+            return MemberModes.Nbd;
+        }
+        return member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+    }
+
+    /// <summary>Null for a member that has no connection.</summary>
+    private static string? ConnectionOf(IMemberDevice member) => member is not NbdClient client
+        ? null
+        : client.IsConnected ? MemberConnections.Connected : MemberConnections.Disconnected;
+
+    private static bool IsAway(IMemberDevice member) => member is NbdClient { IsConnected: false };
+
 
     private static MemberErrors ErrorsOf(Member member) =>
         new(member.ReadErrors, member.WriteErrors, member.FlushErrors);
