@@ -10,12 +10,12 @@ public interface IMemberDevice : IBlockDevice, IDisposable
     string Name { get; }
 
     /// <summary>
-    /// Operations that were handed over and have not come back: to the kernel, or to a server. Any thread; may
-    /// be a moment old.
+    /// Operations that were handed over and have not come back: to the kernel, or to a server. Any thread;
+    /// may be a moment old.
     /// </summary>
     int Outstanding { get; }
 
-    /// <summary>Nothing submitted is without its completion, and nothing of it can still have an effect.</summary>
+    /// <summary>Everything submitted has completed; the kernel holds no buffer of it.</summary>
     bool IsIdle { get; }
 
     /// <summary>

@@ -232,7 +232,7 @@ public sealed partial class NbdClient
         {
             Start(slot, _waiting.Take());
         }
-        Complete(request, status, errno);
+        Complete(request, status, errno, _loop.Now - request.SubmittedAt);
     }
 
     private void Free(Slot slot)
@@ -242,10 +242,10 @@ public sealed partial class NbdClient
     }
 
     /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
-    private void Complete(IoRequest request, IoStatus status, int errno)
+    private void Complete(IoRequest request, IoStatus status, int errno, Duration elapsed)
     {
         InFlight--;
-        request.SetResult(status, errno, _loop.Now - request.SubmittedAt);
+        request.SetResult(status, errno, elapsed);
         request.Deliver();
     }
 
@@ -286,7 +286,8 @@ public sealed partial class NbdClient
         _commands.Clear();
         while (!gone.IsEmpty)
         {
-            Complete(gone.Take(), IoStatus.DeviceError, Errno.ENOTCONN);
+            // Without the time: that a server was silent for long says nothing that its absence does not.
+            Complete(gone.Take(), IoStatus.DeviceError, Errno.ENOTCONN, Duration.Zero);
         }
     }
 

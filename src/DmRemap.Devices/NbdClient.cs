@@ -113,6 +113,9 @@ public sealed partial class NbdClient : IMemberDevice, IStreamConnectOwner, ITim
     /// <summary>Acknowledged writes may be lost, and no flush may claim otherwise (F-8).</summary>
     public bool HasLostCache { get; private set; }
 
+    /// <summary>Writes that were not answered when a connection was lost may still be on their way.</summary>
+    public bool MayStillWrite => _loop.Now < _fenceUntil;
+
     public int InFlight { get; private set; }
 
     public int Outstanding => _commands.Outstanding;

@@ -154,9 +154,11 @@ public sealed class NbdSession : IDisposable
         {
             ClientHandshakeFailure.NoSuchExport => (
                 "DMR-NBD-NO-EXPORT", ExitCode.NoSuchDevice,
-                "Check the export's name, the part of the URI after the server; `nbdinfo --list` shows them."),
+                "Check the export's name, the part of the URI after the server; `nbdinfo --list` shows "
+                    + "them."),
             ClientHandshakeFailure.Refused => (
-                "DMR-NBD-REFUSED", ExitCode.RefusedForSafety, "Change the server's settings; nothing was changed."),
+                "DMR-NBD-REFUSED", ExitCode.RefusedForSafety,
+                "Change the server's settings; nothing was changed here."),
             _ => ("DMR-NBD-PROTOCOL", ExitCode.Failed,
                 "Check that the URI leads to an NBD server of today (fixed newstyle)."),
         };

@@ -184,7 +184,8 @@ public sealed record NbdUri
     {
         plain = Uri.UnescapeDataString(text);
         // What is no UTF-8 stays escaped, and a zero ends a path early.
-        return !plain.Contains('\0', StringComparison.Ordinal) && !plain.Contains('\uFFFD', StringComparison.Ordinal);
+        return !plain.Contains('\0', StringComparison.Ordinal)
+            && !plain.Contains('\uFFFD', StringComparison.Ordinal);
     }
 
     /// <summary>A slash may stand in a path and in a query as it is.</summary>

@@ -38,11 +38,17 @@ public sealed class NbdMemberTests
         Assert.Equal("nbd", status.GetProperty("mode").GetString());
         Assert.Equal("connected", status.GetProperty("connection").GetString());
         Assert.Equal(spare.Uri, status.GetProperty("path").GetString());
+        string open = Path.Combine(device.RunFolder, Name + ".nbd-open");
+        Assert.True(File.Exists(open));
         await device.KillAsync();
+        // No claim tells when a killed instance's last write has landed: the next one waits.
+        Stopwatch elapsed = Stopwatch.StartNew();
         await device.ServeAsync("1024-1279 write", "4096-4103 write");
+        Assert.True(elapsed.Elapsed > TimeSpan.FromSeconds(5), device.Server.Said);
         using NbdTestClient again = await device.ConnectAsync();
         await AssertContentAsync(again, model);
         await device.StopAsync();
+        Assert.False(File.Exists(open));
         // What was remapped is not on the main device: it lies behind the export.
         byte[] main = await File.ReadAllBytesAsync(
             device.MainPath, TestContext.Current.CancellationToken);

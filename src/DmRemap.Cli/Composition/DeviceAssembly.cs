@@ -31,6 +31,9 @@ internal sealed record AssembledDevice
 
     /// <summary>In the same order.</summary>
     public required OpenedMember[] Members { get; init; }
+
+    /// <summary>Of a device with NBD members.</summary>
+    public NbdFence? Fence { get; init; }
 }
 
 /// <summary>

@@ -69,9 +69,12 @@ internal sealed class DeviceStart(
         string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
         string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
         MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
+        NbdFence? fence = await NbdFence.PassAsync(
+            NbdFence.PathOf(directories.RunPath, record.Name), members, events.Say, interrupted);
         LoopHost host = new(record.Name);
         await host.Started;
-        AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
+        AssembledDevice assembled =
+            await assembly.AssembleAsync(host, members, events) with { Fence = fence };
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         interrupted.ThrowIfCancellationRequested();

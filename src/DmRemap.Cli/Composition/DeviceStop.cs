@@ -128,8 +128,10 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     /// </summary>
     private async Task ReleaseAsync(Task closed)
     {
+        bool isLanded = false;
         bool isIdle = await _host.RunAsync(() =>
         {
+            isLanded = !_assembled.Files.Any(file => file is NbdClient { MayStillWrite: true });
             bool canRetire = _assembled.Files.All(file => file.IsIdle);
             if (canRetire)
             {
@@ -140,7 +142,14 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         if (isIdle)
         {
             // Closing may block, and then only this thread.
-            await Task.Run(() => Array.ForEach(_assembled.Files, file => file.Dispose()));
+            await Task.Run(() =>
+            {
+                Array.ForEach(_assembled.Files, file => file.Dispose());
+                if (isLanded)
+                {
+                    _assembled.Fence?.Lift();
+                }
+            });
         }
         await closed;
     }

@@ -33,8 +33,8 @@ public static class Limits
     public const int ZeroingSliceBytes = 64 * 1024 * 1024;
 
     /// <summary>
-    /// How long after a connection to an NBD server was lost, with writes unanswered, nothing is sent on a new
-    /// one, in milliseconds: the time in which such a write must have landed (F-1).
+    /// How long after a connection to an NBD server was lost, with writes unanswered, nothing is sent on a
+    /// new one, in milliseconds: the time in which such a write must have landed (F-1).
     /// </summary>
     public const int NbdFenceMs = 5_000;
 

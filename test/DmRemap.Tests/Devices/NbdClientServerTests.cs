@@ -5,7 +5,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Devices;
 
-/// <summary>Our client with our server: the same bytes on both sides, whatever is cut and in whatever order.</summary>
+/// <summary>
+/// Our client with our server: the same bytes on both sides, whatever is cut and in whatever order.
+/// </summary>
 public sealed class NbdClientServerTests
 {
     private const int Blocks = 2048;

@@ -226,6 +226,9 @@ public sealed class NbdClientTests
         Assert.True(world.Client.IsConnected);
         Assert.Equal(1, world.Client.Outstanding);
         Assert.False(world.Client.IsIdle);
+        world.Stream.End();
+        world.Settle();
+        NbdClientWorld.AssertGone(stuck);
     }
 
     [Fact]

@@ -187,6 +187,6 @@ internal sealed class NbdClientWorld : IStreamConnector, INbdClientWatcher, IIoO
         Assert.Equal(
             ErrorClass.Gone,
             ErrorClassifier.Classify(
-                request, MemberKind.Nbd, Duration.FromSeconds(3600)));
+                request, MemberKind.Nbd, Duration.FromSeconds(30)));
     }
 }

@@ -47,7 +47,8 @@ public sealed class ClientHandshakeTests
         ["a preference of 2 GiB"] = Served(BlockSizes(1, 1u << 31, uint.MaxValue)),
         ["a maximum of 0"] = Served(BlockSizes(1, 4096, 0)),
         ["a maximum that is no multiple"] = Served(BlockSizes(512, 4096, 1000)),
-        ["no such export"] = Greeting().OptionReply(Go, 0x8000_0006, "no \u001b[31m here"u8.ToArray()).ToArray(),
+        ["no such export"] =
+            Greeting().OptionReply(Go, 0x8000_0006, "no \u001b[31m here"u8.ToArray()).ToArray(),
         ["tls"] = Greeting().OptionReply(Go, 0x8000_0005).ToArray(),
         ["policy"] = Greeting().OptionReply(Go, 0x8000_0002).ToArray(),
         ["a reply of no known type"] = Greeting().OptionReply(Go, 99).ToArray(),
@@ -182,11 +183,14 @@ public sealed class ClientHandshakeTests
     public void Export_that_no_device_can_be_made_of_is_refused_with_the_reason()
     {
         ClientExport export = new() { SizeBytes = 1 << 20, Flags = NbdTransmissionFlags.HasFlags };
-        Assert.Contains("smallest block", (export with { MinimumBlockBytes = 8192 }).FindProblem(4096), StringComparison.Ordinal);
-        Assert.Contains("smallest block", (export with { MinimumBlockBytes = 4096 }).FindProblem(512), StringComparison.Ordinal);
-        Assert.Contains("at most", (export with { PayloadBytesMax = 65_536 }).FindProblem(512), StringComparison.Ordinal);
-        Assert.Contains("smaller", (export with { SizeBytes = 511 }).FindProblem(512), StringComparison.Ordinal);
+        AssertProblem("smallest block", export with { MinimumBlockBytes = 8192 }, 4096);
+        AssertProblem("smallest block", export with { MinimumBlockBytes = 4096 }, 512);
+        AssertProblem("at most", export with { PayloadBytesMax = 65_536 }, 512);
+        AssertProblem("smaller", export with { SizeBytes = 511 }, 512);
     }
+
+    private static void AssertProblem(string part, ClientExport export, int logicalBlockBytes) =>
+        Assert.Contains(part, export.FindProblem(logicalBlockBytes), StringComparison.Ordinal);
 
     private static ConversationBuilder Greeting() => new ConversationBuilder().Greeting();
 
