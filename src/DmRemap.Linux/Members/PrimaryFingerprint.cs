@@ -40,7 +40,7 @@ public readonly record struct PrimaryFingerprint(
     public string Export
     {
         get => _export ?? string.Empty;
-        init => _export = value;
+        init => _export = value.Length == 0 ? null : value;
     }
 
     public static PrimaryFingerprint OfExport(long bytes, string name) =>
