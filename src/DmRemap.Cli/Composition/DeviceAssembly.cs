@@ -113,8 +113,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         return await host.RunAsync(() =>
         {
             AssembledDevice built = Build(host, members, files, set, events);
-            watch.Returned = client =>
-                built.Device.NoteSpareBack(Array.IndexOf(built.Files, client) - 1);
+            watch.Returned = client => NoteBack(built.Device, client);
             return built;
         });
     }
@@ -235,6 +234,17 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Files = [files[0], .. spareFiles],
             Members = [members[0], .. spareMembers],
         };
+    }
+
+    private static void NoteBack(RemapDevice device, NbdClient client)
+    {
+        foreach (Member member in device.Members)
+        {
+            if (ReferenceEquals(member.Device, client))
+            {
+                device.NoteSpareBack(member.Index);
+            }
+        }
     }
 
     private static void Load(RemapTable table, SpareAllocator allocator, RecoveredSet set)

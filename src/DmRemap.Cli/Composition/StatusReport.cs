@@ -106,7 +106,7 @@ internal static class StatusReport
             Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
             State = StateOf(served, index),
             Mode = ModeOf(served.Assembled.Members[index + 1]),
-            Connection = ConnectionOf(served.Assembled.Files[index + 1]),
+            Connection = ConnectionOf(device.Spare(index).Device),
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
         };
@@ -114,7 +114,7 @@ internal static class StatusReport
 
     private static string StateOf(ServedDevice served, int index)
     {
-        if (IsAway(served.Assembled.Files[index + 1]))
+        if (IsAway(served.Assembled.Device.Spare(index).Device))
         {
             return "missing";
         }
@@ -165,11 +165,11 @@ internal static class StatusReport
     }
 
     /// <summary>Null for a member that has no connection.</summary>
-    private static string? ConnectionOf(IMemberDevice member) => member is not NbdClient client
+    private static string? ConnectionOf(IBlockDevice member) => member is not NbdClient client
         ? null
         : client.IsConnected ? MemberConnections.Connected : MemberConnections.Disconnected;
 
-    private static bool IsAway(IMemberDevice member) => member is NbdClient { IsConnected: false };
+    private static bool IsAway(IBlockDevice member) => member is NbdClient { IsConnected: false };
 
 
     private static MemberErrors ErrorsOf(Member member) =>
