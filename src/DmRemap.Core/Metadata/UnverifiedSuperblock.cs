@@ -233,7 +233,7 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
             && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
-            && checkpoint.Entries <= layout.EntriesMax;
+            && checkpoint.Entries <= SpareLayout.TableEntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
@@ -259,7 +259,7 @@ public readonly ref struct UnverifiedSuperblock
         {
             return null;
         }
-        if (blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        if (blocks > Limits.UnitsMax * (unitBytes / blockBytes) || offset % blockBytes != 0)
         {
             return null;
         }
@@ -322,7 +322,8 @@ public readonly ref struct UnverifiedSuperblock
             bool isSane = member.State is MemberState.Active or MemberState.Inactive or MemberState.Retired
                 && member.Bytes >= 0
                 && member.DataUnits >= 0
-                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin;
+                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin
+                && member.DataUnits <= SpareLayout.TableEntriesMax;
             if (!isSane || IsUuidIn(members, i, member.Uuid))
             {
                 return null;
