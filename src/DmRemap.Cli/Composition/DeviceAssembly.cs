@@ -25,10 +25,13 @@ internal sealed record AssembledDevice
     public required RecoveredSet Set { get; init; }
 
     /// <summary>The primary, then the spares that are here by their index in the set.</summary>
-    public required UringFile[] Files { get; init; }
+    public required IMemberDevice[] Files { get; init; }
 
     /// <summary>The primary, then the spares by their index in the set; null where one is not here.</summary>
-    public required MemberFile?[] Members { get; init; }
+    public required OpenedMember?[] Members { get; init; }
+
+    /// <summary>Of a device with NBD members.</summary>
+    public NbdFence? Fence { get; init; }
 }
 
 /// <summary>
@@ -52,9 +55,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public bool IsControlSocketOurs { get; init; }
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
-    public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
+    public async Task<OpenedMember[]> ClaimAsync(CancellationToken cancellation)
     {
-        List<MemberFile> claimed = [];
+        List<OpenedMember> claimed = [];
         try
         {
             MemberOptions main = new()
@@ -70,6 +73,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 claimed.Add(await ClaimAsync(path, spare, cancellation));
             }
             Check(claimed);
+            claimed.ForEach(member => member.EndSession());
             return [.. claimed];
         }
         catch
@@ -80,14 +84,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
-    public async Task<AssembledDevice> AssembleAsync(LoopHost host, MemberFile[] members, IEventSink events)
+    public async Task<AssembledDevice> AssembleAsync(LoopHost host, OpenedMember[] members, IEventSink events)
     {
         BlockSize blockSize = new(record.BlockBytes);
-        UringFile[] files = [];
+        IMemberDevice[] files = [];
+        NbdWatch watch = new(onWaiting);
+        await await host.RunAsync(() =>
+        {
+            files = [.. members.Select(member => member.Attach(host.Loop, blockSize, watch))];
+            return watch.ExpectAllAsync(files);
+        });
         Recovering recovering = new();
         await host.RunAsync(() =>
         {
-            files = [.. members.Select(member => OpenedMember.Attach(host.Loop, member, blockSize))];
             SetExpectation expected = new()
             {
                 SetUuid = record.SetUuid,
@@ -102,14 +111,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
         }
         RequireSamePrimary(set.Set.Primary, members[0]);
-        return await host.RunAsync(() => Build(host, members, files, set, events));
+        return await host.RunAsync(() =>
+        {
+            AssembledDevice built = Build(host, members, files, set, events);
+            watch.Returned = client => NoteBack(built, client);
+            return built;
+        });
     }
 
     /// <summary>
     /// A stop that was cut off at its deadline has answered before its process has ended; so an instance of
     /// ours that holds the member and answers nobody any more is waited for.
     /// </summary>
-    private async Task<MemberFile> ClaimAsync(
+    private async Task<OpenedMember> ClaimAsync(
         string path, MemberOptions options, CancellationToken cancellation)
     {
         long began = Stopwatch.GetTimestamp();
@@ -138,9 +152,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
 
-    private void Check(List<MemberFile> claimed)
+    private void Check(List<OpenedMember> claimed)
     {
-        MemberFile main = claimed[0];
+        OpenedMember main = claimed[0];
         if (main.SizeBytes != record.MainBytes)
         {
             throw new RefusalException(new Refusal(
@@ -151,14 +165,14 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                     + $"{record.Name} was created.",
                 "Check that the path leads to the same disk and that nothing has shortened or grown it."));
         }
-        MemberRules.RequireApart(record.MainPath, _sparePaths);
-        foreach (MemberFile member in claimed)
+        MemberPath.RequireApart(record.MainPath, _sparePaths);
+        foreach (OpenedMember member in claimed)
         {
-            MemberRules.RequireUnused(member.Path);
+            MemberPath.RequireUnused(member.Path);
         }
-        foreach (MemberFile spare in claimed.Skip(1))
+        foreach (OpenedMember spare in claimed.Skip(1))
         {
-            MemberRules.RequireSpareMode(main, spare);
+            MemberPath.RequireSpareMode(main, spare);
         }
     }
 
@@ -166,10 +180,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// Before the first request. A copied image or a disk that tells no serial number now contradicts
     /// nothing: it is served, and said.
     /// </summary>
-    private void RequireSamePrimary(PrimaryIdentity recorded, MemberFile main)
+    private void RequireSamePrimary(PrimaryIdentity recorded, OpenedMember main)
     {
         PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
-        PrimaryFingerprint found = PrimaryFingerprint.Of(main);
+        PrimaryFingerprint found = main.Fingerprint();
         expected.RequireMatch(main.Path, found);
         if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
         {
@@ -179,11 +193,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     private AssembledDevice Build(
-        LoopHost host, MemberFile[] members, UringFile[] files, RecoveredSet set, IEventSink events)
+        LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
         Member[] spares = new Member[set.Members.Length];
-        List<UringFile> present = [files[0]];
-        MemberFile?[] spareMembers = new MemberFile?[spares.Length];
+        List<IMemberDevice> present = [files[0]];
+        OpenedMember?[] spareMembers = new OpenedMember?[spares.Length];
         for (int i = 0; i < spares.Length; i++)
         {
             int position = set.SpareOfMember[i] + 1;
@@ -223,6 +237,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Files = [.. present],
             Members = [members[0], .. spareMembers],
         };
+    }
+
+    /// <summary>A spare that missed commits while it was away stays out until the next start.</summary>
+    private static void NoteBack(AssembledDevice built, NbdClient client)
+    {
+        foreach (Member member in built.Device.Members)
+        {
+            bool isIt = ReferenceEquals(member.Device, client);
+            if (isIt && !member.IsPrimary && built.Set.Members[member.Index] is { IsActive: true })
+            {
+                built.Device.NoteSpareBack(member.Index);
+            }
+        }
     }
 
     /// <summary>Its blocks cannot be had until it returns; nothing new goes there.</summary>

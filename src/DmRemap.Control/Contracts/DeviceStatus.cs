@@ -126,6 +126,9 @@ public sealed record PrimaryStatus
     /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
     public string? Mode { get; init; }
 
+    /// <summary>One of <see cref="MemberConnections"/>; null for a file or disk, and while stopped.</summary>
+    public string? Connection { get; init; }
+
     public MemberErrors? Errors { get; init; }
 
     /// <summary>Null while nobody serves it.</summary>
@@ -145,6 +148,9 @@ public sealed record SpareStatus
     /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
     public string? Mode { get; init; }
 
+    /// <summary>One of <see cref="MemberConnections"/>; null for a file or disk, and while stopped.</summary>
+    public string? Connection { get; init; }
+
     public SpareUnits? Units { get; init; }
 
     public MemberErrors? Errors { get; init; }
@@ -160,6 +166,16 @@ public static class MemberModes
 
     /// <summary>Through the page cache: a rehearsal on files, in which P1 and P2 are not promised.</summary>
     public const string PageCache = "page-cache";
+
+    /// <summary>An export of an NBD server.</summary>
+    public const string Nbd = "nbd";
+}
+
+/// <summary>Of a member that is an NBD export.</summary>
+public static class MemberConnections
+{
+    public const string Connected = "connected";
+    public const string Disconnected = "disconnected";
 }
 
 /// <summary>Total = Used + Free + Retired.</summary>

@@ -32,6 +32,20 @@ public static class Limits
     /// </summary>
     public const int ZeroingSliceBytes = 64 * 1024 * 1024;
 
+    /// <summary>
+    /// How long after a connection to an NBD server was lost, with writes unanswered, nothing is sent on a
+    /// new one, in milliseconds: the time in which such a write must have landed (F-1).
+    /// </summary>
+    public const int NbdFenceMs = 5_000;
+
+    /// <summary>Between two attempts to reach an NBD server again: at first, and at most.</summary>
+    public const int NbdRetryMsMin = 100;
+
+    public const int NbdRetryMsMax = 5_000;
+
+    /// <summary>From the connection to the end of the handshake.</summary>
+    public const int NbdHandshakeMs = 10_000;
+
     public const int FailedExtentsMax = 8;
 
     /// <summary>Blocks in a unit: two bits of state each fill two 64-bit words.</summary>
