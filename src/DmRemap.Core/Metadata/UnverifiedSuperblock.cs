@@ -175,9 +175,7 @@ public readonly ref struct UnverifiedSuperblock
         FirstJournalSequence = Get64(SuperblockFormat.FirstJournalSequenceAt),
         JournalHead = new JournalLink(
             Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
-        PrimaryWitness = Get32(SuperblockFormat.WitnessAt) == SuperblockFormat.WitnessKind
-            ? BinaryPrimitives.ReadUInt128LittleEndian(_block[SuperblockFormat.WitnessBytesAt..])
-            : 0,
+        PrimaryWitness = ParseWitness(),
         IsCleanStop = (Get32(SuperblockFormat.StopFlagsAt) & SuperblockFormat.CleanStop) != 0,
         Checkpoint = new CheckpointPointer
         {
@@ -191,6 +189,19 @@ public readonly ref struct UnverifiedSuperblock
             Epoch = Get64(SuperblockFormat.CheckpointEpochAt),
         },
     };
+
+    /// <summary>None where a later version has written another kind.</summary>
+    private PrimaryWitness ParseWitness()
+    {
+        bool isKnown = Get32(SuperblockFormat.WitnessAt) == SuperblockFormat.WitnessKind
+            && Get32(SuperblockFormat.WitnessLengthAt) == SuperblockFormat.WitnessBytes;
+        Span<uint> words = stackalloc uint[PrimaryWitness.Places];
+        for (int i = 0; i < words.Length; i++)
+        {
+            words[i] = isKnown ? Get32(SuperblockFormat.WitnessWordsAt + (i * sizeof(uint))) : 0;
+        }
+        return new PrimaryWitness(words);
+    }
 
     /// <summary>Sequences stay below 2^63, so that sums of them and of slots do not wrap.</summary>
     private static bool IsStatePlausible(in SuperblockState state) =>
