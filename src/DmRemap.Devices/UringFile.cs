@@ -1,4 +1,3 @@
-using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
@@ -17,7 +16,7 @@ namespace DmRemap.Devices;
 /// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
 /// are answered together by the next one, which is submitted after all of them arrived (F-7).
 /// </summary>
-public sealed partial class UringFile : IBlockDevice, IOutstandingIo, IDisposable
+public sealed partial class UringFile : IMemberDevice, IOutstandingIo
 {
     private readonly UringLoop _loop;
     private readonly SafeHandle _handle;
@@ -85,6 +84,10 @@ public sealed partial class UringFile : IBlockDevice, IOutstandingIo, IDisposabl
 
     /// <summary>Requests submitted and not completed: with the kernel or waiting in line.</summary>
     public int InFlight { get; private set; }
+
+    public int Outstanding => Operations.Outstanding;
+
+    public bool IsIdle => InFlight == 0 && Operations.Outstanding == 0;
 
     public void Submit(IoRequest request)
     {

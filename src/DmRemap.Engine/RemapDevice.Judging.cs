@@ -15,6 +15,9 @@ public sealed partial class RemapDevice
     private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
     private ReadControl? _readControl;
 
+    /// <summary>A bit for each spare that lends no units only because it is gone.</summary>
+    private uint _awaySpares;
+
     /// <summary>Days since 1970-01-01 (UTC), set by the composition root; goes into entries.</summary>
     public ushort Today { get; set; }
 
@@ -118,7 +121,7 @@ public sealed partial class RemapDevice
             Publish(EngineEventKind.MemberError, member, Units.ExtentOf(unit), SpareLocation.None, errno);
             if (!member.IsPrimary)
             {
-                Allocator.SetUsable(member.Index, false);
+                GiveUpSpare(member, kind);
             }
         }
         return isMedium || (!member.IsPrimary && (leavesNothingBehind || kind == ErrorClass.NoSpace));
@@ -148,9 +151,22 @@ public sealed partial class RemapDevice
             return true;
         }
         // The write may still land: the unit stays taken until the next start.
-        Allocator.SetUsable(spare.Index, false);
+        GiveUpSpare(spare, kind);
         Publish(EngineEventKind.MemberError, spare, default, location, errno);
         return false;
+    }
+
+    /// <summary>
+    /// A spare that was away is there again, and may lend units if being away was all that was wrong with it.
+    /// What is no spare's index, or was not away, is ignored.
+    /// </summary>
+    public void NoteSpareBack(int spare)
+    {
+        if (spare >= 0 && (_awaySpares & (1u << spare)) != 0)
+        {
+            _awaySpares &= ~(1u << spare);
+            Allocator.SetUsable(spare, true);
+        }
     }
 
     internal void NoteExhausted(Extent blocks) =>
@@ -248,6 +264,19 @@ public sealed partial class RemapDevice
         // Of two doubtful rules for one unit, the earlier one's spare unit stays taken until the next start.
         _inDoubt[unit.Value] = fresh;
         Losses.Arm();
+    }
+
+    private void GiveUpSpare(Member spare, ErrorClass kind)
+    {
+        if (kind != ErrorClass.Gone)
+        {
+            _awaySpares &= ~(1u << spare.Index);
+        }
+        else if (Allocator.IsUsable(spare.Index))
+        {
+            _awaySpares |= 1u << spare.Index;
+        }
+        Allocator.SetUsable(spare.Index, false);
     }
 
     /// <summary>New content in a good place: these blocks are suspect no longer.</summary>

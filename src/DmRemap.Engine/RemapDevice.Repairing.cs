@@ -12,6 +12,11 @@ public sealed partial class RemapDevice
     /// <summary>Repairs of each kind at once. A fragment that waits for one holds nothing.</summary>
     private const int JobsMax = 16;
 
+    /// <summary>
+    /// More of these: their commits share a record, so that a burst of bad sectors costs few flushes.
+    /// </summary>
+    private const int RedirectsMax = 64;
+
     private const int ZeroRulesMax = 4;
 
     private readonly RepairLine<ReadRescue> _rescues;

@@ -64,7 +64,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner
         _flush = new FlushCoordinator(this);
         Losses = new UnrecordedLosses(this, _loop);
         _rescues = new RepairLine<ReadRescue>(JobsMax, () => new ReadRescue(this));
-        _redirects = new RepairLine<WriteRedirect>(JobsMax, () => new WriteRedirect(this));
+        _redirects = new RepairLine<WriteRedirect>(RedirectsMax, () => new WriteRedirect(this));
         _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
         _move = new UnitMove(this);
     }

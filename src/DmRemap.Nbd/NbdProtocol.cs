@@ -17,6 +17,9 @@ public static class NbdMagic
     public const uint Request = 0x25609513;
 
     public const uint SimpleReply = 0x67446698;
+
+    /// <summary>The second word of servers from before 2011, which cannot be negotiated with.</summary>
+    public const ulong OldStyle = 0x0000420281861253;
 }
 
 /// <summary>What the server says of itself in the greeting.</summary>

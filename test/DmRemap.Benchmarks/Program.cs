@@ -1,13 +1,21 @@
 using BenchmarkDotNet.Running;
+using DmRemap.Benchmarks.Metadata;
 
 namespace DmRemap.Benchmarks;
 
 /// <summary>
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
-/// --lookup`.
+/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost.
 /// </summary>
 internal static class Program
 {
-    private static void Main(string[] arguments) =>
+    private static void Main(string[] arguments)
+    {
+        if (arguments.Length > 1 && arguments[0] == "metadata")
+        {
+            MetadataMeasurements.Run(arguments[1..]);
+            return;
+        }
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(arguments);
+    }
 }

@@ -22,15 +22,15 @@ internal sealed class CreateCommand
 
     private readonly Option<string> _main = new("--main")
     {
-        Description = "The main device: the disk to keep in service. It is not changed.",
-        HelpName = "PATH",
+        Description = "The main device: the disk, or NBD export, to keep in service. It is not changed.",
+        HelpName = "PATH|URI",
         Required = true,
     };
 
     private readonly Option<string[]> _spares = new("--spare")
     {
-        Description = "A device or file that lends units; its content is overwritten. Up to 8 times.",
-        HelpName = "PATH",
+        Description = "A device, file or NBD export that lends units, and is overwritten. Up to 8 times.",
+        HelpName = "PATH|URI",
         Required = true,
     };
 

@@ -8,8 +8,6 @@ using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Core.Remapping;
-using DmRemap.Core.Spares;
 using DmRemap.Devices;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
@@ -26,11 +24,14 @@ internal sealed record AssembledDevice
 
     public required RecoveredSet Set { get; init; }
 
-    /// <summary>The primary, then the spares by their index in the set.</summary>
-    public required UringFile[] Files { get; init; }
+    /// <summary>The primary, then the spares that are here by their index in the set.</summary>
+    public required IMemberDevice[] Files { get; init; }
 
-    /// <summary>In the same order.</summary>
-    public required MemberFile[] Members { get; init; }
+    /// <summary>The primary, then the spares by their index in the set; null where one is not here.</summary>
+    public required OpenedMember?[] Members { get; init; }
+
+    /// <summary>Of a device with NBD members.</summary>
+    public NbdFence? Fence { get; init; }
 }
 
 /// <summary>
@@ -54,9 +55,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public bool IsControlSocketOurs { get; init; }
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
-    public async Task<MemberFile[]> ClaimAsync(CancellationToken cancellation)
+    public async Task<OpenedMember[]> ClaimAsync(CancellationToken cancellation)
     {
-        List<MemberFile> claimed = [];
+        List<OpenedMember> claimed = [];
         try
         {
             MemberOptions main = new()
@@ -72,6 +73,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 claimed.Add(await ClaimAsync(path, spare, cancellation));
             }
             Check(claimed);
+            claimed.ForEach(member => member.EndSession());
             return [.. claimed];
         }
         catch
@@ -82,14 +84,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
-    public async Task<AssembledDevice> AssembleAsync(LoopHost host, MemberFile[] members, IEventSink events)
+    public async Task<AssembledDevice> AssembleAsync(LoopHost host, OpenedMember[] members, IEventSink events)
     {
         BlockSize blockSize = new(record.BlockBytes);
-        UringFile[] files = [];
+        IMemberDevice[] files = [];
+        NbdWatch watch = new(onWaiting);
+        await await host.RunAsync(() =>
+        {
+            files = [.. members.Select(member => member.Attach(host.Loop, blockSize, watch))];
+            return watch.ExpectAllAsync(files);
+        });
         Recovering recovering = new();
         await host.RunAsync(() =>
         {
-            files = [.. members.Select(member => OpenedMember.Attach(host.Loop, member, blockSize))];
             SetExpectation expected = new()
             {
                 SetUuid = record.SetUuid,
@@ -104,14 +111,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
         }
         RequireSamePrimary(set.Set.Primary, members[0]);
-        return await host.RunAsync(() => Build(host, members, files, set, events));
+        return await host.RunAsync(() =>
+        {
+            AssembledDevice built = Build(host, members, files, set, events);
+            watch.Returned = client => NoteBack(built, client);
+            return built;
+        });
     }
 
     /// <summary>
     /// A stop that was cut off at its deadline has answered before its process has ended; so an instance of
     /// ours that holds the member and answers nobody any more is waited for.
     /// </summary>
-    private async Task<MemberFile> ClaimAsync(
+    private async Task<OpenedMember> ClaimAsync(
         string path, MemberOptions options, CancellationToken cancellation)
     {
         long began = Stopwatch.GetTimestamp();
@@ -140,9 +152,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
 
-    private void Check(List<MemberFile> claimed)
+    private void Check(List<OpenedMember> claimed)
     {
-        MemberFile main = claimed[0];
+        OpenedMember main = claimed[0];
         if (main.SizeBytes != record.MainBytes)
         {
             throw new RefusalException(new Refusal(
@@ -153,14 +165,14 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                     + $"{record.Name} was created.",
                 "Check that the path leads to the same disk and that nothing has shortened or grown it."));
         }
-        MemberRules.RequireApart(record.MainPath, _sparePaths);
-        foreach (MemberFile member in claimed)
+        MemberPath.RequireApart(record.MainPath, _sparePaths);
+        foreach (OpenedMember member in claimed)
         {
-            MemberRules.RequireUnused(member.Path);
+            MemberPath.RequireUnused(member.Path);
         }
-        foreach (MemberFile spare in claimed.Skip(1))
+        foreach (OpenedMember spare in claimed.Skip(1))
         {
-            MemberRules.RequireSpareMode(main, spare);
+            MemberPath.RequireSpareMode(main, spare);
         }
     }
 
@@ -168,10 +180,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// Before the first request. A copied image or a disk that tells no serial number now contradicts
     /// nothing: it is served, and said.
     /// </summary>
-    private void RequireSamePrimary(PrimaryIdentity recorded, MemberFile main)
+    private void RequireSamePrimary(PrimaryIdentity recorded, OpenedMember main)
     {
         PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
-        PrimaryFingerprint found = PrimaryFingerprint.Of(main);
+        PrimaryFingerprint found = main.Fingerprint();
         expected.RequireMatch(main.Path, found);
         if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
         {
@@ -181,25 +193,27 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     private AssembledDevice Build(
-        LoopHost host, MemberFile[] members, UringFile[] files, RecoveredSet set, IEventSink events)
+        LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
-        RemapTable table = new(set.Set.Geometry);
-        SpareAllocator allocator = new();
         Member[] spares = new Member[set.Members.Length];
-        UringFile[] spareFiles = new UringFile[spares.Length];
-        MemberFile[] spareMembers = new MemberFile[spares.Length];
+        List<IMemberDevice> present = [files[0]];
+        OpenedMember?[] spareMembers = new OpenedMember?[spares.Length];
         for (int i = 0; i < spares.Length; i++)
         {
             int position = set.SpareOfMember[i] + 1;
-            spareFiles[i] = files[position];
-            spareMembers[i] = members[position];
-            spares[i] = new Member(i, spareMembers[i].Path, spareFiles[i], set.Members[i].Layout.DataStart)
+            if (set.Members[i] is not MetadataMember here)
             {
-                Kind = spareMembers[i].Kind,
+                spares[i] = AbsentSpare(host, set, i);
+                set.Allocator.SetUsable(i, false);
+                continue;
+            }
+            present.Add(files[position]);
+            spareMembers[i] = members[position];
+            spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
+            {
+                Kind = members[position].Kind,
             };
-            allocator.AddSpare(i, set.Members[i].Layout.DataUnits);
         }
-        Load(table, allocator, set);
         FaultInjecting faults = new(host.Loop, files[0]);
         RemapDevice device = new(new RemapDeviceParts
         {
@@ -209,8 +223,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                     new BlockNumber(0))
                 { Kind = members[0].Kind },
             Spares = spares,
-            Table = table,
-            Allocator = allocator,
+            Table = set.Table,
+            Allocator = set.Allocator,
             Log = set.Store,
             Events = events,
             IsReadOnly = isReadOnly,
@@ -220,25 +234,36 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Device = device,
             Faults = faults,
             Set = set,
-            Files = [files[0], .. spareFiles],
+            Files = [.. present],
             Members = [members[0], .. spareMembers],
         };
     }
 
-    private static void Load(RemapTable table, SpareAllocator allocator, RecoveredSet set)
+    /// <summary>A spare that missed commits while it was away stays out until the next start.</summary>
+    private static void NoteBack(AssembledDevice built, NbdClient client)
     {
-        foreach (SpareLocation retired in set.Retired)
+        foreach (Member member in built.Device.Members)
         {
-            allocator.MarkRetired(retired);
-        }
-        foreach (RemapEntry entry in set.Entries)
-        {
-            table.Set(entry);
-            if (!entry.Location.IsNone)
+            bool isIt = ReferenceEquals(member.Device, client);
+            if (isIt && !member.IsPrimary && built.Set.Members[member.Index] is { IsActive: true })
             {
-                allocator.MarkUsed(entry.Location, entry.Unit);
+                built.Device.NoteSpareBack(member.Index);
             }
         }
+    }
+
+    /// <summary>Its blocks cannot be had until it returns; nothing new goes there.</summary>
+    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index)
+    {
+        MemberDescription description = set.Set.Members[index];
+        DeviceGeometry geometry = new()
+        {
+            LogicalBlockSize = set.Set.Geometry.BlockSize,
+            PhysicalBlockBytes = set.Set.Geometry.UnitBytes,
+            Blocks = new BlockCount(description.Bytes / set.Set.Geometry.BlockSize.Bytes),
+        };
+        return new Member(
+            index, $"spare {description.Uuid}", new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
     }
 
     private sealed class Recovering : IMetadataRecoveryOwner

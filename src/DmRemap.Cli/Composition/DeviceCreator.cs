@@ -15,6 +15,7 @@ using DmRemap.Core.Remapping;
 using DmRemap.Devices;
 using DmRemap.Engine.Metadata;
 using DmRemap.Linux.Members;
+using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Composition;
 
@@ -31,34 +32,40 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         directories.PrepareConfiguration();
         DeviceRegistry registry = services.OpenRegistry();
         registry.RequireFree(options.Name);
-        string mainPath = Path.GetFullPath(options.MainPath);
-        string[] sparePaths = [.. options.SparePaths.Select(Path.GetFullPath)];
+        string mainPath = MemberPath.Complete(options.MainPath);
+        string[] sparePaths = [.. options.SparePaths.Select(MemberPath.Complete)];
         RequireDifferentPaths(sparePaths);
 
         // The main device is opened read-only: adopting a disk changes nothing on it (P6).
         MemberOptions mainOptions = new() { Access = MemberAccess.ReadOnly, BlockBytes = options.BlockBytes };
-        using MemberFile main =
+        if (NbdUri.IsMeant(mainPath))
+        {
+            // An export may say how large its physical blocks are, which a file cannot.
+            mainOptions = mainOptions with { FilePhysicalBlockBytes = 0 };
+        }
+        using OpenedMember main =
             await OpenedMember.ClaimAsync(mainPath, mainOptions, output.Note, cancellation);
-        MemberRules.RequireUnused(mainPath);
-        MemberRules.RequireStateElsewhere([directories.ConfigurationPath], mainPath);
+        MemberPath.RequireUnused(mainPath);
+        MemberPath.RequireStateElsewhere([directories.ConfigurationPath], mainPath);
         UnitGeometry units = UnitsOf(options, main);
         ExistingSets others = new(registry.List());
         List<string> warnings = [];
         List<string> made = [];
-        List<MemberFile> spares = [];
-        List<UringFile> attached = [];
+        List<OpenedMember> spares = [];
+        List<IMemberDevice> attached = [];
         try
         {
             PrepareSpareFiles(options, sparePaths, main.SizeBytes, made, cancellation);
-            MemberRules.RequireApart(mainPath, sparePaths);
+            MemberPath.RequireApart(mainPath, sparePaths);
             foreach (string path in sparePaths)
             {
                 spares.Add(await OpenSpareAsync(path, main, units, output, cancellation));
             }
             await Task.Run(() => RequireOfNoOther(others, main, spares, warnings), cancellation);
-            await ConfirmAsync(options, mainPath, sparePaths, made, warnings, output, cancellation);
+            await ConfirmAsync(options, mainPath, spares, made, warnings, output, cancellation);
             // A file with holes would run out of space in the middle of a remap (F-37).
-            spares.ForEach(spare => SpareFile.EnsureFullyWritten(spare, null, cancellation));
+            WriteHoles(spares, cancellation);
+            spares.ForEach(spare => spare.EndSession());
             FormatRequest request = NewSet(main, units, sparePaths.Length);
             MetadataMember[] members =
                 await FormatAsync(options.Name, sparePaths, spares, request, attached);
@@ -78,7 +85,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     }
 
     private static void RequireOfNoOther(
-        ExistingSets others, MemberFile main, List<MemberFile> spares, List<string> warnings)
+        ExistingSets others, OpenedMember main, List<OpenedMember> spares, List<string> warnings)
     {
         spares.ForEach(others.RequireNoneOnSpare);
         others.RequireNoneOnMain(main);
@@ -113,7 +120,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static UnitGeometry UnitsOf(CreateOptions options, MemberFile main)
+    private static UnitGeometry UnitsOf(CreateOptions options, OpenedMember main)
     {
         DeviceGeometry disk = main.Geometry;
         int unitBytes = options.UnitBytes ?? Math.Max(disk.PhysicalBlockBytes, Limits.UnitBytesMin);
@@ -141,6 +148,11 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     {
         foreach (string path in sparePaths)
         {
+            if (NbdUri.IsMeant(path))
+            {
+                // Whether it is there is told by the connection; its size is the server's affair.
+                continue;
+            }
             if (options.SpareBytes is long bytes)
             {
                 SpareFile.Create(path, bytes, null, cancellation);
@@ -186,20 +198,20 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static async Task<MemberFile> OpenSpareAsync(
-        string path, MemberFile main, UnitGeometry units, CommandOutput output,
+    private static async Task<OpenedMember> OpenSpareAsync(
+        string path, OpenedMember main, UnitGeometry units, CommandOutput output,
         CancellationToken cancellation)
     {
-        MemberRules.RequireUnused(path);
+        MemberPath.RequireUnused(path);
         MemberOptions options = new()
         {
             BlockBytes = units.BlockSize.Bytes,
             FilePhysicalBlockBytes = main.Geometry.PhysicalBlockBytes,
         };
-        MemberFile spare = await OpenedMember.ClaimAsync(path, options, output.Note, cancellation);
+        OpenedMember spare = await OpenedMember.ClaimAsync(path, options, output.Note, cancellation);
         try
         {
-            MemberRules.RequireSpareMode(main, spare);
+            MemberPath.RequireSpareMode(main, spare);
             MemberRules.RequireSpareSize(path, spare.SizeBytes, Limits.SpareBytesMin);
             return spare;
         }
@@ -210,16 +222,59 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
+    /// <summary>Of files; an export's server sees to its own store.</summary>
+    private static void WriteHoles(List<OpenedMember> spares, CancellationToken cancellation)
+    {
+        foreach (OpenedMember spare in spares)
+        {
+            if (spare.File is not null)
+            {
+                SpareFile.EnsureFullyWritten(spare.File, null, cancellation);
+            }
+        }
+    }
+
+    private static List<Refusal> FindConcerns(
+        string mainPath, string[] sparePaths, List<OpenedMember> spares)
+    {
+        List<Refusal> concerns = [.. MemberRules.FindConcerns(mainPath, MemberPath.Files(sparePaths))];
+        foreach (OpenedMember spare in spares)
+        {
+            if (spare.File is null && CarriesSomething(spare))
+            {
+                concerns.Add(new Refusal(
+                    "DMR-SPARE-FOREIGN-DATA",
+                    ExitCode.RefusedForSafety,
+                    spare.Path,
+                    $"The spare {spare.Path} may carry data: its first bytes are not zeros. It would be "
+                        + "overwritten.",
+                    "Give another spare, or --force if that data is not needed.")
+                {
+                    CanBeForced = true,
+                });
+            }
+        }
+        return concerns;
+    }
+
+    /// <summary>No tool looks for signatures behind an export, so that any byte counts as one.</summary>
+    private static bool CarriesSomething(OpenedMember spare)
+    {
+        byte[] beginning = new byte[Limits.SliceBytes];
+        return !spare.TryRead(0, beginning) || beginning.AsSpan().ContainsAnyExcept((byte)0);
+    }
+
     private static async Task ConfirmAsync(
         CreateOptions options,
         string mainPath,
-        string[] sparePaths,
+        List<OpenedMember> spares,
         List<string> made,
         List<string> warnings,
         CommandOutput output,
         CancellationToken cancellation)
     {
-        foreach (Refusal concern in MemberRules.FindConcerns(mainPath, sparePaths))
+        string[] sparePaths = [.. spares.Select(spare => spare.Path)];
+        foreach (Refusal concern in FindConcerns(mainPath, sparePaths, spares))
         {
             if (!options.Force || !concern.CanBeForced)
             {
@@ -235,13 +290,13 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static FormatRequest NewSet(MemberFile main, UnitGeometry units, int spareCount) => new()
+    private static FormatRequest NewSet(OpenedMember main, UnitGeometry units, int spareCount) => new()
     {
         SetUuid = Guid.NewGuid(),
         MemberUuids = [.. Enumerable.Range(0, spareCount).Select(_ => Guid.NewGuid())],
         Geometry = units,
         PrimaryPhysicalBlockBytes = main.Geometry.PhysicalBlockBytes,
-        Primary = new PrimaryIdentity { Bytes = main.SizeBytes, Text = PrimaryFingerprint.Of(main).ToText() },
+        Primary = new PrimaryIdentity { Bytes = main.SizeBytes, Text = main.Fingerprint().ToText() },
         Epoch = NewEpoch(),
     };
 
@@ -255,18 +310,23 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     /// <param name="request">The set.</param>
     /// <param name="attached">Takes what must be disposed of once the claims are not needed.</param>
     private static async Task<MetadataMember[]> FormatAsync(
-        string name, string[] paths, List<MemberFile> spares, FormatRequest request,
-        List<UringFile> attached)
+        string name, string[] paths, List<OpenedMember> spares, FormatRequest request,
+        List<IMemberDevice> attached)
     {
         using LoopHost host = new(name);
         await host.Started;
         Formatting formatting = new();
-        UringFile[] devices = [];
-        await host.RunAsync(() =>
+        IMemberDevice[] devices = [];
+        // What is lost while this runs fails it; nobody needs to hear of attempts after that.
+        NbdWatch watch = new(_ => { });
+        await await host.RunAsync(() =>
         {
             devices =
-                [.. spares.Select(spare =>
-                    OpenedMember.Attach(host.Loop, spare, request.Geometry.BlockSize))];
+                [.. spares.Select(spare => spare.Attach(host.Loop, request.Geometry.BlockSize, watch))];
+            return watch.ExpectAllAsync(devices);
+        });
+        await host.RunAsync(() =>
+        {
             new MetadataFormatter(host.Loop, devices, request, formatting).Begin();
         });
         MetadataFormatter formatter = await formatting.Ended;
@@ -308,7 +368,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
 
     private DeviceRecord RecordOf(
         CreateOptions options,
-        MemberFile main,
+        OpenedMember main,
         UnitGeometry units,
         string mainPath,
         string[] sparePaths,

@@ -6,7 +6,6 @@ using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -67,22 +66,25 @@ internal sealed class DeviceStart(
             ControlSocketPath = Control.Path,
             IsControlSocketOurs = Control.IsOpen,
         };
-        MemberFile[] members = await assembly.ClaimAsync(stopAsked);
+        OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
         await Control.OpenAfterClaimsAsync();
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
         string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
         string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
-        MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
+        MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
+        NbdFence? fence = await NbdFence.PassAsync(
+            NbdFence.PathOf(directories.RunPath, record.Name), members, events.Say, stopAsked);
         LoopHost host = new(record.Name);
         await host.Started;
         Life.OnLoop(host);
-        AssembledDevice assembled = await assembly.AssembleAsync(host, members, events);
+        AssembledDevice assembled =
+            await assembly.AssembleAsync(host, members, events) with { Fence = fence };
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         if (stopAsked.IsCancellationRequested)
         {
-            await DeviceStop.ReleaseMembersAsync(host, assembled.Files);
+            await DeviceStop.ReleaseMembersAsync(host, assembled);
             stopAsked.ThrowIfCancellationRequested();
         }
         FrontDoor door =

@@ -43,22 +43,33 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     /// End the claims, before the answer: whoever has it may serve the device again at once. Only with
     /// nothing in flight, or a write of ours could land after the next instance's (F-1).
     /// </summary>
-    public static async Task ReleaseMembersAsync(LoopHost host, UringFile[] files)
+    public static async Task ReleaseMembersAsync(LoopHost host, AssembledDevice assembled)
     {
+        IMemberDevice[] files = assembled.Files;
+        bool isLanded = false;
         bool isIdle = await host.RunAsync(() =>
         {
-            bool canRetire = files.All(file => file.InFlight == 0 && file.Operations.Outstanding == 0);
+            isLanded = !files.Any(file => file is NbdClient { MayStillWrite: true });
+            bool canRetire = files.All(file => file.IsIdle);
             if (canRetire)
             {
                 Array.ForEach(files, file => file.Retire());
             }
             return canRetire;
         });
-        if (isIdle)
+        if (!isIdle)
         {
-            // Closing may block, and then only this thread.
-            await Task.Run(() => Array.ForEach(files, file => file.Dispose()));
+            return;
         }
+        // Closing may block, and then only this thread.
+        await Task.Run(() =>
+        {
+            Array.ForEach(files, file => file.Dispose());
+            if (isLanded)
+            {
+                assembled.Fence?.Lift();
+            }
+        });
     }
 
     /// <summary>The earliest deadline of all callers counts; all get the same report.</summary>
@@ -141,7 +152,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
 
     private async Task ReleaseAsync(Task closed)
     {
-        await ReleaseMembersAsync(_host, _assembled.Files);
+        await ReleaseMembersAsync(_host, _assembled);
         await closed;
     }
 
@@ -157,11 +168,11 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         }
         int requests = _door.Server.RequestsAtDevice;
         _door.Server.AbortAll();
-        UringFile[] busy = [.. _assembled.Files.Where(file => file.Operations.Outstanding > 0)];
+        IMemberDevice[] busy = [.. _assembled.Files.Where(file => file.Outstanding > 0)];
         return new StopReport
         {
             Clean = false,
-            OperationsOutstanding = busy.Sum(file => file.Operations.Outstanding),
+            OperationsOutstanding = busy.Sum(file => file.Outstanding),
             OutstandingOn = [.. busy.Select(file => file.Name)],
             RequestsFailed = requests,
             Left =

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.IO;
 using System.Linq;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
@@ -44,7 +43,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     /// <exception cref="RefusalException">
     /// DMR-META-WRONG-SET (exit 5), DMR-META-UNREADABLE (exit 6) when no place can be read.
     /// </exception>
-    public void RequireNoneOnSpare(MemberFile spare)
+    public void RequireNoneOnSpare(OpenedMember spare)
     {
         CopyReading[] copies = Read(spare);
         foreach (CopyReading copy in copies)
@@ -73,7 +72,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     /// and in its own place makes it a spare. It may be a failing disk: what cannot be read is passed over.
     /// </summary>
     /// <exception cref="RefusalException">DMR-META-WRONG-SET (exit 5).</exception>
-    public void RequireNoneOnMain(MemberFile main)
+    public void RequireNoneOnMain(OpenedMember main)
     {
         CopyReading[] copies = Read(main);
         bool isSpare = Array.Exists(
@@ -95,11 +94,11 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
             _ => true,
         };
 
-    private static CopyReading[] Read(MemberFile member)
+    private static CopyReading[] Read(OpenedMember member)
     {
         CopyReading[] copies = new CopyReading[SpareLayout.SuperblockCopies];
         // Direct I/O wants whole units of its own; every copy's place is a multiple of them.
-        int length = int.Max(SpareLayout.SuperblockBytes, member.DirectOffsetAlignment);
+        int length = int.Max(SpareLayout.SuperblockBytes, member.File?.DirectOffsetAlignment ?? 1);
         BufferSlice buffer = AlignedMemory.Allocate(length);
         for (int copy = 0; copy < copies.Length; copy++)
         {
@@ -113,16 +112,9 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         return copies;
     }
 
-    private static CopyReading Read(MemberFile member, int copy, long offset, Span<byte> buffer)
+    private static CopyReading Read(OpenedMember member, int copy, long offset, Span<byte> buffer)
     {
-        try
-        {
-            if (RandomAccess.Read(member.Handle, buffer, offset) < SpareLayout.SuperblockBytes)
-            {
-                return new CopyReading(SuperblockVerdict.Unreadable, null);
-            }
-        }
-        catch (IOException)
+        if (!member.TryRead(offset, buffer))
         {
             return new CopyReading(SuperblockVerdict.Unreadable, null);
         }
@@ -131,7 +123,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         return new CopyReading(verdict, superblock);
     }
 
-    private Refusal OfAnotherSet(MemberFile member, CopyReading[] copies)
+    private Refusal OfAnotherSet(OpenedMember member, CopyReading[] copies)
     {
         Guid? uuid = Array.Find(copies, copy => copy.Superblock is not null).Superblock?.Set.SetUuid;
         string? name = uuid is null
@@ -140,7 +132,9 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         string what = uuid is null
             ? "metadata of dm-remap that this version cannot read"
             : $"the metadata of set {uuid}" + (name is null ? "" : $", which is {name} here");
-        string wipe = member.IsBlockDevice
+        string wipe = member.File is null
+            ? "overwrite it with zeros yourself"
+            : member.File.IsBlockDevice
             ? $"overwrite it with zeros yourself (`blkdiscard -z {member.Path}`)"
             : $"remove the file yourself (`rm {member.Path}`) and make it anew";
         string forget = name is null ? "" : $"`dmremap delete {name}`, then ";

@@ -45,6 +45,25 @@ internal static class MetadataRefusals
                 "DMR-META-CONFLICT", ExitCode.MetadataUnreadable,
                 "valid copies of the metadata contradict each other",
                 "Nothing was changed. Keep all spares as they are and ask for help with their first 5 MiB."),
+            MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
+                "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable,
+                "the remap table cannot be read from any of its places",
+                "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; "
+                    + "restore the spare."),
+            MetadataRefusalKind.WriteFailed => (
+                "DMR-META-WRITE-FAILED", ExitCode.MetadataUnreadable, "writing metadata to it failed",
+                "Check the spare's health; the device is not started, because no remap could be recorded."),
+            MetadataRefusalKind.JournalDamaged or MetadataRefusalKind.JournalUnreadable => (
+                "DMR-META-JOURNAL-DAMAGED", ExitCode.MetadataUnreadable,
+                "acknowledged records of the journal are missing",
+                "Nothing was changed. Attach spares that are missing; else restore the spare from a copy."),
+            _ => ExplainMembership(kind),
+        };
+
+    /// <summary>The metadata is whole; the devices are not the ones that belong together.</summary>
+    private static (string Id, ExitCode Exit, string Meaning,
+        string Action) ExplainMembership(MetadataRefusalKind kind) => kind switch
+        {
             MetadataRefusalKind.WrongSet => (
                 "DMR-META-WRONG-SET", ExitCode.RefusedForSafety, "this spare belongs to another device",
                 "Check the paths; a spare of another device would put its blocks into this one."),
@@ -59,7 +78,17 @@ internal static class MetadataRefusals
             MetadataRefusalKind.MissingMember => (
                 "DMR-META-MISSING-SPARE", ExitCode.RefusedForSafety,
                 "a spare that holds remapped blocks is missing",
-                "Attach it. Without it, acknowledged data would be missing."),
+                "Attach it. To go on without it, `serve --degraded`: what only it holds cannot be read until "
+                    + "it returns."),
+            MetadataRefusalKind.SpareRolledBack => (
+                "DMR-META-SPARE-ROLLED-BACK", ExitCode.RefusedForSafety,
+                "this spare was put back to an older state; what it holds of the remapped blocks is old",
+                "Attach the spare as it was last in use. Without it, `serve --degraded`: what only it holds "
+                    + "cannot be read."),
+            MetadataRefusalKind.Diverged => (
+                "DMR-META-DIVERGED", ExitCode.RefusedForSafety,
+                "this spare went on without the others, and they without it",
+                "Decide which history is the right one and leave the other spare out; nothing was changed."),
             MetadataRefusalKind.WrongSize => (
                 "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety,
                 "its size is not what it was when it was made",
@@ -73,14 +102,6 @@ internal static class MetadataRefusals
                 "the main device is not the one this set was made for",
                 "Check the path of the main device. Remapped blocks of one disk must never appear "
                     + "on another."),
-            MetadataRefusalKind.CheckpointDamaged or MetadataRefusalKind.CheckpointUnreadable => (
-                "DMR-META-TABLE-DAMAGED", ExitCode.MetadataUnreadable,
-                "the remap table cannot be read from any of its places",
-                "Nothing was changed. Without the table, remapped blocks cannot be told from old ones; "
-                    + "restore the spare."),
-            MetadataRefusalKind.WriteFailed => (
-                "DMR-META-WRITE-FAILED", ExitCode.MetadataUnreadable, "writing metadata to it failed",
-                "Check the spare's health; the device is not started, because no remap could be recorded."),
             MetadataRefusalKind.TooSmall => (
                 "DMR-SPARE-TOO-SMALL", ExitCode.Usage, "the spare is too small", "Use a larger spare."),
             MetadataRefusalKind.TooManySpares => (

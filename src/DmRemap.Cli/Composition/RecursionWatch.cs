@@ -4,7 +4,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -31,8 +30,8 @@ internal sealed class RecursionWatch : IAsyncDisposable
         : this(
             () =>
             {
-                MemberRules.RequireStateElsewhere(statePaths, record.MainPath);
-                MemberRules.RequireApart(record.MainPath, [.. record.Spares.Select(spare => spare.Path)]);
+                MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
+                MemberPath.RequireApart(record.MainPath, [.. record.Spares.Select(spare => spare.Path)]);
             },
             say,
             time)

@@ -6,8 +6,8 @@ using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Lifecycle;
 using DmRemap.Core.Remapping;
+using DmRemap.Devices;
 using DmRemap.Engine;
-using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Composition;
 
@@ -60,24 +60,32 @@ internal static class StatusReport
         bool isExhausted = device.Allocator.TotalUnitsAllocatable == 0;
         (string Name, bool Holds)[] all =
         [
+            (ConditionCatalog.Gone, IsAway(served.Assembled.Files[0])),
             (ConditionCatalog.WritesRejected, device.AreWritesRejected),
             (ConditionCatalog.MetadataUnavailable, device.IsMetadataUnavailable),
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
-            (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostFlush)),
+            (ConditionCatalog.VolatileLost, HasLostCache(served)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
-            (ConditionCatalog.Rehearsal, served.Assembled.Members.Any(member => !member.IsDirect)),
+            (ConditionCatalog.Rehearsal,
+                served.Assembled.Members.Any(member => member is { IsDirect: false })),
         ];
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
     }
+
+    private static bool HasLostCache(ServedDevice served) =>
+        served.Assembled.Device.Members.Any(member => member.HasLostFlush)
+            || served.Assembled.Files.Any(member => member is NbdClient { HasLostCache: true });
 
     private static bool IsDegraded(ServedDevice served)
     {
         RemapDevice device = served.Assembled.Device;
         bool hasIllSpare =
             Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i));
-        return hasIllSpare || served.Watch is { IsRecursive: true };
+        bool hasInactive = served.Assembled.Set.Members.Any(member => member is not { IsActive: true });
+        bool hasSpareAway = served.Assembled.Files.Skip(1).Any(IsAway);
+        return hasIllSpare || hasInactive || hasSpareAway || served.Watch is { IsRecursive: true };
     }
 
     private static PrimaryStatus Primary(ServedDevice served)
@@ -90,7 +98,8 @@ internal static class StatusReport
             BlockSize = geometry.LogicalBlockSize.Bytes,
             PhysicalBlockSize = geometry.PhysicalBlockBytes,
             UnitBytes = served.Assembled.Device.Units.UnitBytes,
-            Mode = ModeOf(served.Assembled.Members[0]),
+            Mode = ModeOf(served.Assembled.Members[0]!),
+            Connection = ConnectionOf(served.Assembled.Files[0]),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
             Io = IoOf(served, served.Assembled.Device.Primary),
         };
@@ -106,12 +115,27 @@ internal static class StatusReport
         {
             Path = device.Spare(index).Name,
             Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
-            State = device.Allocator.IsUsable(index) ? "active" : "degraded",
-            Mode = ModeOf(served.Assembled.Members[index + 1]),
+            State = StateOf(served, index),
+            Mode = served.Assembled.Members[index + 1] is OpenedMember member ? ModeOf(member) : "",
+            Connection = ConnectionOf(device.Spare(index).Device),
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
         };
+    }
+
+    private static string StateOf(ServedDevice served, int index)
+    {
+        bool isHere = served.Assembled.Members[index + 1] is not null;
+        if (!isHere || IsAway(served.Assembled.Device.Spare(index).Device))
+        {
+            return "missing";
+        }
+        if (served.Assembled.Set.Members[index] is not { IsActive: true })
+        {
+            return "inactive";
+        }
+        return served.Assembled.Device.Allocator.IsUsable(index) ? "active" : "degraded";
     }
 
     private static IoCounters Counters(ServedDevice served)
@@ -144,12 +168,32 @@ internal static class StatusReport
         Generation = (long)served.Assembled.Set.Store.Generation,
         Epoch = served.Assembled.Set.Store.Epoch.ToString("x16"),
         Entries = served.Assembled.Set.Store.EntryCount,
-        ActiveCopies = served.Assembled.Set.Members.Length,
+        ActiveCopies = served.Assembled.Set.Members.Count(member => member is { IsActive: true }),
+        Sequence = (long)served.Assembled.Set.Store.Sequence,
+        JournalSlotsUsed = served.Assembled.Set.Store.JournalSlotsUsed,
+        JournalSlots = served.Assembled.Set.Store.JournalSlots,
+        Checkpoints = served.Assembled.Set.Store.CheckpointsDone,
+        TimeOuts = served.Assembled.Set.Store.TimeOuts,
+        Stuck = served.Assembled.Set.Store.Busy,
         CleanStart = served.Assembled.Set.WasCleanStop,
     };
 
-    private static string ModeOf(MemberFile member) =>
-        member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+    private static string ModeOf(OpenedMember member)
+    {
+        if (member.File is null)
+        {
+            return MemberModes.Nbd;
+        }
+        return member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
+    }
+
+    /// <summary>Null for a member that has no connection.</summary>
+    private static string? ConnectionOf(IBlockDevice member) => member is not NbdClient client
+        ? null
+        : client.IsConnected ? MemberConnections.Connected : MemberConnections.Disconnected;
+
+    private static bool IsAway(IBlockDevice member) => member is NbdClient { IsConnected: false };
+
 
     private static MemberErrors ErrorsOf(Member member) =>
         new(member.ReadErrors, member.WriteErrors, member.FlushErrors);

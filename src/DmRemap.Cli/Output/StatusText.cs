@@ -169,6 +169,11 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         Line("table", $"generation {metadata.Generation}, "
             + $"{(metadata.ActiveCopies == 1 ? "1 copy" : $"{metadata.ActiveCopies} copies")}, "
             + $"{start}{failures}");
+        if (metadata.Stuck > 0)
+        {
+            Line("stuck", $"{Amounts.Plural(metadata.Stuck, "metadata operation")} given up at the deadline"
+                + " and not back yet");
+        }
     }
 
     private void WriteErrors(DeviceStatus status)

@@ -126,6 +126,9 @@ public sealed record PrimaryStatus
     /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
     public string? Mode { get; init; }
 
+    /// <summary>One of <see cref="MemberConnections"/>; null for a file or disk, and while stopped.</summary>
+    public string? Connection { get; init; }
+
     public MemberErrors? Errors { get; init; }
 
     /// <summary>Null while nobody serves it.</summary>
@@ -145,6 +148,9 @@ public sealed record SpareStatus
     /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
     public string? Mode { get; init; }
 
+    /// <summary>One of <see cref="MemberConnections"/>; null for a file or disk, and while stopped.</summary>
+    public string? Connection { get; init; }
+
     public SpareUnits? Units { get; init; }
 
     public MemberErrors? Errors { get; init; }
@@ -160,6 +166,16 @@ public static class MemberModes
 
     /// <summary>Through the page cache: a rehearsal on files, in which P1 and P2 are not promised.</summary>
     public const string PageCache = "page-cache";
+
+    /// <summary>An export of an NBD server.</summary>
+    public const string Nbd = "nbd";
+}
+
+/// <summary>Of a member that is an NBD export.</summary>
+public static class MemberConnections
+{
+    public const string Connected = "connected";
+    public const string Disconnected = "disconnected";
 }
 
 /// <summary>Total = Used + Free + Retired.</summary>
@@ -220,7 +236,7 @@ public sealed record IoCounters
 /// <summary>The table as it is on the spares.</summary>
 public sealed record MetadataStatus
 {
-    /// <summary>Grows with every commit.</summary>
+    /// <summary>Of the superblocks; grows with every checkpoint and change of membership.</summary>
     public required long Generation { get; init; }
 
     /// <summary>16 hexadecimal digits.</summary>
@@ -231,6 +247,23 @@ public sealed record MetadataStatus
 
     /// <summary>Members that hold a complete copy.</summary>
     public int ActiveCopies { get; init; }
+
+    /// <summary>The last journal record acknowledged.</summary>
+    public long Sequence { get; init; }
+
+    /// <summary>Slots of the journal whose records no checkpoint holds yet.</summary>
+    public long JournalSlotsUsed { get; init; }
+
+    public int JournalSlots { get; init; }
+
+    /// <summary>Checkpoints made since the start.</summary>
+    public long Checkpoints { get; init; }
+
+    /// <summary>Metadata writes that were not back by their deadline.</summary>
+    public long TimeOuts { get; init; }
+
+    /// <summary>Metadata operations that were given up and that the kernel still has.</summary>
+    public int Stuck { get; init; }
 
     /// <summary>False: it was not stopped cleanly before this start.</summary>
     public bool CleanStart { get; init; }

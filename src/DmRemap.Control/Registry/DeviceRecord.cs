@@ -28,7 +28,7 @@ public sealed record DeviceRecord
 
     public required Guid SetUuid { get; init; }
 
-    /// <summary>Absolute, links kept as given (/dev/disk/by-id/... stays that).</summary>
+    /// <summary>Absolute, links kept as given (/dev/disk/by-id/... stays that); or an NBD URI.</summary>
     public required string MainPath { get; init; }
 
     public required long MainBytes { get; init; }

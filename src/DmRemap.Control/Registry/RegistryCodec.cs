@@ -205,7 +205,7 @@ public static class RegistryCodec
     {
         if (main is null || !IsPath(main.Path))
         {
-            return "its field \"main.path\" is not an absolute path";
+            return "its field \"main.path\" is not an absolute path or an NBD URI";
         }
         if (main.BlockSize is not int block || !BitOperations.IsPow2(block) || block is < 512 or > 4096)
         {
@@ -244,7 +244,7 @@ public static class RegistryCodec
         {
             if (spare is null || !IsPath(spare.Path))
             {
-                return "it has a spare without an absolute path";
+                return "it has a spare without an absolute path or an NBD URI";
             }
             if (!TryUuid(spare.Uuid, out Guid uuid) || !seen.Add(uuid))
             {
@@ -256,7 +256,13 @@ public static class RegistryCodec
     }
 
     private static bool IsPath(string? path) =>
-        path is not null && path.Length is > 1 and <= PathLengthMax && path[0] == '/' && !path.Contains('\0');
+        path is not null && path.Length is > 1 and <= PathLengthMax && !path.Contains('\0')
+            && (path[0] == '/' || IsExport(path));
+
+    /// <summary>Whether the rest of it can be used is decided by whoever opens it.</summary>
+    private static bool IsExport(string path) =>
+        path.StartsWith("nbd://", StringComparison.Ordinal)
+            || path.StartsWith("nbd+unix://", StringComparison.Ordinal);
 
     private static bool TryUuid(string? text, out Guid uuid) =>
         Guid.TryParseExact(text, "D", out uuid) && uuid != Guid.Empty;

@@ -32,12 +32,31 @@ public static class Limits
     /// </summary>
     public const int ZeroingSliceBytes = 64 * 1024 * 1024;
 
+    /// <summary>
+    /// How long after a connection to an NBD server was lost, with writes unanswered, nothing is sent on a
+    /// new one, in milliseconds: the time in which such a write must have landed (F-1).
+    /// </summary>
+    public const int NbdFenceMs = 5_000;
+
+    /// <summary>Between two attempts to reach an NBD server again: at first, and at most.</summary>
+    public const int NbdRetryMsMin = 100;
+
+    public const int NbdRetryMsMax = 5_000;
+
+    /// <summary>From the connection to the end of the handshake.</summary>
+    public const int NbdHandshakeMs = 10_000;
+
     public const int FailedExtentsMax = 8;
 
     /// <summary>Blocks in a unit: two bits of state each fill two 64-bit words.</summary>
     public const int UnitBlocksMax = 64;
 
     public const int UnitBytesMin = 4096;
+
+    /// <summary>
+    /// Units of a primary: 1 PiB of the smallest. The table's own array is 8 bytes for each 32,768 of them.
+    /// </summary>
+    public const long UnitsMax = 1L << 38;
 
     public const int SparesMax = 8;
 
@@ -51,6 +70,12 @@ public static class Limits
     public const int ConnectionsMax = 64;
 
     public const int SubmissionQueueEntries = 512;
+
+    /// <summary>Changes in one commit; they always fit one journal record.</summary>
+    public const int CommitChangesMax = 512;
+
+    /// <summary>One journal record, in whole slots: what is written, and may be torn, at once.</summary>
+    public const int JournalRecordBytesMax = 64 * 1024;
 
     /// <summary>A line on the control socket.</summary>
     public const int ControlLineBytesMax = 65_536;

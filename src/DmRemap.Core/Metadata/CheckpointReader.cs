@@ -48,43 +48,59 @@ public enum CheckpointDamage : byte
 }
 
 /// <summary>
-/// Reads one checkpoint, slice by slice, into an image. The image is to be used only when the reader
+/// Reads one checkpoint, slice by slice, into a table. The table is to be used only when the reader
 /// <see cref="IsComplete"/>; it never grows beyond the number of entries that the verified superblock names.
+/// Whether spare units are used twice is not asked here: journal records may resolve it (see
+/// <see cref="CheckpointWriter"/>).
 /// </summary>
 public sealed class CheckpointReader
 {
+    private const int BatchEntries = 1024;
+
+    private readonly RemapEntry[] _batch = new RemapEntry[BatchEntries];
     private SetDescription? _set;
-    private TableImage? _image;
+    private RemapTable? _table;
+    private RetiredUnits? _retired;
     private CheckpointPointer _expected;
-    private long[] _spareUnits = [];
-    private int[] _spareCounts = [];
-    private int _spareRuns;
+    private int _batched;
     private long _cell;
     private long _cells;
     private long _unitEnd;
+    private long _entries;
     private long _retiredMax;
+    private ulong _firstSequence;
     private uint _register;
 
     public bool IsComplete { get; private set; }
 
     /// <summary>Start over.</summary>
     /// <param name="set">From the superblock that names the checkpoint.</param>
-    /// <param name="expected">What it names; verified with it.</param>
+    /// <param name="state">What names it; verified with the superblock.</param>
     /// <param name="retiredMax">The most retired spare units taken: the area's capacity.</param>
-    /// <param name="into">Filled as the slices come.</param>
-    public void Begin(SetDescription set, in CheckpointPointer expected, long retiredMax, TableImage into)
+    /// <param name="table">Empty; filled as the slices come.</param>
+    /// <param name="retired">The same.</param>
+    public void Begin(
+        SetDescription set,
+        in SuperblockState state,
+        long retiredMax,
+        RemapTable table,
+        RetiredUnits retired)
     {
+        CheckpointPointer expected = state.Checkpoint;
         long cells = expected.Runs + expected.RetiredRuns + SpareLayout.FrameCells;
         Invariant.Check(cells * SpareLayout.CellBytes == expected.LengthBytes);
+        Invariant.Check(table.Count == 0);
         _set = set;
         _expected = expected;
+        _firstSequence = state.FirstJournalSequence;
         _retiredMax = retiredMax;
-        _image = into;
-        _image.Clear();
-        _spareRuns = 0;
+        _table = table;
+        _retired = retired;
+        _batched = 0;
         _cell = 0;
         _cells = cells;
         _unitEnd = 0;
+        _entries = 0;
         _register = Crc32C.Start;
         IsComplete = false;
     }
@@ -126,10 +142,7 @@ public sealed class CheckpointReader
             new Guid(header.Slice(CheckpointFormat.SetUuidAt, 16), bigEndian: true) == _set!.SetUuid
             && Get64(header, CheckpointFormat.EpochAt) == _expected.Epoch
             && Get64(header, CheckpointFormat.GenerationAt) == _expected.Generation
-            && Get64(header, CheckpointFormat.LengthAt) == (ulong)_expected.LengthBytes
-            && Get64(header, CheckpointFormat.RunsAt) == (ulong)_expected.Runs
-            && Get64(header, CheckpointFormat.EntriesAt) == (ulong)_expected.Entries
-            && Get64(header, CheckpointFormat.RetiredRunsAt) == (ulong)_expected.RetiredRuns;
+            && Get64(header, CheckpointFormat.FirstSequenceAt) == _firstSequence;
         if (!isNamed)
         {
             return CheckpointDamage.NotTheOneNamed;
@@ -153,134 +166,58 @@ public sealed class CheckpointReader
 
     private CheckpointDamage TakeRun(ReadOnlySpan<byte> cell)
     {
-        ulong unit = Get64(cell, CheckpointFormat.UnitAt);
-        uint count = Get32(cell, CheckpointFormat.CountAt);
-        ulong units = (ulong)_set!.Geometry.Units;
-        if (count == 0 || unit >= units || count > units - unit)
-        {
-            return CheckpointDamage.UnitOutOfBounds;
-        }
-        if ((long)unit < _unitEnd)
-        {
-            return CheckpointDamage.NotSorted;
-        }
-        if (count > _expected.Entries - _image!.Count)
-        {
-            return CheckpointDamage.WrongCount;
-        }
-        CheckpointDamage damage = TakeLocation(cell, (int)count, out SpareLocation location);
+        CheckpointDamage damage = TableCell.ReadRun(cell, _set!, out RemapEntry first, out int count);
         if (damage != CheckpointDamage.None)
         {
             return damage;
         }
-        RemapEntry first = new()
+        if (first.Unit.Value < _unitEnd)
         {
-            Unit = new UnitNumber((long)unit),
-            State = (UnitState)cell[CheckpointFormat.StateAt],
-            Location = location,
-            Blocks = new BlockStates(
-                Get64(cell, CheckpointFormat.BlocksLowAt), Get64(cell, CheckpointFormat.BlocksHighAt)),
-            LastErrno = BinaryPrimitives.ReadUInt16LittleEndian(cell[CheckpointFormat.ErrnoAt..]),
-            LastErrorDay = BinaryPrimitives.ReadUInt16LittleEndian(cell[CheckpointFormat.DayAt..]),
-        };
-        bool isReasonRight = cell[CheckpointFormat.ReasonAt] == CheckpointFormat.ReasonOf(first.State);
-        if (!_set.Allows(first) || !isReasonRight || !IsLaterZero(cell))
-        {
-            return CheckpointDamage.EntryContradictory;
+            return CheckpointDamage.NotSorted;
         }
-        AppendRun(first, (int)count);
-        _unitEnd = (long)unit + count;
-        return CheckpointDamage.None;
-    }
-
-    /// <summary>
-    /// Fields that a later version fills. Reading past them and writing the table anew would drop them
-    /// silently, so a value there is damage; a version that writes them sets a feature flag.
-    /// </summary>
-    private static bool IsLaterZero(ReadOnlySpan<byte> cell) =>
-        cell[CheckpointFormat.ProbationCountAt] == 0
-        && cell[CheckpointFormat.ProbationCountAt + 1] == 0
-        && cell[CheckpointFormat.Spare2At] == 0
-        && Get64(cell, CheckpointFormat.SpareUnit2At) == 0
-        && Get64(cell, CheckpointFormat.ProbationDueAt) == 0
-        && BinaryPrimitives.ReadUInt16LittleEndian(cell[(CheckpointFormat.DayAt + 2)..]) == 0;
-
-    private CheckpointDamage TakeLocation(ReadOnlySpan<byte> cell, int count, out SpareLocation location)
-    {
-        location = SpareLocation.None;
-        int sparePlusOne = cell[CheckpointFormat.Spare1At];
-        ulong unit = Get64(cell, CheckpointFormat.SpareUnit1At);
-        if (sparePlusOne == 0)
+        if (count > _expected.Entries - _entries)
         {
-            return unit == 0 ? CheckpointDamage.None : CheckpointDamage.EntryContradictory;
+            return CheckpointDamage.WrongCount;
         }
-        return AddSpareRun(sparePlusOne - 1, unit, count, out location);
-    }
-
-    private CheckpointDamage AddSpareRun(int spare, ulong unit, int count, out SpareLocation location)
-    {
-        location = SpareLocation.None;
-        if (spare >= _set!.Members.Length)
-        {
-            return CheckpointDamage.LocationOutOfBounds;
-        }
-        ulong dataUnits = (ulong)_set.Members[spare].DataUnits;
-        if (unit >= dataUnits || (ulong)count > dataUnits - unit)
-        {
-            return CheckpointDamage.LocationOutOfBounds;
-        }
-        if (_spareRuns == _spareUnits.Length)
-        {
-            int capacity = Math.Max(64, 2 * _spareRuns);
-            Array.Resize(ref _spareUnits, capacity);
-            Array.Resize(ref _spareCounts, capacity);
-        }
-        // A data area has fewer than 2^51 units of 4 KiB, so that spare and unit fit one sortable word.
-        _spareUnits[_spareRuns] = ((long)spare << 56) | (long)unit;
-        _spareCounts[_spareRuns] = count;
-        _spareRuns++;
-        location = new SpareLocation(spare, new UnitNumber((long)unit));
-        return CheckpointDamage.None;
-    }
-
-    private void AppendRun(in RemapEntry first, int count)
-    {
         for (int i = 0; i < count; i++)
         {
-            SpareLocation location = first.Location.IsNone
-                ? first.Location
-                : new SpareLocation(first.Location.Spare, new UnitNumber(first.Location.Unit.Value + i));
-            _image!.Append(first with { Unit = new UnitNumber(first.Unit.Value + i), Location = location });
+            if (_batched == BatchEntries)
+            {
+                FlushBatch();
+            }
+            _batch[_batched] = TableCell.At(first, i);
+            _batched++;
         }
+        _entries += count;
+        _unitEnd = first.Unit.Value + count;
+        return CheckpointDamage.None;
+    }
+
+    private void FlushBatch()
+    {
+        _table!.SetAscending(_batch.AsSpan(0, _batched));
+        _batched = 0;
     }
 
     private CheckpointDamage TakeRetiredRun(ReadOnlySpan<byte> cell)
     {
-        uint count = Get32(cell, CheckpointFormat.RetiredCountAt);
-        int spare = cell[CheckpointFormat.RetiredSpareAt] - 1;
-        bool isRestZero = !cell[(CheckpointFormat.RetiredSpareAt + 1)..].ContainsAnyExcept((byte)0);
-        if (count is 0 or > int.MaxValue || spare < 0 || !isRestZero)
-        {
-            return CheckpointDamage.EntryContradictory;
-        }
-        CheckpointDamage damage = AddSpareRun(
-            spare, Get64(cell, CheckpointFormat.RetiredUnitAt), (int)count, out SpareLocation first);
+        CheckpointDamage damage = TableCell.ReadRetired(cell, _set!, out SpareLocation first, out int count);
         if (damage != CheckpointDamage.None)
         {
             return damage;
         }
-        if (count > _retiredMax - _image!.RetiredCount)
+        if (count > _retiredMax - _retired!.Count)
         {
             return CheckpointDamage.WrongCount;
         }
-        bool isBehind = _image.RetiredCount == 0 || IsBehind(_image.Retired[^1], first);
+        bool isBehind = _retired.Count == 0 || IsBehind(_retired.All[^1], first);
         if (!isBehind)
         {
             return CheckpointDamage.NotSorted;
         }
         for (int i = 0; i < count; i++)
         {
-            _image.AppendRetired(new SpareLocation(spare, new UnitNumber(first.Unit.Value + i)));
+            _retired.Add(new SpareLocation(first.Spare, new UnitNumber(first.Unit.Value + i)));
         }
         return CheckpointDamage.None;
     }
@@ -299,29 +236,17 @@ public sealed class CheckpointReader
         {
             return CheckpointDamage.Checksum;
         }
-        if (_image!.Count != _expected.Entries)
+        bool isCounted = Get64(cell, CheckpointFormat.TrailerLengthAt) == (ulong)_expected.LengthBytes
+            && Get64(cell, CheckpointFormat.TrailerRunsAt) == (ulong)_expected.Runs
+            && Get64(cell, CheckpointFormat.TrailerEntriesAt) == (ulong)_expected.Entries
+            && Get64(cell, CheckpointFormat.TrailerRetiredRunsAt) == (ulong)_expected.RetiredRuns;
+        if (_entries != _expected.Entries || !isCounted)
         {
             return CheckpointDamage.WrongCount;
         }
-        if (IsAnySpareUnitTwice())
-        {
-            return CheckpointDamage.SpareUnitTwice;
-        }
+        FlushBatch();
         IsComplete = true;
         return CheckpointDamage.None;
-    }
-
-    private bool IsAnySpareUnitTwice()
-    {
-        Array.Sort(_spareUnits, _spareCounts, 0, _spareRuns);
-        for (int i = 1; i < _spareRuns; i++)
-        {
-            if (_spareUnits[i - 1] + _spareCounts[i - 1] > _spareUnits[i])
-            {
-                return true;
-            }
-        }
-        return false;
     }
 
     private static uint Get32(ReadOnlySpan<byte> cell, int at) =>

@@ -7,15 +7,25 @@ namespace DmRemap.Core.Metadata;
 
 /// <summary>
 /// Serialises a table into slices, one after the other, so that a checkpoint of any size needs one slice of
-/// memory. No allocation. The image must not change until the last slice is filled.
+/// memory and never holds up the thread for long. No allocation.
+/// <para>
+/// The table may change between two slices: each cell is what the table says when it is written. Every change
+/// made since Begin is in a journal record from the first sequence on, and records are replayed over the
+/// checkpoint, the last word on a unit counting; so it makes no difference which of those changes the cells
+/// show. What is needed is that everything before that sequence is in the table when Begin is called.
+/// </para>
 /// </summary>
 public sealed class CheckpointWriter
 {
     private SetDescription? _set;
-    private TableImage? _image;
+    private RemapTable? _table;
+    private RetiredUnits? _retired;
     private CheckpointPointer _pointer;
+    private ulong _firstSequence;
+    private long _capacityBytes;
     private Part _part;
-    private int _next;
+    private UnitNumber _nextUnit;
+    private SpareLocation _lastRetired;
     private uint _register;
 
     private enum Part : byte
@@ -25,32 +35,46 @@ public sealed class CheckpointWriter
         Entries = 2,
         Retired = 3,
         Trailer = 4,
+        TooLong = 5,
     }
 
     public bool IsDone => _part == Part.Done;
 
+    /// <summary>The table does not fit the area: what has been written is to be forgotten.</summary>
+    public bool IsTooLong => _part == Part.TooLong;
+
     /// <summary>Names what has been written; complete when <see cref="IsDone"/>.</summary>
     public CheckpointPointer Pointer => _pointer;
 
+    /// <summary>Start over.</summary>
+    /// <param name="set">Whose table it is.</param>
+    /// <param name="table">Walked as the slices are filled.</param>
+    /// <param name="retired">The same.</param>
+    /// <param name="start">Area, generation and epoch of the new checkpoint.</param>
+    /// <param name="firstSequence">The first record that is replayed over it.</param>
+    /// <param name="capacityBytes">The area's length.</param>
     public void Begin(
-        SetDescription set, TableImage image, CheckpointArea area, ulong epoch, ulong generation)
+        SetDescription set,
+        RemapTable table,
+        RetiredUnits retired,
+        in CheckpointPointer start,
+        ulong firstSequence,
+        long capacityBytes)
     {
         _set = set;
-        _image = image;
-        long runs = CountRuns(image.Entries);
-        long retiredRuns = CountRetiredRuns(image.Retired);
+        _table = table;
+        _retired = retired;
+        _firstSequence = firstSequence;
+        _capacityBytes = capacityBytes;
         _pointer = new CheckpointPointer
         {
-            Area = area,
-            LengthBytes = (runs + retiredRuns + SpareLayout.FrameCells) * SpareLayout.CellBytes,
-            Runs = runs,
-            Entries = image.Count,
-            RetiredRuns = retiredRuns,
-            Generation = generation,
-            Epoch = epoch,
+            Area = start.Area,
+            Generation = start.Generation,
+            Epoch = start.Epoch,
         };
         _part = Part.Header;
-        _next = 0;
+        _nextUnit = new UnitNumber(0);
+        _lastRetired = SpareLocation.None;
         _register = Crc32C.Start;
     }
 
@@ -66,137 +90,106 @@ public sealed class CheckpointWriter
         Invariant.Check(slice.Length % SpareLayout.CellBytes == 0);
         slice.Clear();
         int used = 0;
-        while (used < slice.Length && !IsDone)
+        while (used < slice.Length && !IsDone && !IsTooLong)
         {
             used += PutNext(slice[used..]);
         }
         return used;
     }
 
-    private static long CountRuns(ReadOnlySpan<RemapEntry> entries)
-    {
-        long runs = 0;
-        while (!entries.IsEmpty)
-        {
-            entries = entries[CheckpointFormat.RunLength(entries)..];
-            runs++;
-        }
-        return runs;
-    }
-
-    private static long CountRetiredRuns(ReadOnlySpan<SpareLocation> retired)
-    {
-        long runs = 0;
-        while (!retired.IsEmpty)
-        {
-            retired = retired[CheckpointFormat.RetiredRunLength(retired)..];
-            runs++;
-        }
-        return runs;
-    }
-
     private int PutNext(Span<byte> target)
     {
-        Skip();
-        Span<byte> cell = target[..SpareLayout.CellBytes];
-        switch (_part)
+        if (_part == Part.Header)
         {
-            case Part.Header:
-                cell = target[..CheckpointFormat.HeaderBytes];
-                PutHeader(cell);
-                _part = Part.Entries;
-                break;
-            case Part.Entries:
-                PutRun(cell);
-                break;
-            case Part.Retired:
-                PutRetiredRun(cell);
-                break;
-            case Part.Trailer:
-                PutTrailer(cell);
-                _part = Part.Done;
-                return cell.Length;
-            default:
-                Invariant.Unreachable("nothing follows the trailer");
-                break;
+            PutHeader(target[..CheckpointFormat.HeaderBytes]);
+            return Take(target[..CheckpointFormat.HeaderBytes], Part.Entries);
         }
-        _register = Crc32C.Append(_register, cell);
+        if (_pointer.LengthBytes + (2 * SpareLayout.CellBytes) > _capacityBytes)
+        {
+            // No room for a run and the trailer behind it. A table that fills the last cell exactly is called
+            // too long: one cell early.
+            _part = Part.TooLong;
+            return 0;
+        }
+        Span<byte> cell = target[..SpareLayout.CellBytes];
+        if (_part == Part.Entries)
+        {
+            if (TryPutRun(cell))
+            {
+                return Take(cell, Part.Entries);
+            }
+            _part = Part.Retired;
+        }
+        if (_part == Part.Retired)
+        {
+            if (TryPutRetiredRun(cell))
+            {
+                return Take(cell, Part.Retired);
+            }
+            _part = Part.Trailer;
+        }
+        PutTrailer(cell);
+        _part = Part.Done;
         return cell.Length;
     }
 
-    /// <summary>Past parts that have nothing left.</summary>
-    private void Skip()
+    private int Take(ReadOnlySpan<byte> cells, Part next)
     {
-        if (_part == Part.Entries && _next == _image!.Count)
-        {
-            _part = Part.Retired;
-            _next = 0;
-        }
-        if (_part == Part.Retired && _next == _image!.RetiredCount)
-        {
-            _part = Part.Trailer;
-        }
+        _register = Crc32C.Append(_register, cells);
+        _pointer = _pointer with { LengthBytes = _pointer.LengthBytes + cells.Length };
+        _part = next;
+        return cells.Length;
     }
 
-    private void PutHeader(Span<byte> cell)
+    private void PutHeader(Span<byte> header)
     {
-        CheckpointFormat.Magic.CopyTo(cell);
-        bool isWritten = _set!.SetUuid.TryWriteBytes(
-            cell[CheckpointFormat.SetUuidAt..], bigEndian: true, out _);
+        CheckpointFormat.Magic.CopyTo(header);
+        bool isWritten =
+            _set!.SetUuid.TryWriteBytes(header[CheckpointFormat.SetUuidAt..], bigEndian: true, out _);
         Invariant.Check(isWritten);
-        Put64(cell, CheckpointFormat.EpochAt, _pointer.Epoch);
-        Put64(cell, CheckpointFormat.GenerationAt, _pointer.Generation);
-        Put64(cell, CheckpointFormat.LengthAt, (ulong)_pointer.LengthBytes);
-        Put64(cell, CheckpointFormat.RunsAt, (ulong)_pointer.Runs);
-        Put64(cell, CheckpointFormat.EntriesAt, (ulong)_pointer.Entries);
-        Put64(cell, CheckpointFormat.RetiredRunsAt, (ulong)_pointer.RetiredRuns);
-        Put32(cell, CheckpointFormat.HeaderCrcAt, Crc32C.Compute(cell[..CheckpointFormat.HeaderCrcAt]));
+        Put64(header, CheckpointFormat.EpochAt, _pointer.Epoch);
+        Put64(header, CheckpointFormat.GenerationAt, _pointer.Generation);
+        Put64(header, CheckpointFormat.FirstSequenceAt, _firstSequence);
+        uint crc = Crc32C.Compute(header[..CheckpointFormat.HeaderCrcAt]);
+        BinaryPrimitives.WriteUInt32LittleEndian(header[CheckpointFormat.HeaderCrcAt..], crc);
     }
 
-    private void PutRun(Span<byte> cell)
+    private bool TryPutRun(Span<byte> cell)
     {
-        ReadOnlySpan<RemapEntry> rest = _image!.Entries[_next..];
-        ref readonly RemapEntry entry = ref rest[0];
-        Invariant.Check(_set!.Allows(entry));
-        int length = CheckpointFormat.RunLength(rest);
-        Put64(cell, CheckpointFormat.UnitAt, (ulong)entry.Unit.Value);
-        Put32(cell, CheckpointFormat.CountAt, (uint)length);
-        cell[CheckpointFormat.StateAt] = (byte)entry.State;
-        cell[CheckpointFormat.ReasonAt] = CheckpointFormat.ReasonOf(entry.State);
-        Put64(cell, CheckpointFormat.BlocksLowAt, entry.Blocks.Low);
-        Put64(cell, CheckpointFormat.BlocksHighAt, entry.Blocks.High);
-        BinaryPrimitives.WriteUInt16LittleEndian(cell[CheckpointFormat.ErrnoAt..], entry.LastErrno);
-        BinaryPrimitives.WriteUInt16LittleEndian(cell[CheckpointFormat.DayAt..], entry.LastErrorDay);
-        if (!entry.Location.IsNone)
+        if (!_table!.TryGetNextRun(_nextUnit, out RemapEntry first, out int count))
         {
-            Invariant.Check(_set.Holds(rest[length - 1].Location));
-            cell[CheckpointFormat.Spare1At] = (byte)(entry.Location.Spare + 1);
-            Put64(cell, CheckpointFormat.SpareUnit1At, (ulong)entry.Location.Unit.Value);
+            return false;
         }
-        _next += length;
+        Invariant.Check(_set!.Allows(first));
+        TableCell.PutRun(cell, first, count);
+        _nextUnit = new UnitNumber(first.Unit.Value + count);
+        _pointer = _pointer with { Runs = _pointer.Runs + 1, Entries = _pointer.Entries + count };
+        return true;
     }
 
-    private void PutRetiredRun(Span<byte> cell)
+    private bool TryPutRetiredRun(Span<byte> cell)
     {
-        ReadOnlySpan<SpareLocation> rest = _image!.Retired[_next..];
-        int length = CheckpointFormat.RetiredRunLength(rest);
-        Invariant.Check(_set!.Holds(rest[length - 1]));
-        Put64(cell, CheckpointFormat.RetiredUnitAt, (ulong)rest[0].Unit.Value);
-        Put32(cell, CheckpointFormat.RetiredCountAt, (uint)length);
-        cell[CheckpointFormat.RetiredSpareAt] = (byte)(rest[0].Spare + 1);
-        _next += length;
+        if (!_retired!.TryGetRunBehind(_lastRetired, out SpareLocation first, out int count))
+        {
+            return false;
+        }
+        TableCell.PutRetired(cell, first, count);
+        _lastRetired = new SpareLocation(first.Spare, new UnitNumber(first.Unit.Value + count - 1));
+        _pointer = _pointer with { RetiredRuns = _pointer.RetiredRuns + 1 };
+        return true;
     }
 
     private void PutTrailer(Span<byte> cell)
     {
         uint crc = Crc32C.Finish(_register);
+        _pointer = _pointer with { Crc = crc, LengthBytes = _pointer.LengthBytes + cell.Length };
         CheckpointFormat.TrailerMagic.CopyTo(cell);
-        Put32(cell, CheckpointFormat.TrailerCrcAt, crc);
-        _pointer = _pointer with { Crc = crc };
+        BinaryPrimitives.WriteUInt32LittleEndian(cell[CheckpointFormat.TrailerCrcAt..], crc);
+        Put64(cell, CheckpointFormat.TrailerLengthAt, (ulong)_pointer.LengthBytes);
+        Put64(cell, CheckpointFormat.TrailerRunsAt, (ulong)_pointer.Runs);
+        Put64(cell, CheckpointFormat.TrailerEntriesAt, (ulong)_pointer.Entries);
+        Put64(cell, CheckpointFormat.TrailerRetiredRunsAt, (ulong)_pointer.RetiredRuns);
     }
-
-    private static void Put32(Span<byte> cell, int at, uint value) =>
-        BinaryPrimitives.WriteUInt32LittleEndian(cell[at..], value);
 
     private static void Put64(Span<byte> cell, int at, ulong value) =>
         BinaryPrimitives.WriteUInt64LittleEndian(cell[at..], value);

@@ -12,10 +12,10 @@ public readonly record struct FeatureFlags(ulong Compatible, ulong ReadOnlyCompa
     public const ulong Development = 1;
 
     /// <summary>What this version understands.</summary>
-    public static FeatureFlags Supported => new(0, 0, Development);
+    public static FeatureFlags Supported => default;
 
     /// <summary>What this version puts into a new set.</summary>
-    public static FeatureFlags Created => new(0, 0, Development);
+    public static FeatureFlags Created => default;
 
     /// <summary>
     /// True when a set with these features may be opened, which always writes (F-13), by one that knows

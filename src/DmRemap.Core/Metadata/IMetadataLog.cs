@@ -37,7 +37,11 @@ public readonly record struct TableChange(TableChangeKind Kind, RemapEntry Entry
 
 public interface ICommitOwner
 {
-    /// <summary>Called once for each commit, on the loop's thread, never from inside Commit.</summary>
+    /// <summary>
+    /// Called once for each commit, on the loop's thread, never from inside Commit. When it is Done its
+    /// changes are in the table before this returns: what the log reads the table for (a checkpoint) must
+    /// find everything that is durable.
+    /// </summary>
     void OnCommitted(CommitRequest request);
 }
 
@@ -51,6 +55,7 @@ public sealed class CommitRequest
     public CommitRequest(int changesMax)
     {
         Invariant.Check(changesMax > 0);
+        Invariant.Check(changesMax <= Limits.CommitChangesMax);
         _changes = new TableChange[changesMax];
     }
 
@@ -67,6 +72,9 @@ public sealed class CommitRequest
     public bool IsFull => Count == _changes.Length;
 
     public ReadOnlySpan<TableChange> Changes => _changes.AsSpan(0, Count);
+
+    /// <summary>The log's own: when it took the request.</summary>
+    public Instant QueuedAt { get; set; }
 
     /// <summary>Link for the log's queue.</summary>
     public CommitRequest? Next { get; set; }
@@ -109,8 +117,9 @@ public sealed class CommitRequest
 
 /// <summary>
 /// Makes changes of the table durable on the spares. Commits complete in the order in which they were made;
-/// those that arrive while one is being written share the next. The log keeps its own image of what is
-/// durable: the caller's table may be ahead of it, never behind.
+/// those that arrive while one is being written share the next. The caller's table holds everything that is
+/// Done; it may also hold what is not durable yet, if a crash may as well make it so (blocks given up as
+/// lost).
 /// </summary>
 public interface IMetadataLog
 {

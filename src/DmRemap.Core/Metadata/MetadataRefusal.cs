@@ -53,6 +53,24 @@ public enum MetadataRefusalKind : byte
     TooSmall = 18,
 
     TooManySpares = 19,
+
+    /// <summary>A spare that went on without the others, as they did without it (F-14).</summary>
+    Diverged = 20,
+
+    /// <summary>Journal records that were acknowledged are in no place (F-12).</summary>
+    JournalDamaged = 21,
+
+    /// <summary>As above, and some place could not be read.</summary>
+    JournalUnreadable = 22,
+
+    /// <summary>The caller, asked before anything was written, said no.</summary>
+    Declined = 23,
+
+    /// <summary>
+    /// One spare holds an older state than it had, by the word of the others: an old image was put back
+    /// (F-16).
+    /// </summary>
+    SpareRolledBack = 24,
 }
 
 /// <summary>

@@ -38,33 +38,58 @@ public sealed record SetExpectation
 
     /// <summary>What else tells the primary (its text) is compared by who can read it.</summary>
     public long? PrimaryBytes { get; init; }
+
+    /// <summary>Start although active members are missing; the new epoch names them (F-14).</summary>
+    public bool AllowsMissing { get; init; }
 }
 
-/// <summary>A set whose members are all there and agree.</summary>
+/// <summary>What a member is at this start.</summary>
+public enum MemberRole : byte
+{
+    /// <summary>Not here.</summary>
+    Absent = 0,
+
+    /// <summary>Holds everything that is acknowledged.</summary>
+    Active = 1,
+
+    /// <summary>Here, and behind: the table is written to it anew before it counts.</summary>
+    Joining = 2,
+}
+
+/// <summary>A set whose members agree, and what each of them is.</summary>
 public sealed record AssembledSet
 {
     /// <summary>The copy that decides: the highest generation of all members.</summary>
     public required Superblock Newest { get; init; }
 
-    /// <summary>Member index to position in the caller's list.</summary>
+    /// <summary>Member index to position in the caller's list; -1: it is not here.</summary>
     public required int[] SpareOfMember { get; init; }
 
-    /// <summary>By member index.</summary>
-    public required SpareLayout[] Layouts { get; init; }
+    /// <summary>By member index; null where it is not here.</summary>
+    public required SpareLayout?[] Layouts { get; init; }
 
-    /// <summary>
-    /// Copies that are not valid or not of the newest generation; the new epoch rewrites all of them.
-    /// </summary>
+    /// <summary>By member index.</summary>
+    public required MemberRole[] Roles { get; init; }
+
+    /// <summary>Highest generation that any copy of any member has.</summary>
+    public required ulong GenerationMax { get; init; }
+
+    /// <summary>The highest generation that every active member which is here has.</summary>
+    public required ulong GenerationSettled { get; init; }
+
+    /// <summary>Copies of active members that are not of the newest generation.</summary>
     public required int CopiesStale { get; init; }
 
+    /// <summary>Copies of active members that are damaged or cannot be read.</summary>
     public required int CopiesInvalid { get; init; }
 }
 
 /// <summary>
 /// Decides from all superblock copies of all offered spares which set they are and which copy rules.
-/// Generation decides only among copies of one set all of whose active members are here: each commit is
-/// written to every copy of every member before it is acknowledged, so any one valid copy holds at least
-/// everything acknowledged.
+/// Generation decides only among copies of one history: each epoch names the ones before it, and a spare
+/// whose last epoch is not among them, or went further there, has gone its own way (F-14). A generation is
+/// acknowledged only when it is on every copy of every active member, or the copies that lack it are named
+/// as bad: so any one valid copy of them holds at least everything acknowledged.
 /// </summary>
 public static class SetAssembly
 {
@@ -90,22 +115,34 @@ public static class SetAssembly
         {
             return null;
         }
-        refusal = RefusalOf(newest, expected);
+        refusal = MissingFrom(spareOfMember, newest.Set.Members, expected)
+            ?? RollbackIn(spares, spareOfMember, newest)
+            ?? RefusalOf(newest, expected);
         return refusal is null ? Assemble(spares, newest, spareOfMember) : null;
     }
 
     private static AssembledSet Assemble(SpareReading[] spares, Superblock newest, int[] spareOfMember)
     {
-        SpareLayout[] layouts = new SpareLayout[spareOfMember.Length];
-        for (int member = 0; member < layouts.Length; member++)
-        {
-            layouts[member] = spares[spareOfMember[member]].Newest!.Layout;
-        }
+        int members = spareOfMember.Length;
+        SpareLayout?[] layouts = new SpareLayout?[members];
+        MemberRole[] roles = new MemberRole[members];
         int stale = 0;
         int invalid = 0;
-        foreach (SpareReading spare in spares)
+        ulong generationMax = 0;
+        ulong settled = ulong.MaxValue;
+        for (int member = 0; member < members; member++)
         {
-            foreach (CopyReading copy in spare.Copies)
+            if (spareOfMember[member] < 0)
+            {
+                continue;
+            }
+            SpareReading spare = spares[spareOfMember[member]];
+            layouts[member] = spare.Newest!.Layout;
+            generationMax = Math.Max(generationMax, spare.Newest.State.Generation);
+            bool isActive = newest.Set.Members[member].State == MemberState.Active;
+            roles[member] = isActive ? MemberRole.Active : MemberRole.Joining;
+            settled = isActive ? Math.Min(settled, spare.Newest.State.Generation) : settled;
+            foreach (CopyReading copy in isActive ? spare.Copies : [])
             {
                 invalid += copy.Superblock is null ? 1 : 0;
                 bool isCurrent = copy.Superblock?.State.Generation == newest.State.Generation;
@@ -117,6 +154,9 @@ public static class SetAssembly
             Newest = newest,
             SpareOfMember = spareOfMember,
             Layouts = layouts,
+            Roles = roles,
+            GenerationMax = generationMax,
+            GenerationSettled = Math.Max(settled, newest.State.SettledGeneration),
             CopiesStale = stale,
             CopiesInvalid = invalid,
         };
@@ -220,29 +260,59 @@ public static class SetAssembly
     private static Superblock? ChooseNewest(SpareReading[] spares, out MetadataRefusal? refusal)
     {
         refusal = null;
-        Superblock newest = spares[0].Newest!;
+        int at = 0;
         for (int i = 1; i < spares.Length; i++)
         {
             Superblock other = spares[i].Newest!;
-            if (other.Set.SetUuid != newest.Set.SetUuid)
+            Superblock best = spares[at].Newest!;
+            if (other.Set.SetUuid != best.Set.SetUuid)
             {
                 refusal = new MetadataRefusal(
                     MetadataRefusalKind.WrongSet,
                     i,
-                    $"it belongs to set {other.Set.SetUuid}, others to {newest.Set.SetUuid}");
+                    $"it belongs to set {other.Set.SetUuid}, others to {best.Set.SetUuid}");
                 return null;
             }
-            if (other.State.Generation == newest.State.Generation && other.State != newest.State)
+            at = other.State.Generation > best.State.Generation ? i : at;
+        }
+        Superblock newest = spares[at].Newest!;
+        for (int i = 0; i < spares.Length; i++)
+        {
+            refusal = RefusalOfHistory(newest, spares[i].Newest!, i);
+            if (refusal is not null)
             {
-                refusal = new MetadataRefusal(
-                    MetadataRefusalKind.CopiesConflict,
-                    i,
-                    "two spares tell different histories of one generation");
                 return null;
             }
-            newest = other.State.Generation > newest.State.Generation ? other : newest;
         }
         return newest;
+    }
+
+    private static MetadataRefusal? RefusalOfHistory(Superblock newest, Superblock other, int position)
+    {
+        if (other.State.Epoch == newest.State.Epoch)
+        {
+            bool isContradiction =
+                other.State.Generation == newest.State.Generation && other.State != newest.State;
+            return isContradiction
+                ? new MetadataRefusal(
+                    MetadataRefusalKind.CopiesConflict,
+                    position,
+                    "two spares tell different histories of one generation")
+                : null;
+        }
+        foreach (PastEpoch past in newest.Set.Past)
+        {
+            if (past.Epoch == other.State.Epoch && other.State.Generation <= past.Generation)
+            {
+                return null;
+            }
+        }
+        return new MetadataRefusal(
+            MetadataRefusalKind.Diverged,
+            position,
+            $"its history (epoch {other.State.Epoch:x16}, generation {other.State.Generation}) is not"
+                + $" part of the others' (epoch {newest.State.Epoch:x16},"
+                + $" generation {newest.State.Generation}): both went on without each other");
     }
 
     private static int[]? Match(SpareReading[] spares, Superblock newest, out MetadataRefusal? refusal)
@@ -250,17 +320,18 @@ public static class SetAssembly
         MemberDescription[] members = newest.Set.Members;
         int[] spareOfMember = new int[members.Length];
         Array.Fill(spareOfMember, -1);
+        refusal = null;
         for (int i = 0; i < spares.Length; i++)
         {
             Superblock own = spares[i].Newest!;
             int member = own.MemberIndex;
             bool isListed = member < members.Length
                 && members[member].Uuid == own.MemberUuid
-                && members[member].State == MemberState.Active;
+                && members[member].State is MemberState.Active or MemberState.Inactive;
             if (!isListed)
             {
                 refusal = new MetadataRefusal(
-                    MetadataRefusalKind.NotActive, i, $"member {own.MemberUuid} is not active in the set");
+                    MetadataRefusalKind.NotActive, i, $"member {own.MemberUuid} is not one of the set");
                 return null;
             }
             if (spareOfMember[member] >= 0)
@@ -272,7 +343,8 @@ public static class SetAssembly
                 return null;
             }
             bool isAsListed = members[member].Bytes == own.Layout.SpareBytes
-                && members[member].DataUnits == own.Layout.DataUnits;
+                && members[member].DataUnits == own.Layout.DataUnits
+                && newest.Set.Journal.Fits(own.Layout);
             if (!isAsListed)
             {
                 refusal = new MetadataRefusal(
@@ -281,21 +353,51 @@ public static class SetAssembly
             }
             spareOfMember[member] = i;
         }
-        refusal = MissingFrom(spareOfMember, members);
-        return refusal is null ? spareOfMember : null;
+        return spareOfMember;
     }
 
-    private static MetadataRefusal? MissingFrom(int[] spareOfMember, MemberDescription[] members)
+    /// <summary>
+    /// A member that counts as active, and whose copies are all older than what every active member once had:
+    /// its metadata could be mended from the others, the data that it holds could not.
+    /// </summary>
+    private static MetadataRefusal? RollbackIn(
+        SpareReading[] spares, int[] spareOfMember, Superblock newest)
     {
-        for (int member = 0; member < members.Length; member++)
+        for (int member = 0; member < spareOfMember.Length; member++)
         {
-            if (spareOfMember[member] < 0)
+            int position = spareOfMember[member];
+            bool isActive = newest.Set.Members[member].State == MemberState.Active;
+            ulong generation = position < 0 ? 0 : spares[position].Newest!.State.Generation;
+            if (position >= 0 && isActive && generation < newest.State.SettledGeneration)
             {
                 return new MetadataRefusal(
-                    MetadataRefusalKind.MissingMember, -1, $"member {members[member].Uuid} is not here");
+                    MetadataRefusalKind.SpareRolledBack,
+                    position,
+                    $"it is at generation {generation}, and had reached {newest.State.SettledGeneration}");
             }
         }
         return null;
+    }
+
+    private static MetadataRefusal? MissingFrom(
+        int[] spareOfMember, MemberDescription[] members, SetExpectation expected)
+    {
+        int activeHere = 0;
+        int missing = -1;
+        for (int member = 0; member < members.Length; member++)
+        {
+            bool isActive = members[member].State == MemberState.Active;
+            activeHere += isActive && spareOfMember[member] >= 0 ? 1 : 0;
+            missing = isActive && spareOfMember[member] < 0 && missing < 0 ? member : missing;
+        }
+        bool isEnough = activeHere > 0 && (missing < 0 || expected.AllowsMissing);
+        return isEnough
+            ? null
+            : new MetadataRefusal(
+                MetadataRefusalKind.MissingMember,
+                -1,
+                missing < 0 ? "no member that holds the table is here"
+                    : $"member {members[missing].Uuid} is not here");
     }
 
     private static MetadataRefusal? RefusalOf(Superblock newest, SetExpectation expected)

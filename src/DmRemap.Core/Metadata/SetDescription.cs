@@ -29,7 +29,23 @@ public sealed record MemberDescription
 
     /// <summary>Units of its data area.</summary>
     public required long DataUnits { get; init; }
+
+    /// <summary>
+    /// Superblock copies that could not be written: what they say may be old (F-15). Bit: copy.
+    /// </summary>
+    public byte BadCopies { get; init; }
+
+    /// <summary>Journal places that are not written any more. Bit: place.</summary>
+    public byte BadJournals { get; init; }
+
+    /// <summary>
+    /// Places of the valid checkpoint that do not hold it: writing or reading it back failed. Bit: place.
+    /// </summary>
+    public byte BadCheckpoints { get; init; }
 }
+
+/// <summary>An epoch that this history went through, and the highest generation it had there.</summary>
+public readonly record struct PastEpoch(ulong Epoch, ulong Generation);
 
 /// <summary>How the primary is recognised: by what it says of itself, never by its path.</summary>
 public sealed record PrimaryIdentity
@@ -60,7 +76,7 @@ public sealed record PrimaryIdentity
     }
 }
 
-/// <summary>What is the same in every superblock of a set until its membership changes.</summary>
+/// <summary>What changes only with a start, or with the membership of the set.</summary>
 public sealed record SetDescription
 {
     public required Guid SetUuid { get; init; }
@@ -75,6 +91,14 @@ public sealed record SetDescription
 
     /// <summary>By member index, 1 to 8.</summary>
     public required MemberDescription[] Members { get; init; }
+
+    public required JournalRing Journal { get; init; }
+
+    /// <summary>
+    /// The epochs before this one, the latest first, as many as there is room for: they tell a spare that is
+    /// behind from one that went its own way (F-14).
+    /// </summary>
+    public PastEpoch[] Past { get; init; } = [];
 
     /// <summary>True when the location names a unit of a member's data area.</summary>
     public bool Holds(SpareLocation location) =>

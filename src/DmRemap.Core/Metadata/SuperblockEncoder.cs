@@ -48,6 +48,7 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.EpochAt, state.Epoch);
         Put64(block, SuperblockFormat.ParentEpochAt, state.ParentEpoch);
         Put64(block, SuperblockFormat.GenerationAt, state.Generation);
+        Put64(block, SuperblockFormat.SettledGenerationAt, state.SettledGeneration);
         Put64(block, SuperblockFormat.FirstJournalSequenceAt, state.FirstJournalSequence);
         CheckpointPointer checkpoint = state.Checkpoint;
         Put32(block, SuperblockFormat.CheckpointAreaAt, (uint)checkpoint.Area);
@@ -58,6 +59,23 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.CheckpointRetiredAt, (ulong)checkpoint.RetiredRuns);
         Put64(block, SuperblockFormat.CheckpointGenerationAt, checkpoint.Generation);
         Put64(block, SuperblockFormat.CheckpointEpochAt, checkpoint.Epoch);
+        Put64(block, SuperblockFormat.JournalHeadAt, state.JournalHead.Sequence);
+        Put32(block, SuperblockFormat.JournalHeadCrcAt, state.JournalHead.Crc);
+        PutWitness(block, state.PrimaryWitness);
+    }
+
+    private static void PutWitness(Span<byte> block, in PrimaryWitness witness)
+    {
+        if (witness.IsNone)
+        {
+            return;
+        }
+        Put32(block, SuperblockFormat.WitnessAt, SuperblockFormat.WitnessKind);
+        Put32(block, SuperblockFormat.WitnessLengthAt, SuperblockFormat.WitnessBytes);
+        for (int i = 0; i < PrimaryWitness.Places; i++)
+        {
+            Put32(block, SuperblockFormat.WitnessWordsAt + (i * sizeof(uint)), witness[i]);
+        }
     }
 
     private static void PutSet(Span<byte> block, SetDescription set)
@@ -81,6 +99,18 @@ public static class SuperblockEncoder
             place[SuperblockFormat.MemberStateAt] = (byte)member.State;
             Put64(place, SuperblockFormat.MemberSizeAt, (ulong)member.Bytes);
             Put64(place, SuperblockFormat.MemberDataUnitsAt, (ulong)member.DataUnits);
+            place[SuperblockFormat.MemberBadCopiesAt] = member.BadCopies;
+            place[SuperblockFormat.MemberBadJournalsAt] = member.BadJournals;
+            place[SuperblockFormat.MemberBadCheckpointsAt] = member.BadCheckpoints;
+        }
+        Put32(block, SuperblockFormat.JournalSlotBytesAt, (uint)set.Journal.SlotBytes);
+        Put32(block, SuperblockFormat.JournalSlotsAt, (uint)set.Journal.Slots);
+        int past = Math.Min(set.Past.Length, SuperblockFormat.PastEpochsMax);
+        for (int i = 0; i < past; i++)
+        {
+            int at = SuperblockFormat.PastEpochsAt + (i * SuperblockFormat.PastEpochBytes);
+            Put64(block, at, set.Past[i].Epoch);
+            Put64(block, at + 8, set.Past[i].Generation);
         }
     }
 

@@ -27,6 +27,8 @@ internal static class SuperblockFormat
     public const int ParentEpochAt = 96;
     public const int GenerationAt = 104;
     public const int FirstJournalSequenceAt = 112;
+    public const int JournalSlotBytesAt = 120;
+    public const int JournalSlotsAt = 124;
 
     public const int CheckpointAreaAt = 128;
     public const int CheckpointCrcAt = 132;
@@ -36,12 +38,14 @@ internal static class SuperblockFormat
     public const int CheckpointRetiredAt = 160;
     public const int CheckpointGenerationAt = 168;
     public const int CheckpointEpochAt = 176;
+    public const int JournalHeadAt = 184;
 
     public const int BlockBytesAt = 192;
     public const int UnitBytesAt = 196;
     public const int PrimaryBlocksAt = 200;
     public const int AlignmentOffsetAt = 208;
     public const int PrimaryPhysicalAt = 212;
+    public const int JournalHeadCrcAt = 216;
 
     public const int SpareBytesAt = 224;
     public const int SparePhysicalAt = 232;
@@ -56,17 +60,33 @@ internal static class SuperblockFormat
     public const int DataStartAt = 304;
     public const int DataBytesAt = 312;
 
+    public const int SettledGenerationAt = 320;
+
     public const int PrimaryBytesAt = 384;
     public const int PrimaryTextAt = 392;
 
-    /// <summary>Room for a fingerprint of the primary's content: kind, length, 120 bytes. Zero now.</summary>
-    public const int FingerprintAt = 520;
+    /// <summary>
+    /// Kind (0: none), length, then a CRC-32C for each place of the primary (0: not known).
+    /// </summary>
+    public const int WitnessAt = 520;
+    public const int WitnessLengthAt = 524;
+    public const int WitnessWordsAt = 528;
+    public const uint WitnessKind = 1;
+    public const int WitnessBytes = PrimaryWitness.Places * sizeof(uint);
 
     public const int MembersAt = 1024;
     public const int MemberBytes = 128;
     public const int MemberStateAt = 16;
+    public const int MemberBadCopiesAt = 17;
+    public const int MemberBadJournalsAt = 18;
+    public const int MemberBadCheckpointsAt = 19;
     public const int MemberSizeAt = 24;
     public const int MemberDataUnitsAt = 32;
+
+    /// <summary>Epochs before this one, the latest first: id, highest generation.</summary>
+    public const int PastEpochsAt = 2048;
+    public const int PastEpochBytes = 16;
+    public const int PastEpochsMax = 64;
 
     public const int ChecksumAt = SpareLayout.SuperblockBytes - sizeof(uint);
 

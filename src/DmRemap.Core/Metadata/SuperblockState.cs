@@ -41,12 +41,27 @@ public readonly record struct SuperblockState
     /// <summary>One more for each set of superblocks ever attempted.</summary>
     public ulong Generation { get; init; }
 
+    /// <summary>
+    /// The highest generation known to be on every active member when this was written: an active member that
+    /// has none so high was put back to an older state (F-16).
+    /// </summary>
+    public ulong SettledGeneration { get; init; }
+
     public CheckpointPointer Checkpoint { get; init; }
 
-    /// <summary>
-    /// The first journal record that the checkpoint does not contain; 0: there is no journal yet.
-    /// </summary>
+    /// <summary>The first journal record that is replayed over the checkpoint; at least 1.</summary>
     public ulong FirstJournalSequence { get; init; }
+
+    /// <summary>
+    /// The last record acknowledged when this was written: a commit point (F-12), and in a new epoch the end
+    /// of what it takes over from the old one (F-13). Sequence 0: none yet.
+    /// </summary>
+    public JournalLink JournalHead { get; init; }
+
+    /// <summary>
+    /// What the primary's most volatile places held at this clean stop (F-16).
+    /// </summary>
+    public PrimaryWitness PrimaryWitness { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
     public bool IsCleanStop { get; init; }

@@ -128,7 +128,14 @@ public readonly ref struct UnverifiedSuperblock
         {
             return null;
         }
+        JournalRing ring = new(
+            (int)Math.Min(Get32(SuperblockFormat.JournalSlotBytesAt), int.MaxValue),
+            (int)Math.Min(Get32(SuperblockFormat.JournalSlotsAt), int.MaxValue));
         SuperblockState state = ParseState();
+        if (!ring.Fits(layout) || !IsStatePlausible(state))
+        {
+            return null;
+        }
         long primaryBytes = GetPositive(SuperblockFormat.PrimaryBytesAt);
         bool isPrimaryWhole = primaryBytes >= geometry.Blocks.ToBytes(geometry.BlockSize).Value;
         if (!IsCheckpointPlausible(state.Checkpoint, layout) || !isPrimaryWhole)
@@ -149,6 +156,8 @@ public readonly ref struct UnverifiedSuperblock
                     Text = GetText(SuperblockFormat.PrimaryTextAt),
                 },
                 Members = members,
+                Journal = ring,
+                Past = ParsePast(),
             },
             MemberIndex = (int)memberIndex,
             Layout = layout,
@@ -163,7 +172,11 @@ public readonly ref struct UnverifiedSuperblock
         Epoch = Get64(SuperblockFormat.EpochAt),
         ParentEpoch = Get64(SuperblockFormat.ParentEpochAt),
         Generation = Get64(SuperblockFormat.GenerationAt),
+        SettledGeneration = Get64(SuperblockFormat.SettledGenerationAt),
         FirstJournalSequence = Get64(SuperblockFormat.FirstJournalSequenceAt),
+        JournalHead = new JournalLink(
+            Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
+        PrimaryWitness = ParseWitness(),
         IsCleanStop = (Get32(SuperblockFormat.StopFlagsAt) & SuperblockFormat.CleanStop) != 0,
         Checkpoint = new CheckpointPointer
         {
@@ -177,6 +190,46 @@ public readonly ref struct UnverifiedSuperblock
             Epoch = Get64(SuperblockFormat.CheckpointEpochAt),
         },
     };
+
+    /// <summary>None where a later version has written another kind.</summary>
+    private PrimaryWitness ParseWitness()
+    {
+        bool isKnown = Get32(SuperblockFormat.WitnessAt) == SuperblockFormat.WitnessKind
+            && Get32(SuperblockFormat.WitnessLengthAt) == SuperblockFormat.WitnessBytes;
+        Span<uint> words = stackalloc uint[PrimaryWitness.Places];
+        for (int i = 0; i < words.Length; i++)
+        {
+            words[i] = isKnown ? Get32(SuperblockFormat.WitnessWordsAt + (i * sizeof(uint))) : 0;
+        }
+        return new PrimaryWitness(words);
+    }
+
+    /// <summary>Sequences stay below 2^63, so that sums of them and of slots do not wrap.</summary>
+    private static bool IsStatePlausible(in SuperblockState state) =>
+        state.Epoch != 0
+        && state.FirstJournalSequence is >= 1 and <= long.MaxValue
+        && state.JournalHead.Sequence <= long.MaxValue
+        && state.JournalHead.Sequence >= state.FirstJournalSequence - 1
+        && state.Generation <= long.MaxValue
+        && state.SettledGeneration <= state.Generation;
+
+    private PastEpoch[] ParsePast()
+    {
+        int count = 0;
+        while (count < SuperblockFormat.PastEpochsMax && Get64(PastAt(count)) != 0)
+        {
+            count++;
+        }
+        PastEpoch[] past = new PastEpoch[count];
+        for (int i = 0; i < count; i++)
+        {
+            past[i] = new PastEpoch(Get64(PastAt(i)), Get64(PastAt(i) + 8));
+        }
+        return past;
+    }
+
+    private static int PastAt(int index) =>
+        SuperblockFormat.PastEpochsAt + (index * SuperblockFormat.PastEpochBytes);
 
     private static bool IsCheckpointPlausible(in CheckpointPointer checkpoint, SpareLayout layout)
     {
@@ -193,11 +246,11 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
             && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
-            && checkpoint.Entries <= layout.EntriesMax;
+            && checkpoint.Entries <= SpareLayout.TableEntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
-        self.State == MemberState.Active
+        self.State is MemberState.Active
         && self.Bytes == layout.SpareBytes
         && self.DataUnits == layout.DataUnits;
 
@@ -219,7 +272,7 @@ public readonly ref struct UnverifiedSuperblock
         {
             return null;
         }
-        if (blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        if (blocks > Limits.UnitsMax * (unitBytes / blockBytes) || offset % blockBytes != 0)
         {
             return null;
         }
@@ -275,11 +328,15 @@ public readonly ref struct UnverifiedSuperblock
                 State = (MemberState)_block[at + SuperblockFormat.MemberStateAt],
                 Bytes = GetPositive(at + SuperblockFormat.MemberSizeAt),
                 DataUnits = GetPositive(at + SuperblockFormat.MemberDataUnitsAt),
+                BadCopies = _block[at + SuperblockFormat.MemberBadCopiesAt],
+                BadJournals = _block[at + SuperblockFormat.MemberBadJournalsAt],
+                BadCheckpoints = _block[at + SuperblockFormat.MemberBadCheckpointsAt],
             };
             bool isSane = member.State is MemberState.Active or MemberState.Inactive or MemberState.Retired
                 && member.Bytes >= 0
                 && member.DataUnits >= 0
-                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin;
+                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin
+                && member.DataUnits <= SpareLayout.TableEntriesMax;
             if (!isSane || IsUuidIn(members, i, member.Uuid))
             {
                 return null;

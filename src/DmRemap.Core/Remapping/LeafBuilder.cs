@@ -17,7 +17,7 @@ internal sealed class LeafBuilder(LeafLayout layout)
     /// <summary>Start a leaf that will have at most this many runs.</summary>
     public void Begin(int runsMax)
     {
-        int words = _layout.WordsFor(runsMax);
+        int words = _layout.WideWordsFor(runsMax);
         if (_words.Length < words)
         {
             _words = new ulong[Math.Max(words, _words.Length * 2)];
@@ -54,8 +54,7 @@ internal sealed class LeafBuilder(LeafLayout layout)
         }
         WriteLast();
         int middle = count - 2;
-        leaf.Slice(_layout.WordsFor(first + 1), middle * _layout.RunWords)
-            .CopyTo(_words.AsSpan(_layout.WordsFor(_written)));
+        _layout.CopyWide(leaf, first + 1, middle, _words.AsSpan(_layout.WideWordsFor(_written)));
         _written += middle;
         _last = _layout.Read(_layout.WordsOf(leaf, first + count - 1));
         _hasLast = true;
@@ -66,16 +65,15 @@ internal sealed class LeafBuilder(LeafLayout layout)
     {
         WriteLast();
         runs = _written;
-        Span<ulong> leaf = _words.AsSpan(0, _layout.WordsFor(runs));
-        _layout.WriteHeader(leaf, runs);
-        return leaf;
+        int words = _layout.Finish(_words.AsSpan(0, _layout.WideWordsFor(runs)), runs);
+        return _words.AsSpan(0, words);
     }
 
     private void WriteLast()
     {
         if (_hasLast)
         {
-            _layout.Write(_words.AsSpan(_layout.WordsFor(_written), _layout.RunWords), _last);
+            _layout.Write(_words.AsSpan(_layout.WideWordsFor(_written), _layout.WideWords), _last);
             _written++;
             _hasLast = false;
         }

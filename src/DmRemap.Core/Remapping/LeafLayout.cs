@@ -7,12 +7,15 @@ namespace DmRemap.Core.Remapping;
 /// <summary>
 /// The words of a leaf:
 /// <code>
-///   word 0        number of runs
+///   word 0        number of runs: 32 bits | bit 63: narrow
 ///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
-/// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4 | 12 0 | errno: 16
+/// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4
+///                    | state of all blocks: 2 | mixed: 1 | 9 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
-///                 word 2: block states, low and high; in words 2 and 3 when a unit has more than 32 blocks
+///                 of a mixed run, block states, low and high: word 2, or 2 and 3 with more than 32 blocks
 /// </code>
+/// Nearly all runs have all blocks in one state. A leaf of nothing else is narrow: two words a run; in any
+/// other each run has room for its block states.
 /// What this type reads while a leaf may be torn (see RemapTable) cannot leave the span, whatever the words
 /// say.
 /// </summary>
@@ -21,27 +24,37 @@ internal readonly struct LeafLayout
     public const int UnitsLog2 = 15;
     public const int Units = 1 << UnitsLog2;
     public const int HeaderWords = 1 + SummaryWords;
+    public const int RunWordsMax = 4;
 
     private const int SummaryWords = 8;
     private const int UnitMask = Units - 1;
+    private const int NarrowWords = 2;
+    private const ulong Narrow = 1UL << 63;
+    private const ulong Mixed = 1UL << 38;
     private const ulong SpareUnitMask = (1UL << 48) - 1;
 
     private readonly ulong _allBlocks;
 
     public LeafLayout(int blocksPerUnit)
     {
-        RunWords = blocksPerUnit <= 32 ? 3 : 4;
+        WideWords = blocksPerUnit <= 32 ? 3 : RunWordsMax;
         _allBlocks = BlockStates.Mask(0, blocksPerUnit);
     }
 
-    /// <summary>3 or 4.</summary>
-    public int RunWords { get; }
+    /// <summary>Words of a run in a leaf that is not narrow: 3 or 4.</summary>
+    public int WideWords { get; }
 
-    public int WordsFor(int runs) => HeaderWords + (runs * RunWords);
+    public int WideWordsFor(int runs) => HeaderWords + (runs * WideWords);
+
+    /// <summary>Words that this leaf occupies.</summary>
+    public int WordsIn(ReadOnlySpan<ulong> leaf) => HeaderWords + (RunCount(leaf) * StrideOf(leaf));
 
     /// <summary>Runs of this leaf: at most as many as fit in the span.</summary>
     public int RunCount(ReadOnlySpan<ulong> leaf) =>
-        (int)Math.Min(leaf[0], (ulong)((leaf.Length - HeaderWords) / RunWords));
+        (int)Math.Min(leaf[0] & uint.MaxValue, (ulong)((leaf.Length - HeaderWords) / StrideOf(leaf)));
+
+    /// <summary>Words from one run to the next.</summary>
+    public int StrideOf(ReadOnlySpan<ulong> leaf) => (leaf[0] & Narrow) != 0 ? NarrowWords : WideWords;
 
     /// <summary>False when certainly none of the units [first, last] of the leaf has an entry.</summary>
     public static bool MayHave(ReadOnlySpan<ulong> leaf, int first, int last)
@@ -66,12 +79,13 @@ internal readonly struct LeafLayout
     /// </summary>
     public int IndexOfFirstEndingAfter(ReadOnlySpan<ulong> leaf, int unit)
     {
+        int stride = StrideOf(leaf);
         int low = 0;
         int high = RunCount(leaf);
         while (low < high)
         {
             int middle = (low + high) >> 1;
-            if (EndOf(leaf[HeaderWords + (middle * RunWords)]) <= unit)
+            if (EndOf(leaf[HeaderWords + (middle * stride)]) <= unit)
             {
                 low = middle + 1;
             }
@@ -83,8 +97,11 @@ internal readonly struct LeafLayout
         return low;
     }
 
-    public ReadOnlySpan<ulong> WordsOf(ReadOnlySpan<ulong> leaf, int run) =>
-        leaf.Slice(HeaderWords + (run * RunWords), RunWords);
+    public ReadOnlySpan<ulong> WordsOf(ReadOnlySpan<ulong> leaf, int run)
+    {
+        int stride = StrideOf(leaf);
+        return leaf.Slice(HeaderWords + (run * stride), stride);
+    }
 
     public static int FirstOf(ulong word0) => (int)(word0 & UnitMask);
 
@@ -103,11 +120,10 @@ internal readonly struct LeafLayout
             sparePlusOne == 0 ? SpareLocation.None : new SpareLocation(sparePlusOne - 1, spareUnit),
             (ushort)(words[0] >> 48),
             (ushort)(words[1] >> 48),
-            RunWords == 3
-                ? new BlockStates(words[2] & uint.MaxValue, words[2] >> 32)
-                : new BlockStates(words[2], words[3]));
+            BlocksOf(words));
     }
 
+    /// <summary>As a run of a wide leaf.</summary>
     public void Write(Span<ulong> words, in RemapRun run)
     {
         Invariant.Check(run.End <= Units);
@@ -117,7 +133,8 @@ internal readonly struct LeafLayout
         words[0] = (uint)run.First | ((ulong)(uint)(run.Count - 1) << 15) | ((ulong)state << 30)
             | ((ulong)sparePlusOne << 32) | ((ulong)run.Errno << 48);
         words[1] = (ulong)run.Location.Unit.Value | ((ulong)run.Day << 48);
-        if (RunWords == 3)
+        words[0] |= IsUniform(run.Blocks) ? (ulong)run.Blocks[0] << 36 : Mixed;
+        if (WideWords == 3)
         {
             words[2] = run.Blocks.Low | (run.Blocks.High << 32);
         }
@@ -148,19 +165,60 @@ internal readonly struct LeafLayout
     public static BlockStates FromStored(BlockStates blocks, ulong places) =>
         new(blocks.Low & places, blocks.High & places);
 
-    public void WriteHeader(Span<ulong> leaf, int runs)
+    /// <summary>
+    /// Make a leaf of runs that stand behind the header, each in the wide form: narrow if it can be.
+    /// </summary>
+    /// <returns>Words of the leaf.</returns>
+    public int Finish(Span<ulong> leaf, int runs)
     {
-        leaf[0] = (ulong)runs;
         Span<ulong> summary = leaf.Slice(1, SummaryWords);
         summary.Clear();
+        ulong anyMixed = 0;
         for (int run = 0; run < runs; run++)
         {
-            ulong word0 = leaf[HeaderWords + (run * RunWords)];
+            ulong word0 = leaf[HeaderWords + (run * WideWords)];
+            anyMixed |= word0 & Mixed;
             int last = (EndOf(word0) - 1) >> 6;
             for (int group = FirstOf(word0) >> 6; group <= last; group++)
             {
                 summary[group >> 6] |= 1UL << (group & 63);
             }
         }
+        leaf[0] = (uint)runs | (anyMixed == 0 ? Narrow : 0);
+        for (int run = 0; run < runs && anyMixed == 0; run++)
+        {
+            leaf[HeaderWords + (run * NarrowWords)] = leaf[HeaderWords + (run * WideWords)];
+            leaf[HeaderWords + (run * NarrowWords) + 1] = leaf[HeaderWords + (run * WideWords) + 1];
+        }
+        return WordsIn(leaf);
+    }
+
+    /// <summary>
+    /// Copy runs of a leaf to where a wide leaf is being put together. The words of block states that a
+    /// narrow leaf lacks stay as they are: nobody reads them of a run that is not mixed.
+    /// </summary>
+    public void CopyWide(ReadOnlySpan<ulong> leaf, int first, int count, Span<ulong> target)
+    {
+        if (StrideOf(leaf) == WideWords)
+        {
+            leaf.Slice(HeaderWords + (first * WideWords), count * WideWords).CopyTo(target);
+            return;
+        }
+        for (int i = 0; i < count; i++)
+        {
+            ReadOnlySpan<ulong> words = WordsOf(leaf, first + i);
+            words.CopyTo(target[(i * WideWords)..]);
+        }
+    }
+
+    private BlockStates BlocksOf(ReadOnlySpan<ulong> words)
+    {
+        if ((words[0] & Mixed) == 0)
+        {
+            return default(BlockStates).With(_allBlocks, (BlockState)((words[0] >> 36) & 3));
+        }
+        return WideWords == 3
+            ? new BlockStates(words[2] & uint.MaxValue, words[2] >> 32)
+            : new BlockStates(words[2], words[3]);
     }
 }

@@ -5,16 +5,18 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Memory for the table's leaves: blocks of 2^order granules (128 bytes each) inside slabs of 2 MiB, split
-/// and merged as buddies, so that a leaf that grows through all sizes leaves no holes behind. Slabs are never
-/// given back; once they exist, allocating makes no garbage. One writer; readers on other threads only call
-/// <see cref="At"/>.
+/// Memory for the table's leaves: granules of 128 bytes inside slabs of 2 MiB (the first one is smaller: most
+/// tables are), in blocks of 2^order granules that are split and merged as buddies, so that a leaf that grows
+/// through all sizes leaves no holes behind. What a leaf does not need of its block is cut off in blocks of
+/// its own. Slabs are never given back; once they exist, allocating makes no garbage. One writer; readers on
+/// other threads only call <see cref="At"/>.
 /// </summary>
 internal sealed class LeafSlabs
 {
     public const int GranuleWords = 16;
 
     private const int OrderMax = 14;
+    private const int FirstOrder = 10;
     private const int SlabGranules = 1 << OrderMax;
     private const byte FreeMark = 0x80;
     private const byte UsedMark = 0x40;
@@ -29,9 +31,9 @@ internal sealed class LeafSlabs
 
     public const int BlockWordsMax = SlabGranules * GranuleWords;
 
-    public long Bytes => (long)_slabCount * SlabGranules * ((GranuleWords * sizeof(ulong)) + 1);
+    public long Bytes { get; private set; }
 
-    /// <summary>Granules in blocks that are handed out.</summary>
+    /// <summary>Granules that are handed out.</summary>
     public long UsedGranules { get; private set; }
 
     /// <summary>
@@ -50,8 +52,58 @@ internal sealed class LeafSlabs
     {
         Invariant.Check(words > 0);
         Invariant.Check(words <= BlockWordsMax);
-        int granules = (words + GranuleWords - 1) / GranuleWords;
+        int granules = GranulesFor(words);
         int order = granules == 1 ? 0 : BitOperations.Log2((uint)granules - 1) + 1;
+        int granule = TakeBlock(order);
+        UsedGranules += granules;
+        int end = granule + (1 << order);
+        for (int piece = granule + granules; piece < end; piece += 1 << OrderOfTail(piece))
+        {
+            Link(piece, OrderOfTail(piece));
+        }
+        MarkUsed(granule, granules);
+        return granule;
+    }
+
+    /// <summary>Give back what Allocate gave for this many words.</summary>
+    public void Free(int granule, int words)
+    {
+        int granules = GranulesFor(words);
+        int end = granule + granules;
+        UsedGranules -= granules;
+        while (granule < end)
+        {
+            byte mark = MarkOf(granule);
+            Invariant.Check((mark & UsedMark) != 0);
+            int order = mark & OrderMask;
+            FreeBlock(granule, order);
+            granule += 1 << order;
+        }
+        Invariant.Check(granule == end);
+    }
+
+    private static int GranulesFor(int words) => (words + GranuleWords - 1) / GranuleWords;
+
+    /// <summary>The largest block that begins here and ends where its buddies would.</summary>
+    private static int OrderOfTail(int granule) => BitOperations.TrailingZeroCount(granule);
+
+    /// <summary>
+    /// The first granules of a block, marked as the blocks that they are made of: from the largest down, as
+    /// the block is aligned to its own length.
+    /// </summary>
+    private void MarkUsed(int granule, int granules)
+    {
+        while (granules > 0)
+        {
+            int order = BitOperations.Log2((uint)granules);
+            SetMark(granule, (byte)(UsedMark | order));
+            granule += 1 << order;
+            granules -= 1 << order;
+        }
+    }
+
+    private int TakeBlock(int order)
+    {
         int have = order;
         while (have <= OrderMax && _firstFree[have] < 0)
         {
@@ -59,8 +111,7 @@ internal sealed class LeafSlabs
         }
         if (have > OrderMax)
         {
-            AddSlab();
-            have = OrderMax;
+            have = AddSlab(order);
         }
         int granule = _firstFree[have];
         Unlink(granule, have);
@@ -69,17 +120,11 @@ internal sealed class LeafSlabs
             have--;
             Link(granule + (1 << have), have);
         }
-        SetMark(granule, (byte)(UsedMark | order));
-        UsedGranules += 1L << order;
         return granule;
     }
 
-    public void Free(int granule)
+    private void FreeBlock(int granule, int order)
     {
-        byte mark = MarkOf(granule);
-        Invariant.Check((mark & UsedMark) != 0);
-        int order = mark & OrderMask;
-        UsedGranules -= 1L << order;
         SetMark(granule, 0);
         while (order < OrderMax)
         {
@@ -95,7 +140,13 @@ internal sealed class LeafSlabs
         Link(granule, order);
     }
 
-    private byte MarkOf(int granule) => _marks[granule / SlabGranules][granule % SlabGranules];
+    /// <summary>0 for what lies behind the end of the small first slab.</summary>
+    private byte MarkOf(int granule)
+    {
+        byte[] marks = _marks[granule / SlabGranules];
+        int index = granule % SlabGranules;
+        return index < marks.Length ? marks[index] : (byte)0;
+    }
 
     private void SetMark(int granule, byte mark) =>
         _marks[granule / SlabGranules][granule % SlabGranules] = mark;
@@ -136,7 +187,8 @@ internal sealed class LeafSlabs
         SetMark(granule, 0);
     }
 
-    private void AddSlab()
+    /// <summary>A slab that has room for this order, as one free block; returns its order.</summary>
+    private int AddSlab(int order)
     {
         if (_slabCount == _slabs.Length)
         {
@@ -146,9 +198,13 @@ internal sealed class LeafSlabs
             Array.Resize(ref _marks, capacity);
             System.Threading.Volatile.Write(ref _slabs, slabs);
         }
-        _slabs[_slabCount] = GC.AllocateUninitializedArray<ulong>(SlabGranules * GranuleWords, pinned: true);
-        _marks[_slabCount] = new byte[SlabGranules];
+        int slabOrder = _slabCount == 0 && order <= FirstOrder ? FirstOrder : OrderMax;
+        int granules = 1 << slabOrder;
+        _slabs[_slabCount] = GC.AllocateUninitializedArray<ulong>(granules * GranuleWords, pinned: true);
+        _marks[_slabCount] = new byte[granules];
+        Bytes += (long)granules * ((GranuleWords * sizeof(ulong)) + 1);
         _slabCount++;
-        Link((_slabCount - 1) * SlabGranules, OrderMax);
+        Link((_slabCount - 1) * SlabGranules, slabOrder);
+        return slabOrder;
     }
 }

@@ -153,7 +153,8 @@ public sealed partial class RemapTable
         Volatile.WriteBarrier();
         if (old != 0)
         {
-            _slabs.Free(GranuleOf(old));
+            int granule = GranuleOf(old);
+            _slabs.Free(granule, _layout.WordsIn(_slabs.At(granule)));
         }
         RunCount += runs - oldRuns;
     }

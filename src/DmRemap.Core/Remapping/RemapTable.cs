@@ -108,6 +108,32 @@ public sealed partial class RemapTable
         return false;
     }
 
+    /// <summary>
+    /// The first entry at or after this unit, and how many units from it on share all its values on
+    /// consecutive spare units. A longer run may be given in parts.
+    /// </summary>
+    public bool TryGetNextRun(UnitNumber from, out RemapEntry first, out int count)
+    {
+        for (long unit = from.Value; unit < Geometry.Units; unit = (unit | (LeafLayout.Units - 1)) + 1)
+        {
+            int local = LocalOf(new UnitNumber(unit));
+            if (TryFind(LeafOf(new UnitNumber(unit)), local, LeafLayout.Units - 1, out RemapRun run))
+            {
+                int found = Math.Max(local, run.First);
+                UnitNumber at = new(unit - local + found);
+                first = EntryOf(run, found, at);
+                count = run.End - found;
+                // A short first or last unit lacks places: it is a run of its own.
+                bool endsShort = at.Value + count == Geometry.Units && count > 1;
+                count = at.Value == 0 ? 1 : count - (endsShort ? 1 : 0);
+                return true;
+            }
+        }
+        first = default;
+        count = 0;
+        return false;
+    }
+
     private static int LocalOf(UnitNumber unit) => (int)(unit.Value & (LeafLayout.Units - 1));
 
     private static int GranuleOf(long pointer) => (int)(uint.MaxValue & (ulong)pointer) - 1;
@@ -140,7 +166,7 @@ public sealed partial class RemapTable
     /// <summary>The first run of the leaf that has a unit in [first, last].</summary>
     private bool TryFind(int leaf, int first, int last, out RemapRun run)
     {
-        Span<ulong> copy = stackalloc ulong[4];
+        Span<ulong> copy = stackalloc ulong[LeafLayout.RunWordsMax];
         while (true)
         {
             long pointer = Volatile.Read(ref _leaves[leaf]);

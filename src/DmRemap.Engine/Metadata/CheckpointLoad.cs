@@ -1,139 +1,154 @@
 using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine.Metadata;
 
 internal interface ICheckpointLoadOwner
 {
-    /// <summary>The image is the checkpoint named when the damage is None.</summary>
+    /// <summary>The table is the checkpoint named when the damage is None.</summary>
     void OnLoaded(CheckpointLoad load);
 }
 
 /// <summary>
-/// Reads the checkpoint that a superblock names, from the first place of the first member that has it whole:
-/// all places of all members were written before the superblock was. When none has it, every place is tried
-/// once more.
+/// Reads the checkpoint that a superblock names, from the first place of the first member that has it whole;
+/// then looks whether the other places have it too. When none has it, every place is tried once more.
 /// </summary>
-internal sealed class CheckpointLoad : IRoundOwner
+internal sealed class CheckpointLoad : IAreaReaderOwner
 {
     private const int PassesMax = 2;
 
     private readonly SetDescription _set;
-    private readonly CheckpointPointer _pointer;
-    private readonly MetadataMember[] _members;
+    private readonly SuperblockState _state;
+    private readonly MetadataMember?[] _members;
     private readonly ICheckpointLoadOwner _owner;
+    private readonly AreaReader?[] _readers;
     private readonly CheckpointReader _reader = new();
-    private readonly IoRound _round;
-    private readonly BufferSlice _slice;
-    private int _attempt;
-    private long _offset;
+    private readonly CheckpointVerifier _verifier = new();
+    private CheckpointDamage _placeDamage;
+    private int _attempt = -1;
+    private int _loadedFrom = -1;
 
     public CheckpointLoad(
-        SetDescription set,
-        in CheckpointPointer pointer,
-        MetadataMember[] members,
-        ICheckpointLoadOwner owner)
+        IEventLoop loop, AssembledSet assembled, MetadataMember?[] members, ICheckpointLoadOwner owner)
     {
-        _set = set;
-        _pointer = pointer;
+        _set = assembled.Newest.Set;
+        _state = assembled.Newest.State;
         _members = members;
         _owner = owner;
-        _round = new IoRound(this, 1);
-        int sliceBytes = 0;
-        foreach (MetadataMember member in members)
+        _readers = new AreaReader?[members.Length];
+        for (int i = 0; i < members.Length; i++)
         {
-            sliceBytes = Math.Max(
-                sliceBytes, Math.Min(member.Device.Geometry.TransferBytesMax, Limits.SliceBytes));
+            bool isLooked = members[i] is { IsActive: true };
+            _readers[i] = isLooked ? new AreaReader(loop, members[i]!, this) : null;
         }
-        _slice = AlignedMemory.Allocate(sliceBytes);
+        Table = new RemapTable(_set.Geometry);
     }
 
-    public TableImage Image { get; } = new();
+    public RemapTable Table { get; private set; }
+
+    public RetiredUnits Retired { get; private set; } = new();
 
     /// <summary>Of the last place tried; Unreadable when any place was.</summary>
     public CheckpointDamage Damage { get; private set; }
 
-    /// <summary>Places that were tried and did not have it.</summary>
+    /// <summary>Places of active members that do not have it.</summary>
     public int PlacesBad { get; private set; }
 
-    public void Begin() => BeginPlace();
+    public void Begin() => NextPlace();
 
-    public void OnRoundEnded(IoRound round)
+    bool IAreaReaderOwner.OnAreaSlice(ReadOnlySpan<byte> bytes)
     {
-        CheckpointDamage damage = round.HasFailed
-            ? CheckpointDamage.Unreadable
-            : _reader.Feed(_slice.Span[..LengthOfRead()]);
-        if (damage != CheckpointDamage.None)
+        if (_loadedFrom >= 0)
         {
-            OnPlaceBad(damage);
+            _verifier.Feed(bytes);
+            return true;
         }
-        else if (_reader.IsComplete)
+        _placeDamage = _reader.Feed(bytes);
+        return _placeDamage == CheckpointDamage.None;
+    }
+
+    void IAreaReaderOwner.OnAreaRead(AreaReader reader)
+    {
+        if (_loadedFrom >= 0)
         {
+            PlacesBad += reader.HasFailed || !_verifier.IsSound ? 1 : 0;
+            NextPlace();
+            return;
+        }
+        _placeDamage = reader.HasFailed ? CheckpointDamage.Unreadable : _placeDamage;
+        if (_placeDamage == CheckpointDamage.None && _reader.IsComplete)
+        {
+            _loadedFrom = _attempt % Places;
+            PlacesBad = Math.Min(_attempt, _loadedFrom);
             Damage = CheckpointDamage.None;
-            _owner.OnLoaded(this);
+            SkipWhatWasTried();
         }
         else
         {
-            _offset += LengthOfRead();
-            SubmitRead();
+            Damage = Damage == CheckpointDamage.Unreadable ? Damage : _placeDamage;
+            Table = new RemapTable(_set.Geometry);
+            Retired = new RetiredUnits();
         }
+        NextPlace();
     }
 
-    private void BeginPlace()
+    void IAreaReaderOwner.OnAreaIdle()
     {
-        MetadataMember member = Member();
-        _reader.Begin(_set, _pointer, member.Layout.EntriesMax, Image);
-        _offset = 0;
-        SubmitRead();
     }
 
-    private void SubmitRead()
-    {
-        MetadataMember member = Member();
-        ByteRegion area = member.Layout.Area(_pointer.Area, _attempt % SpareLayout.Places);
-        int bytes = LengthOfRead();
-        _round.Clear();
-        _round.Add(
-            MemberIndex(),
-            member.Device,
-            IoOperation.Read,
-            member.ExtentOf(area.Start + _offset, bytes),
-            _slice.Slice(0, bytes),
-            IoFlags.None);
-        _round.Submit();
-    }
-
-    private void OnPlaceBad(CheckpointDamage damage)
-    {
-        bool wasUnreadable = Damage == CheckpointDamage.Unreadable;
-        Damage = wasUnreadable ? CheckpointDamage.Unreadable : damage;
-        PlacesBad++;
-        _attempt++;
-        if (_attempt < _members.Length * SpareLayout.Places * PassesMax)
-        {
-            BeginPlace();
-        }
-        else
-        {
-            Image.Clear();
-            _owner.OnLoaded(this);
-        }
-    }
-
-    private int MemberIndex() => _attempt / SpareLayout.Places % _members.Length;
-
-    private MetadataMember Member() => _members[MemberIndex()];
+    private int Places => _members.Length * SpareLayout.Places;
 
     /// <summary>
-    /// The rest of the checkpoint in whole physical blocks, or as much of it as one read may take.
+    /// Places before the one that was good have been tried and are bad, whether in this pass or in the first.
     /// </summary>
-    private int LengthOfRead()
+    private void SkipWhatWasTried()
     {
-        MetadataMember member = Member();
+        PlacesBad = 0;
+        for (int place = 0; place < _loadedFrom; place++)
+        {
+            PlacesBad += _readers[place / SpareLayout.Places] is null ? 0 : 1;
+        }
+        _attempt = _loadedFrom;
+    }
+
+    private void NextPlace()
+    {
+        int end = _loadedFrom >= 0 ? Places : Places * PassesMax;
+        _attempt++;
+        while (_attempt < end && _readers[_attempt % Places / SpareLayout.Places] is null)
+        {
+            _attempt++;
+        }
+        if (_attempt >= end)
+        {
+            if (_loadedFrom < 0 && Damage == CheckpointDamage.None)
+            {
+                Damage = CheckpointDamage.Unreadable;
+            }
+            _owner.OnLoaded(this);
+            return;
+        }
+        BeginPlace(_attempt % Places);
+    }
+
+    private void BeginPlace(int place)
+    {
+        AreaReader reader = _readers[place / SpareLayout.Places]!;
+        MetadataMember member = reader.Member;
         int alignment = member.AlignmentBytes;
-        long rest = (_pointer.LengthBytes - _offset + alignment - 1) / alignment * alignment;
-        long most = Math.Min(_slice.Length, member.Device.Geometry.TransferBytesMax) / alignment * alignment;
-        return (int)Math.Min(rest, most);
+        long length = (_state.Checkpoint.LengthBytes + alignment - 1) / alignment * alignment;
+        ByteRegion area = member.Layout.Area(_state.Checkpoint.Area, place % SpareLayout.Places);
+        if (_loadedFrom >= 0)
+        {
+            _verifier.Begin(_state.Checkpoint);
+        }
+        else
+        {
+            _reader.Begin(_set, _state, member.Layout.EntriesMax, Table, Retired);
+            _placeDamage = CheckpointDamage.None;
+        }
+        reader.Begin(new ByteRegion(area.Start, length), Duration.Zero);
     }
 }

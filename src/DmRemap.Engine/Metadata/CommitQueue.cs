@@ -25,6 +25,15 @@ internal struct CommitQueue
         _last = request;
     }
 
+    public CommitRequest TakeFirst()
+    {
+        CommitRequest first = First!;
+        First = first.Next;
+        _last = First is null ? null : _last;
+        first.Next = null;
+        return first;
+    }
+
     /// <summary>Each request may be used again by its owner while this runs.</summary>
     public readonly void CompleteAll(CommitOutcome outcome)
     {

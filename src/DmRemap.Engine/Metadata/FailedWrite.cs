@@ -7,7 +7,7 @@ internal static class FailedWrite
 {
     public static MetadataRefusal ToRefusal(in MetadataFailure failure, int[] spareOfMember) => new(
         MetadataRefusalKind.WriteFailed,
-        spareOfMember[failure.Member],
+        spareOfMember[failure.Target],
         string.Create(
             CultureInfo.InvariantCulture,
             $"writing blocks {failure.Extent} failed: {failure.Status}, errno {failure.Errno}"));

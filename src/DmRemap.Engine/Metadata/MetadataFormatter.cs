@@ -36,13 +36,12 @@ public sealed record FormatRequest
 /// overwritten is the caller's question. Interrupted, it leaves spares that no start accepts as a set, or a
 /// complete one.
 /// </summary>
-public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
+public sealed class MetadataFormatter : IMetadataStartOwner, ITimerOwner
 {
     private readonly IEventLoop _loop;
     private readonly IBlockDevice[] _spares;
     private readonly FormatRequest _request;
     private readonly IMetadataFormatOwner _owner;
-    private readonly CommitRequest _firstCommit = new(1);
     private MetadataStore? _store;
 
     public MetadataFormatter(
@@ -77,19 +76,30 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
         SuperblockState state = new()
         {
             Epoch = _request.Epoch,
+            FirstJournalSequence = 1,
             Checkpoint = new CheckpointPointer { Area = CheckpointArea.B },
         };
-        _store = new MetadataStore(
-            _loop, Set!, Members, new TableImage(), state, isSettled: true, firstParity: 0);
-        _firstCommit.Prepare(this);
-        _store.Commit(_firstCommit);
+        _store = new MetadataStore(new MetadataStoreParts
+        {
+            Loop = _loop,
+            Set = Set!,
+            Members = Members,
+            Table = new RemapTable(_request.Geometry),
+            Retired = new RetiredUnits(),
+            State = state,
+            NextSequence = 1,
+            Deadline = MetadataDeadline.Default,
+        });
+        _store.Start(this, isFresh: true, needsCheckpoint: true);
     }
 
     void ITimerOwner.OnTimer(LoopTimer timer) => _owner.OnFormatted(this);
 
-    void ICommitOwner.OnCommitted(CommitRequest request)
+    void IMetadataStartOwner.OnMetadataStarted(bool isDurable)
     {
-        if (request.Outcome != CommitOutcome.Done)
+        // All of it, on all spares: a set that begins with a spare that fails is not worth having.
+        bool areAllActive = Array.TrueForAll(Members, static member => member.IsActive);
+        if (!isDurable || !areAllActive)
         {
             int[] inOrder = new int[_spares.Length];
             for (int i = 0; i < inOrder.Length; i++)
@@ -110,12 +120,22 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
                 -1,
                 $"{_spares.Length} spares; {Limits.SparesMax} is the most");
         }
+        long blocks = _request.Geometry.Blocks.Value;
+        long blocksMax = Limits.UnitsMax * _request.Geometry.BlocksPerUnit;
+        if (blocks > blocksMax)
+        {
+            return new MetadataRefusal(
+                MetadataRefusalKind.WrongPrimary,
+                -1,
+                $"the main device has {blocks} blocks; {blocksMax} is the most");
+        }
         long allBytes = 0;
         foreach (IBlockDevice spare in _spares)
         {
             allBytes += spare.Geometry.Bytes.Value;
         }
         MetadataMember[] members = new MetadataMember[_spares.Length];
+        SpareLayout[] layouts = new SpareLayout[_spares.Length];
         MemberDescription[] descriptions = new MemberDescription[_spares.Length];
         for (int i = 0; i < members.Length; i++)
         {
@@ -131,7 +151,8 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
             {
                 return RefusalOf(device, i);
             }
-            members[i] = new MetadataMember(_spares[i], layout);
+            members[i] = new MetadataMember(_spares[i], layout, MemberRole.Active);
+            layouts[i] = layout;
             descriptions[i] = new MemberDescription
             {
                 Uuid = _request.MemberUuids[i],
@@ -149,6 +170,7 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
             PrimaryPhysicalBlockBytes = _request.PrimaryPhysicalBlockBytes,
             Primary = _request.Primary,
             Members = descriptions,
+            Journal = JournalRing.Fitting(layouts),
         };
         CheckReadable();
         return null;
@@ -160,8 +182,17 @@ public sealed class MetadataFormatter : ICommitOwner, ITimerOwner
     private void CheckReadable()
     {
         CheckpointWriter empty = new();
-        empty.Begin(Set!, new TableImage(), CheckpointArea.A, _request.Epoch, generation: 1);
-        SuperblockState state = new() { Epoch = _request.Epoch, Generation = 1, Checkpoint = empty.Pointer };
+        CheckpointPointer start = new() { Generation = 1, Epoch = _request.Epoch };
+        RemapTable table = new(_request.Geometry);
+        empty.Begin(Set!, table, new RetiredUnits(), start, firstSequence: 1, SpareLayout.SuperblockBytes);
+        _ = empty.Fill(new byte[SpareLayout.SuperblockBytes]);
+        SuperblockState state = new()
+        {
+            Epoch = _request.Epoch,
+            Generation = 1,
+            FirstJournalSequence = 1,
+            Checkpoint = empty.Pointer,
+        };
         byte[] copy = new byte[SpareLayout.SuperblockBytes];
         for (int member = 0; member < Members.Length; member++)
         {

@@ -4,8 +4,26 @@ using DmRemap.Core.Metadata;
 namespace DmRemap.Engine.Metadata;
 
 /// <summary>An open spare and where everything lies on it.</summary>
-public sealed record MetadataMember(IBlockDevice Device, SpareLayout Layout)
+public sealed class MetadataMember(IBlockDevice device, SpareLayout layout, MemberRole role)
 {
+    public IBlockDevice Device { get; } = device;
+
+    public SpareLayout Layout { get; } = layout;
+
+    /// <summary>Loop thread only.</summary>
+    public MemberRole Role { get; internal set; } = role;
+
+    public bool IsActive => Role == MemberRole.Active;
+
+    /// <summary>Copies that lack the newest generation. Bit: copy.</summary>
+    internal byte BadCopies { get; set; }
+
+    /// <summary>Journal places that are not written any more. Bit: place.</summary>
+    internal byte BadJournals { get; set; }
+
+    /// <summary>Places that lack the valid checkpoint. Bit: place.</summary>
+    internal byte BadCheckpoints { get; set; }
+
     /// <summary>
     /// What metadata writes are aligned to: whole physical blocks, so that none is read and rewritten.
     /// </summary>
@@ -18,4 +36,6 @@ public sealed record MetadataMember(IBlockDevice Device, SpareLayout Layout)
         Invariant.Check(size.IsAligned(bytes));
         return new Extent(new BlockNumber(startBytes / size.Bytes), new BlockCount(bytes / size.Bytes));
     }
+
+    internal ByteRegion Journal(int place) => place == 0 ? Layout.Journal1 : Layout.Journal2;
 }

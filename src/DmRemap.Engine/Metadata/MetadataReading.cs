@@ -1,29 +1,30 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 
 namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataReadingOwner
 {
     /// <summary>
-    /// Called once, on the loop's thread, never from inside Begin: Set or Refusal is not null.
+    /// Called once, on the loop's thread, never from inside Begin. Nothing has been written.
     /// </summary>
     void OnRead(MetadataReading reading);
 }
 
 /// <summary>
-/// Reads what is on the spares and writes nothing: every superblock copy of every spare, then the checkpoint
-/// that the newest names. The caller holds the claim of every spare (F-1): else a dead instance's write may
-/// still land.
+/// Reads a set and writes nothing: superblocks, then the checkpoint they name, then the journal, replayed
+/// over it. Recovery begins with it; `check` and `dump` are nothing else.
 /// </summary>
-public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner, ITimerOwner
+public sealed class MetadataReading
+    : ISuperblockScanOwner, ICheckpointLoadOwner, IRingReadOwner, ITimerOwner
 {
     private readonly IEventLoop _loop;
     private readonly IBlockDevice[] _spares;
     private readonly SetExpectation _expected;
     private readonly FeatureFlags _supported;
     private readonly IMetadataReadingOwner _owner;
-    private MetadataMember[] _members = [];
     private CheckpointLoad? _load;
 
     /// <param name="loop">On whose thread everything happens.</param>
@@ -55,21 +56,38 @@ public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner
     /// <summary>By position of the spare: what each copy was, also after a refusal.</summary>
     public SpareReading[] Copies { get; private set; }
 
-    /// <summary>Places of the checkpoint that were tried and did not have it.</summary>
+    /// <summary>By member index; null where it is not here.</summary>
+    public MetadataMember?[] Members { get; private set; } = [];
+
+    /// <summary>Places of the checkpoint that do not have it.</summary>
     public int CheckpointPlacesBad => _load?.PlacesBad ?? 0;
 
-    /// <summary>The table; empty after a refusal.</summary>
-    public TableImage Image => _load?.Image ?? new TableImage();
+    /// <summary>Journal slots that no device could read.</summary>
+    public int JournalSlotsUnreadable { get; private set; }
 
-    /// <summary>By member index.</summary>
-    public MetadataMember[] Members => _members;
+    /// <summary>The records that count. Null after a refusal.</summary>
+    public JournalChain? Chain { get; private set; }
+
+    /// <summary>What the journal lacks, when that is the refusal.</summary>
+    public JournalDamage? JournalDamage { get; private set; }
+
+    /// <summary>The table, with the journal replayed. Null after a refusal.</summary>
+    public RemapTable? Table { get; private set; }
+
+    public RetiredUnits? Retired { get; private set; }
+
+    public SpareAllocator? Allocator { get; private set; }
+
+    /// <summary>True when every active member has every part of the history in every place.</summary>
+    public bool IsWholeEverywhere => Chain is not null && CheckpointPlacesBad == 0
+        && Chain.IsWholeIn(PlacesOfActive());
 
     public void Begin()
     {
         Refusal = RefusalBeforeReading();
         if (Refusal is null)
         {
-            new SuperblockScan(_spares, _supported, this).Begin();
+            new SuperblockScan(_loop, _spares, _supported, this).Begin();
         }
         else
         {
@@ -82,20 +100,20 @@ public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner
     void ISuperblockScanOwner.OnScanned(SuperblockScan scan)
     {
         Copies = scan.Readings;
-        AssembledSet? assembled = SetAssembly.Decide(scan.Readings, _expected, out MetadataRefusal? refusal);
-        Refusal = refusal;
-        if (assembled is null)
+        Set = SetAssembly.Decide(scan.Readings, _expected, out MetadataRefusal? refusal);
+        if (Set is null)
         {
-            _owner.OnRead(this);
+            Refuse(refusal!);
             return;
         }
-        Set = assembled;
-        _members = new MetadataMember[assembled.SpareOfMember.Length];
-        for (int i = 0; i < _members.Length; i++)
+        Members = new MetadataMember?[Set.SpareOfMember.Length];
+        for (int i = 0; i < Members.Length; i++)
         {
-            _members[i] = new MetadataMember(_spares[assembled.SpareOfMember[i]], assembled.Layouts[i]);
+            Members[i] = Set.Layouts[i] is SpareLayout layout
+                ? new MetadataMember(_spares[Set.SpareOfMember[i]], layout, Set.Roles[i])
+                : null;
         }
-        _load = new CheckpointLoad(assembled.Newest.Set, assembled.Newest.State.Checkpoint, _members, this);
+        _load = new CheckpointLoad(_loop, Set, Members, this);
         _load.Begin();
     }
 
@@ -108,13 +126,77 @@ public sealed class MetadataReading : ISuperblockScanOwner, ICheckpointLoadOwner
                 : MetadataRefusalKind.CheckpointDamaged;
 
             // Never the older table: it lacks what was acknowledged since.
-            Refusal = new MetadataRefusal(
+            Refuse(new MetadataRefusal(
                 kind,
                 -1,
-                $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}: {load.Damage}");
-            Set = null;
+                $"no place holds the checkpoint of generation {Set!.Newest.State.Generation}:"
+                    + $" {load.Damage}"));
+            return;
         }
+        new RingRead(_loop, Set!.Newest.Set, Members, this).Begin();
+    }
+
+    void IRingReadOwner.OnRingsRead(RingRead rings)
+    {
+        JournalSlotsUnreadable = rings.SlotsUnreadable;
+        SuperblockState state = Set!.Newest.State;
+        JournalChain? chain = rings.History.Decide(state, out JournalDamage? damage);
+        if (chain is null)
+        {
+            JournalDamage = damage;
+            bool isUnreadable = rings.SlotsUnreadable > 0;
+            Refuse(new MetadataRefusal(
+                isUnreadable ? MetadataRefusalKind.JournalUnreadable : MetadataRefusalKind.JournalDamaged,
+                -1,
+                $"records {damage!.First} to {damage.Last} were acknowledged and are in no place"
+                    + $" ({rings.SlotsUnreadable} slots cannot be read)"));
+            return;
+        }
+        Replay(chain);
+    }
+
+    private void Replay(JournalChain chain)
+    {
+        RemapTable table = _load!.Table;
+        SetDescription set = Set!.Newest.Set;
+        CheckpointDamage damage = CheckpointDamage.None;
+        foreach (FoundRecord record in chain.Records)
+        {
+            damage = damage == CheckpointDamage.None
+                ? JournalReplay.Apply(record.Cells, set, table, _load.Retired)
+                : damage;
+        }
+        SpareAllocator? allocator = damage == CheckpointDamage.None
+            ? AllocatorLoad.TryLoad(set, table, _load.Retired)
+            : null;
+        if (allocator is null)
+        {
+            damage = damage == CheckpointDamage.None ? CheckpointDamage.SpareUnitTwice : damage;
+            Refuse(new MetadataRefusal(
+                MetadataRefusalKind.CheckpointDamaged, -1, $"the table contradicts itself: {damage}"));
+            return;
+        }
+        Chain = chain;
+        Table = table;
+        Retired = _load.Retired;
+        Allocator = allocator;
         _owner.OnRead(this);
+    }
+
+    private void Refuse(MetadataRefusal refusal)
+    {
+        Refusal = refusal;
+        _owner.OnRead(this);
+    }
+
+    private uint PlacesOfActive()
+    {
+        uint places = 0;
+        for (int i = 0; i < Members.Length; i++)
+        {
+            places |= Members[i] is { IsActive: true } ? 3u << (i * SpareLayout.Places) : 0;
+        }
+        return places;
     }
 
     private MetadataRefusal? RefusalBeforeReading()

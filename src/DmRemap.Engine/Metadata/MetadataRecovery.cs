@@ -1,11 +1,18 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 
 namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataRecoveryOwner
 {
+    /// <summary>
+    /// Everything has been read and nothing written: the last moment to decline (F-16). Call Continue or
+    /// Decline, now or later.
+    /// </summary>
+    void OnFound(MetadataRecovery recovery) => recovery.Continue();
+
     /// <summary>
     /// Called once, on the loop's thread, never from inside Begin: Recovered or Refusal is not null.
     /// </summary>
@@ -15,19 +22,24 @@ public interface IMetadataRecoveryOwner
 /// <summary>What a start works with.</summary>
 public sealed record RecoveredSet
 {
-    /// <summary>Ready for commits; its new epoch is durable on every copy of every member.</summary>
+    /// <summary>Ready for commits; its new epoch is durable on every copy of every active member.</summary>
     public required MetadataStore Store { get; init; }
 
     public required SetDescription Set { get; init; }
 
-    /// <summary>By member index, which is what SpareLocation.Spare counts.</summary>
-    public required MetadataMember[] Members { get; init; }
+    /// <summary>
+    /// By member index, which is what SpareLocation.Spare counts; null where it is not here.
+    /// </summary>
+    public required MetadataMember?[] Members { get; init; }
 
-    /// <summary>Member index to position in the list of spares given to recovery.</summary>
+    /// <summary>Member index to position in the list of spares given to recovery; -1: not here.</summary>
     public required int[] SpareOfMember { get; init; }
 
-    /// <summary>Ascending by unit.</summary>
-    public required RemapEntry[] Entries { get; init; }
+    /// <summary>Of the device from here on; the store reads it.</summary>
+    public required RemapTable Table { get; init; }
+
+    /// <summary>Knows what the table uses.</summary>
+    public required SpareAllocator Allocator { get; init; }
 
     /// <summary>Ascending by spare and unit.</summary>
     public required SpareLocation[] Retired { get; init; }
@@ -41,38 +53,49 @@ public sealed record RecoveredSet
 
     /// <summary>Places in which the checkpoint was not whole; the table has been written anew.</summary>
     public required int CheckpointPlacesBad { get; init; }
+
+    /// <summary>Journal records that were applied to the checkpoint.</summary>
+    public required int RecordsReplayed { get; init; }
+
+    /// <summary>Members that were behind and hold the whole table again.</summary>
+    public required int MembersResynced { get; init; }
 }
 
 /// <summary>
-/// Opens a set: read everything, decide, then start a new epoch durably on every copy of every member, and
-/// only then say so (F-13). The new epoch is two generations above the highest seen: one that makes every
-/// copy name the recovered table, and one that writes it to the other area, under the new epoch. Done twice,
-/// or torn off and done again, it gives the same table.
+/// Opens a set: read everything, decide, then start a new epoch durably on every copy of every active member,
+/// and only then say so (F-13). The new epoch names the checkpoint where it lies and the last record that it
+/// takes over; nothing else of the old one counts from then on. Where some place lacks a part of that, or a
+/// member is behind, the table is written anew before the first request. Done twice, or torn off and done
+/// again, it gives the same table.
 /// </summary>
-public sealed class MetadataRecovery : IMetadataReadingOwner, ICommitOwner
+public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwner
 {
     private readonly IEventLoop _loop;
     private readonly ulong _epoch;
+    private readonly Duration _deadline;
     private readonly IMetadataRecoveryOwner _owner;
     private readonly MetadataReading _reading;
-    private readonly CommitRequest _firstCommit = new(1);
     private MetadataStore? _store;
+    private int _joining;
 
     /// <param name="loop">On whose thread everything happens.</param>
     /// <param name="spares">Claimed, in any order.</param>
     /// <param name="expected">What the caller knows of the set.</param>
     /// <param name="epoch">The new epoch's id: random, not zero.</param>
     /// <param name="owner">Told of the end.</param>
+    /// <param name="deadline">Of each metadata write while the set is served.</param>
     public MetadataRecovery(
         IEventLoop loop,
         IBlockDevice[] spares,
         SetExpectation expected,
         ulong epoch,
-        IMetadataRecoveryOwner owner)
+        IMetadataRecoveryOwner owner,
+        Duration? deadline = null)
     {
         Invariant.Check(epoch != 0);
         _loop = loop;
         _epoch = epoch;
+        _deadline = deadline ?? MetadataDeadline.Default;
         _owner = owner;
         _reading = new MetadataReading(loop, spares, expected, FeatureFlags.Supported, this);
     }
@@ -81,55 +104,135 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, ICommitOwner
 
     public MetadataRefusal? Refusal { get; private set; }
 
+    /// <summary>From OnFound on: what was found.</summary>
+    public AssembledSet? Found => _reading.Set;
+
     public void Begin() => _reading.Begin();
+
+    /// <summary>After OnFound: nothing is written, and the set stays as it is.</summary>
+    public void Decline(MetadataRefusal refusal)
+    {
+        Invariant.Check(_store is null);
+        Refusal = refusal;
+        _owner.OnRecovered(this);
+    }
+
+    /// <summary>After OnFound: start the new epoch.</summary>
+    public void Continue()
+    {
+        Invariant.Check(_store is null);
+        AssembledSet found = _reading.Set!;
+        SuperblockState newest = found.Newest.State;
+        SuperblockState state = newest with
+        {
+            Epoch = _epoch,
+            ParentEpoch = newest.Epoch,
+            Generation = found.GenerationMax,
+            SettledGeneration = found.GenerationSettled,
+            JournalHead = _reading.Chain!.Tail,
+            IsCleanStop = false,
+            PrimaryWitness = default,
+        };
+        _joining = CountJoining();
+        MarkBadCopies(found);
+        _store = new MetadataStore(new MetadataStoreParts
+        {
+            Loop = _loop,
+            Set = WithPast(found),
+            Members = _reading.Members,
+            Table = _reading.Table!,
+            Retired = _reading.Retired!,
+            State = state,
+            NextSequence = _reading.Chain.NextSequence,
+            Deadline = _deadline,
+        });
+        _store.Start(this, isFresh: false, needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
+    }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
     {
-        if (reading.Set is null)
+        if (reading.Refusal is not null)
         {
             Refusal = reading.Refusal;
             _owner.OnRecovered(this);
             return;
         }
-        Superblock newest = reading.Set.Newest;
-        SuperblockState state = newest.State with
-        {
-            Epoch = _epoch,
-            ParentEpoch = newest.State.Epoch,
-            IsCleanStop = false,
-        };
-
-        // The half that the deciding copy belongs to is written last: it may be the only valid one there is.
-        int firstParity = 1 - (newest.CopyIndex % MetadataWriter.Parities);
-        _store = new MetadataStore(
-            _loop, newest.Set, reading.Members, reading.Image, state, isSettled: false, firstParity);
-        _firstCommit.Prepare(this);
-        _store.Commit(_firstCommit);
+        _owner.OnFound(this);
     }
 
-    void ICommitOwner.OnCommitted(CommitRequest request)
+    void IMetadataStartOwner.OnMetadataStarted(bool isDurable)
     {
-        if (request.Outcome == CommitOutcome.Done)
+        AssembledSet found = _reading.Set!;
+        if (isDurable)
         {
-            AssembledSet set = _reading.Set!;
             Recovered = new RecoveredSet
             {
                 Store = _store!,
-                Set = set.Newest.Set,
+                Set = found.Newest.Set,
                 Members = _reading.Members,
-                SpareOfMember = set.SpareOfMember,
-                Entries = _store!.CopyEntries(),
-                Retired = _store.CopyRetired(),
+                SpareOfMember = found.SpareOfMember,
+                Table = _reading.Table!,
+                Allocator = _reading.Allocator!,
+                Retired = _reading.Retired!.All.ToArray(),
                 Epoch = _epoch,
-                WasCleanStop = set.Newest.State.IsCleanStop,
-                CopiesRepaired = set.CopiesInvalid,
+                WasCleanStop = found.Newest.State.IsCleanStop,
+                CopiesRepaired = found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
+                RecordsReplayed = _reading.Chain!.Records.Length,
+                MembersResynced = _joining,
             };
         }
         else
         {
-            Refusal = FailedWrite.ToRefusal(_store!.LastFailure, _reading.Set!.SpareOfMember);
+            Refusal = FailedWrite.ToRefusal(_store!.LastFailure, found.SpareOfMember);
         }
         _owner.OnRecovered(this);
+    }
+
+    private int CountJoining()
+    {
+        int joining = 0;
+        foreach (MemberRole role in _reading.Set!.Roles)
+        {
+            joining += role == MemberRole.Joining ? 1 : 0;
+        }
+        return joining;
+    }
+
+    /// <summary>
+    /// A copy that is damaged or behind is nothing to lose: the good ones are written last. All are written.
+    /// </summary>
+    private void MarkBadCopies(AssembledSet found)
+    {
+        for (int i = 0; i < _reading.Members.Length; i++)
+        {
+            if (_reading.Members[i] is not { IsActive: true } member)
+            {
+                continue;
+            }
+            SpareReading spare = _reading.Copies[found.SpareOfMember[i]];
+            for (int copy = 0; copy < spare.Copies.Length; copy++)
+            {
+                bool isGood = spare.Copies[copy].Superblock is Superblock superblock
+                    && superblock.State.Generation == spare.Newest!.State.Generation;
+                member.BadCopies |= (byte)(isGood ? 0 : 1 << copy);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The epoch that ends here goes in front of its own past. Copies and places that were bad are tried
+    /// anew.
+    /// </summary>
+    private static SetDescription WithPast(AssembledSet found)
+    {
+        SetDescription set = found.Newest.Set;
+        PastEpoch ended = new(found.Newest.State.Epoch, found.GenerationMax);
+        MemberDescription[] members = new MemberDescription[set.Members.Length];
+        for (int i = 0; i < members.Length; i++)
+        {
+            members[i] = set.Members[i] with { BadCopies = 0, BadJournals = 0, BadCheckpoints = 0 };
+        }
+        return set with { Members = members, Past = [ended, .. set.Past] };
     }
 }

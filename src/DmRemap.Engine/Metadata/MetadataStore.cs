@@ -14,112 +14,132 @@ public interface IMetadataStopOwner
     void OnMetadataStopped(bool isClean);
 }
 
-/// <summary>
-/// The log of table changes on the spares, in its first form: every commit writes the whole table as a
-/// checkpoint.
-/// <code>
-///   commit:  [settle]  →  table into the idle area, both places, all members, FUA
-///                      →  superblocks of generation + 1: half of the copies, FUA; then the other half, FUA
-///                      →  Done
-/// </code>
-/// Two rules keep one valid table on disk at every instant.
-/// First: the idle area is written only while every superblock copy of every member names the other one
-/// (`settled`). A failure before the first superblock write leaves that so: the commit has Failed, and the
-/// idle area may be written again.
-/// Second: a failure among the superblocks leaves copies of either kind: the commit is Unknown, and both
-/// areas are valid and must stay so. The next attempt first settles: superblocks that name the last Done
-/// table, on all copies. Only then is the other area idle again. So a later Done holds the changes of all
-/// Done commits and of no other.
-/// Superblocks are written half by half, and after a failure the half that failed goes first: the other half
-/// is whole at every instant.
-/// A write that never returns keeps its commit, and those that wait behind it, waiting; nothing else waits. A
-/// deadline belongs in front of FinishBatch: answer Unknown, go on only when the write has returned (F-2).
-/// </summary>
-public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOwner
+internal interface IMetadataStartOwner
 {
-    private readonly IEventLoop _loop;
-    private readonly MetadataWriter _writer;
-    private readonly ChangeBatch _batch = new();
-    private readonly SpareUnitClaims _claims = new();
-    private readonly LoopTimer _refuseTimer;
-    private readonly long _entriesMax;
-    private TableImage _durable;
-    private TableImage _next;
-    private SuperblockState _state;
-    private CheckpointPointer _pointer;
-    private CommitQueue _waiting;
-    private CommitQueue _writing;
-    private CommitQueue _refused;
-    private IMetadataStopOwner? _stopOwner;
-    private Phase _phase;
-    private bool _isSettled;
-    private int _firstParity;
+    /// <summary>
+    /// Called once, never from inside Start. True: the new epoch is durable on every active member.
+    /// </summary>
+    void OnMetadataStarted(bool isDurable);
+}
 
-    /// <summary>Made by formatting and by recovery only.</summary>
-    /// <param name="loop">On whose thread everything happens.</param>
-    /// <param name="set">What all superblocks say.</param>
-    /// <param name="members">By member index.</param>
-    /// <param name="durable">The table that the state's checkpoint holds; the store's own from here
-    /// on.</param>
-    /// <param name="state">The epoch to write, the highest generation seen, the checkpoint that is valid
-    /// now.</param>
-    /// <param name="isSettled">True when no superblock on disk names another checkpoint than that.</param>
-    /// <param name="firstParity">The half of the superblock copies that is written first.</param>
-    internal MetadataStore(
-        IEventLoop loop,
-        SetDescription set,
-        MetadataMember[] members,
-        TableImage durable,
-        in SuperblockState state,
-        bool isSettled,
-        int firstParity)
+/// <summary>What a store begins with.</summary>
+internal sealed record MetadataStoreParts
+{
+    public required IEventLoop Loop { get; init; }
+
+    public required SetDescription Set { get; init; }
+
+    /// <summary>By member index; null where it is not here.</summary>
+    public required MetadataMember?[] Members { get; init; }
+
+    /// <summary>Holds everything durable, then and whenever a commit is Done.</summary>
+    public required RemapTable Table { get; init; }
+
+    /// <summary>The store's own from here on.</summary>
+    public required RetiredUnits Retired { get; init; }
+
+    /// <summary>The epoch to write, the highest generation seen, the valid checkpoint, the head.</summary>
+    public required SuperblockState State { get; init; }
+
+    public required ulong NextSequence { get; init; }
+
+    public required Duration Deadline { get; init; }
+}
+
+/// <summary>
+/// The log of table changes on the spares. Three writers work side by side, each with its own requests and
+/// buffers; this decides what each may do and what it means:
+/// <code>
+///   commits ─▶ JournalWriter     one record a group, all places of all active members, FUA → Done
+///                    │ ring half full
+///                    ▼
+///              CheckpointTask    the table into the idle area, beside the commits, then read back
+///                    │
+///                    ▼
+///              SuperblockWriter  which checkpoint, first record, which members: all copies, in two waves
+/// </code>
+/// A record links to the last acknowledged one, so one that failed or came late is skipped by its successor
+/// and its number is never used again (F-2). Ring slots and the old area are used again only when the
+/// generation that makes them free is on every copy of every active member (F-15). A member that fails or
+/// misses the deadline is first recorded as inactive on the others, then the commit is Done (F-14); the last
+/// one is kept, and the commit is Unknown.
+/// Nothing waits in here: what cannot go on is left in a field, and the event that changes it calls Pump.
+/// </summary>
+public sealed partial class MetadataStore
+    : IMetadataLog, IJournalWriterOwner, ISuperblockWriterOwner, ICheckpointOwner, ITimerOwner
+{
+    private static readonly Duration s_retryAfter = Duration.FromSeconds(1);
+
+    private readonly IEventLoop _loop;
+    private readonly MetadataMember?[] _members;
+    private readonly RemapTable _table;
+    private readonly RetiredUnits _retired;
+    private readonly JournalRing _ring;
+    private readonly JournalWriter _journal;
+    private readonly JournalRecordWriter _record;
+    private readonly SuperblockWriter _superblocks;
+    private readonly CheckpointTask _checkpoint;
+    private readonly Duration _deadline;
+    private readonly LoopTimer _refuseTimer;
+    private readonly LoopTimer _waitTimer;
+    private readonly LoopTimer _retryTimer;
+    private SetDescription _set;
+    private SuperblockState _state;
+    private bool _isPumping;
+    private bool _isAgain;
+
+    internal MetadataStore(MetadataStoreParts parts)
     {
-        _loop = loop;
-        _writer = new MetadataWriter(set, members, this);
+        _loop = parts.Loop;
+        _set = parts.Set;
+        _members = parts.Members;
+        _table = parts.Table;
+        _retired = parts.Retired;
+        _state = parts.State;
+        _deadline = parts.Deadline;
+        _ring = parts.Set.Journal;
+        _head = parts.State.JournalHead;
+        _nextSequence = parts.NextSequence;
+        _firstNeeded = parts.State.FirstJournalSequence;
+        _settledGeneration = parts.State.SettledGeneration;
+        _journal = new JournalWriter(_loop, _members, _ring, this);
+        _record = new JournalRecordWriter(_ring);
+        _superblocks = new SuperblockWriter(_loop, _members, this);
+        _checkpoint = new CheckpointTask(_loop, _members, this);
         _refuseTimer = new LoopTimer(this);
-        _durable = durable;
-        _next = new TableImage();
-        _state = state;
-        _pointer = state.Checkpoint;
-        _isSettled = isSettled;
-        _firstParity = firstParity;
-        _entriesMax = long.MaxValue;
-        foreach (MetadataMember member in members)
+        _waitTimer = new LoopTimer(this);
+        _retryTimer = new LoopTimer(this);
+        EntriesMax = long.MaxValue;
+        foreach (MetadataMember? member in _members)
         {
-            _entriesMax = Math.Min(_entriesMax, member.Layout.EntriesMax);
+            EntriesMax = Math.Min(EntriesMax, member?.Layout.EntriesMax ?? long.MaxValue);
         }
     }
 
-    private enum Phase : byte
-    {
-        Idle = 0,
-        Settling = 1,
-        WritingCheckpoint = 2,
-        WritingSuperblocks = 3,
-        Refusing = 4,
-        Completing = 5,
-        WritingCleanStop = 6,
-        Stopped = 7,
-    }
-
     /// <summary>Entries that the table can have on the smallest spare; a commit beyond it fails.</summary>
-    public long EntriesMax => _entriesMax;
+    public long EntriesMax { get; }
 
-    /// <summary>Entries of the durable table.</summary>
-    public int EntryCount => _durable.Count;
+    /// <summary>Entries of the table.</summary>
+    public long EntryCount => _table.Count;
 
     public ulong Epoch => _state.Epoch;
 
     /// <summary>The last generation attempted.</summary>
     public ulong Generation => _state.Generation;
 
-    /// <summary>A write is with the kernel.</summary>
-    public bool IsWriting => _writer.IsWriting;
+    /// <summary>The last record acknowledged; 0: none ever.</summary>
+    public ulong Sequence => _head.Sequence;
 
-    /// <summary>False after an Unknown commit, until a later one has settled which table is valid.</summary>
-    public bool IsSettled => _isSettled;
+    /// <summary>Something of it is with the kernel.</summary>
+    public bool IsWriting =>
+        _journal.IsWriting || _superblocks.IsWriting || _checkpoint.IsRunning || Busy > 0;
 
-    /// <summary>The last commit failed because the table did not fit (condition `table-full`).</summary>
+    /// <summary>Operations that were given up and the kernel still has.</summary>
+    public int Busy => _journal.Busy + _superblocks.Busy + _checkpoint.Busy;
+
+    /// <summary>
+    /// The last commit failed because the table did not fit, or a checkpoint did (condition `table-full`).
+    /// </summary>
     public bool IsTableFull { get; private set; }
 
     /// <summary>Groups of commits, by outcome.</summary>
@@ -129,211 +149,130 @@ public sealed class MetadataStore : IMetadataLog, IMetadataWriterOwner, ITimerOw
 
     public long GroupsUnknown { get; private set; }
 
-    /// <summary>Meaningful when GroupsFailed or GroupsUnknown counted a write error.</summary>
-    public MetadataFailure LastFailure => _writer.LastFailure;
+    /// <summary>Metadata writes that were not back by the deadline: an error of its own kind.</summary>
+    public long TimeOuts { get; private set; }
 
-    /// <inheritdoc/>
-    public void Commit(CommitRequest request)
-    {
-        request.MarkPending();
-        if (_stopOwner is not null || _phase == Phase.Stopped)
-        {
-            // Nothing of it is written: it has failed. Not said from inside Commit, nor before earlier ones.
-            _refused.Add(request);
-            if (_phase is Phase.WritingCleanStop or Phase.Stopped)
-            {
-                _loop.Schedule(_refuseTimer, _loop.Now);
-            }
-            return;
-        }
-        _waiting.Add(request);
-        if (_phase == Phase.Idle)
-        {
-            BeginBatch();
-        }
-    }
+    public long CheckpointsDone { get; private set; }
 
-    /// <summary>
-    /// Finish what was committed, then write the clean-stop flag. The caller sees to it that all members are
-    /// flushed and nothing else is outstanding, and sets its own deadline: when a write never returns,
-    /// OnMetadataStopped does not come, and the next start recovers (F-31).
-    /// </summary>
-    public void BeginStop(IMetadataStopOwner owner)
-    {
-        Invariant.Check(_stopOwner is null);
-        Invariant.Check(_phase != Phase.Stopped);
-        _stopOwner = owner;
-        if (_phase == Phase.Idle)
-        {
-            WriteCleanStop();
-        }
-    }
+    /// <summary>Slots of the ring that hold records which no checkpoint has yet.</summary>
+    public long JournalSlotsUsed => (long)(_nextSequence - _firstNeeded);
 
-    /// <summary>Copy the durable table. For checks and dumps, between commits or during one.</summary>
-    public RemapEntry[] CopyEntries() => _durable.Entries.ToArray();
+    public int JournalSlots => _ring.Slots;
 
-    /// <summary>Copy the retired spare units of the durable table.</summary>
-    public SpareLocation[] CopyRetired() => _durable.Retired.ToArray();
+    /// <summary>Meaningful when something counted a failure. Target is the member.</summary>
+    public MetadataFailure LastFailure { get; private set; }
 
-    void IMetadataWriterOwner.OnCheckpointWritten(bool isDurable)
-    {
-        Invariant.Check(_phase == Phase.WritingCheckpoint);
-        if (!isDurable)
-        {
-            // No superblock names the idle area: what is in it now cannot win, and it may be written again.
-            FinishBatch(CommitOutcome.Failed);
-            return;
-        }
-
-        // Table before superblock: else a power cut leaves superblocks that name a table that is not there.
-        _phase = Phase.WritingSuperblocks;
-        WriteSuperblocks(_writer.Checkpoint, isCleanStop: false);
-    }
-
-    void IMetadataWriterOwner.OnSuperblocksWritten(bool isDurable)
-    {
-        _isSettled = isDurable;
-        if (!isDurable)
-        {
-            _firstParity = _writer.FailedParity;
-        }
-        switch (_phase)
-        {
-            case Phase.Settling when isDurable:
-                WriteCheckpoint();
-                break;
-            case Phase.Settling:
-                // Nothing of this batch was written.
-                FinishBatch(CommitOutcome.Failed);
-                break;
-            case Phase.WritingSuperblocks:
-                OnGenerationWritten(isDurable);
-                break;
-            case Phase.WritingCleanStop:
-                _phase = Phase.Stopped;
-                _stopOwner!.OnMetadataStopped(isDurable);
-                break;
-            default:
-                Invariant.Unreachable("no superblocks are written in this phase");
-                break;
-        }
-    }
+    /// <summary>By member index: the state and what is bad of it, as the next superblocks say it.</summary>
+    public MemberDescription DescriptionOf(int member) => _set.Members[member];
 
     void ITimerOwner.OnTimer(LoopTimer timer)
     {
-        if (_phase == Phase.Refusing)
-        {
-            FinishBatch(CommitOutcome.Failed);
-        }
-        else
+        if (timer == _refuseTimer)
         {
             Refuse();
         }
-    }
-
-    private void BeginBatch()
-    {
-        _writing = _waiting;
-        _waiting = default;
-        _batch.Clear();
-        for (CommitRequest? request = _writing.First; request is not null; request = request.Next)
+        else if (timer == _waitTimer)
         {
-            _batch.Add(request.Changes);
-        }
-        _next.BecomeMerge(_durable, _batch);
-        _claims.Check(_next, _batch);
-        IsTableFull = _next.Count + _next.RetiredCount > _entriesMax;
-        if (IsTableFull)
-        {
-            // Finished by the timer: this may run inside Commit.
-            _phase = Phase.Refusing;
-            _loop.Schedule(_refuseTimer, _loop.Now);
-        }
-        else if (_isSettled)
-        {
-            WriteCheckpoint();
+            FailOverdue();
         }
         else
         {
-            _phase = Phase.Settling;
-            WriteSuperblocks(_pointer, isCleanStop: false);
+            _areSuperblocksStuck = false;
+            _isCheckpointStuck = false;
         }
-    }
-
-    private void WriteCheckpoint()
-    {
-        Invariant.Check(_isSettled);
-        _phase = Phase.WritingCheckpoint;
-        CheckpointArea idle = _pointer.Area == CheckpointArea.A ? CheckpointArea.B : CheckpointArea.A;
-        _writer.WriteCheckpoint(_next, idle, _state.Epoch, _state.Generation + 1);
+        Pump();
     }
 
     /// <summary>
-    /// A generation is used once, whether it becomes durable or not: two superblocks that differ never share
-    /// one.
+    /// Let whatever can go on go on. It submits, and completes nothing: owners are called by the events that
+    /// end something.
     /// </summary>
-    private void WriteSuperblocks(in CheckpointPointer checkpoint, bool isCleanStop)
+    private void Pump()
     {
-        _state = _state with
+        _isAgain = true;
+        if (_isPumping)
         {
-            Generation = _state.Generation + 1,
-            Checkpoint = checkpoint,
-            IsCleanStop = isCleanStop,
+            return;
+        }
+        _isPumping = true;
+        while (_isAgain)
+        {
+            _isAgain = false;
+            PumpSuperblocks();
+            PumpJournal();
+            PumpCheckpoint();
+            PumpStop();
+        }
+        _isPumping = false;
+    }
+
+    private void NoteFailure(in MetadataFailure failure)
+    {
+        LastFailure = failure;
+        TimeOuts += failure.Status == IoStatus.Pending ? 1 : 0;
+    }
+
+    private bool IsAnotherActive(int member)
+    {
+        for (int i = 0; i < _members.Length; i++)
+        {
+            if (i != member && _members[i] is { IsActive: true })
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>Inactive from the next generation on; a later start may take it in again.</summary>
+    private void Demote(int member)
+    {
+        Invariant.Check(IsAnotherActive(member));
+        _isMembershipChanged = true;
+        _members[member]!.Role = MemberRole.Absent;
+    }
+
+    /// <summary>The description of the set with what is known of its members now.</summary>
+    private void RefreshSet()
+    {
+        for (int i = 0; i < _members.Length; i++)
+        {
+            MemberDescription now = Describe(_set.Members[i], _members[i]);
+            if (now != _set.Members[i])
+            {
+                // A superblock that is being written refers to the old array.
+                MemberDescription[] members = [.. _set.Members];
+                members[i] = now;
+                _set = _set with { Members = members };
+            }
+        }
+    }
+
+    private static MemberDescription Describe(MemberDescription before, MetadataMember? member)
+    {
+        if (member is not { IsActive: true })
+        {
+            bool isSaid = before.State is MemberState.Retired or MemberState.Inactive;
+            return isSaid ? before : before with { State = MemberState.Inactive };
+        }
+        bool isSame = before.State == MemberState.Active
+            && before.BadCopies == member.BadCopies
+            && before.BadJournals == member.BadJournals
+            && before.BadCheckpoints == member.BadCheckpoints;
+        return isSame ? before : before with
+        {
+            State = MemberState.Active,
+            BadCopies = member.BadCopies,
+            BadJournals = member.BadJournals,
+            BadCheckpoints = member.BadCheckpoints,
         };
-
-        // From here until the last copy is durable, copies may name either checkpoint.
-        _isSettled = false;
-        _writer.WriteSuperblocks(_state, _firstParity);
     }
 
-    private void OnGenerationWritten(bool isDurable)
+    private void ScheduleRetry()
     {
-        if (isDurable)
+        if (!_retryTimer.IsSet && !_isCancelled)
         {
-            _pointer = _state.Checkpoint;
-            (_durable, _next) = (_next, _durable);
-            FinishBatch(CommitOutcome.Done);
+            _loop.Schedule(_retryTimer, _loop.Now + s_retryAfter);
         }
-        else
-        {
-            FinishBatch(CommitOutcome.Unknown);
-        }
-    }
-
-    private void FinishBatch(CommitOutcome outcome)
-    {
-        GroupsDone += outcome == CommitOutcome.Done ? 1 : 0;
-        GroupsFailed += outcome == CommitOutcome.Failed ? 1 : 0;
-        GroupsUnknown += outcome == CommitOutcome.Unknown ? 1 : 0;
-
-        // Commits that the owners make now wait in line, so that they share the next write.
-        _phase = Phase.Completing;
-        CommitQueue finished = _writing;
-        _writing = default;
-        finished.CompleteAll(outcome);
-        _phase = Phase.Idle;
-        if (!_waiting.IsEmpty)
-        {
-            BeginBatch();
-        }
-        else if (_stopOwner is not null)
-        {
-            Refuse();
-            WriteCleanStop();
-        }
-    }
-
-    private void Refuse()
-    {
-        CommitQueue refused = _refused;
-        _refused = default;
-        refused.CompleteAll(CommitOutcome.Failed);
-    }
-
-    private void WriteCleanStop()
-    {
-        Invariant.Check(_waiting.IsEmpty);
-        _phase = Phase.WritingCleanStop;
-        WriteSuperblocks(_pointer, isCleanStop: true);
     }
 }

@@ -21,18 +21,17 @@ internal sealed class SuperblockScan : IRoundOwner
     private readonly ISuperblockScanOwner _owner;
     private readonly IoRound _round;
     private readonly BufferSlice[] _buffers;
-    private readonly int[] _copyOfRequest;
     private int _attempt;
 
-    public SuperblockScan(IBlockDevice[] devices, FeatureFlags supported, ISuperblockScanOwner owner)
+    public SuperblockScan(
+        IEventLoop loop, IBlockDevice[] devices, FeatureFlags supported, ISuperblockScanOwner owner)
     {
         _devices = devices;
         _supported = supported;
         _owner = owner;
         int copies = devices.Length * SpareLayout.SuperblockCopies;
-        _round = new IoRound(this, copies);
+        _round = new IoRound(loop, this, copies, 0);
         _buffers = new BufferSlice[copies];
-        _copyOfRequest = new int[copies];
         Readings = new SpareReading[devices.Length];
         for (int i = 0; i < devices.Length; i++)
         {
@@ -63,11 +62,10 @@ internal sealed class SuperblockScan : IRoundOwner
             SuperblockVerdict verdict = Readings[spare].Copies[copy].Verdict;
             if (verdict is SuperblockVerdict.Unread or SuperblockVerdict.Unreadable)
             {
-                _copyOfRequest[_round.Count] = i;
                 DeviceGeometry geometry = _devices[spare].Geometry;
                 long offset = SpareLayout.SuperblockOffset(copy, geometry.Bytes.Value);
                 _round.Add(
-                    spare,
+                    i,
                     _devices[spare],
                     IoOperation.Read,
                     ExtentAt(geometry, offset),
@@ -75,17 +73,20 @@ internal sealed class SuperblockScan : IRoundOwner
                     IoFlags.None);
             }
         }
-        _round.Submit();
+        _round.Submit(Duration.Zero);
     }
 
     public void OnRoundEnded(IoRound round)
     {
-        for (int i = 0; i < round.Count; i++)
+        for (int i = 0; i < round.Targets; i++)
         {
-            int index = _copyOfRequest[i];
-            int copy = index % SpareLayout.SuperblockCopies;
-            Readings[index / SpareLayout.SuperblockCopies].Copies[copy] = round.IsOk(i)
-                ? Verify(_buffers[index], copy)
+            if (round.OutcomeOf(i) == TargetOutcome.None)
+            {
+                continue;
+            }
+            int copy = i % SpareLayout.SuperblockCopies;
+            Readings[i / SpareLayout.SuperblockCopies].Copies[copy] = round.IsOk(i)
+                ? Verify(_buffers[i], copy)
                 : new CopyReading(SuperblockVerdict.Unreadable, null);
         }
         if (round.HasFailed && _attempt < AttemptsMax)
@@ -96,6 +97,10 @@ internal sealed class SuperblockScan : IRoundOwner
         {
             _owner.OnScanned(this);
         }
+    }
+
+    public void OnLateReturn(IoRound round)
+    {
     }
 
     private static Extent ExtentAt(DeviceGeometry geometry, long offset)

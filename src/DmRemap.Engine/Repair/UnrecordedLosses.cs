@@ -13,7 +13,7 @@ namespace DmRemap.Engine.Repair;
 /// </summary>
 internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : ITimerOwner, ICommitOwner
 {
-    private const int BatchMax = 1024;
+    private const int BatchMax = Limits.CommitChangesMax;
 
     private static readonly Duration s_recordAfter = Duration.FromSeconds(1);
 

@@ -46,10 +46,10 @@ public static class MemberRules
 
     /// <summary>A spare that buffers would make promises of a primary that does not (F-23).</summary>
     /// <exception cref="RefusalException">DMR-SPARE-NO-DIRECT-IO (exit 5).</exception>
-    public static void RequireSpareMode(MemberFile main, MemberFile spare)
+    public static void RequireSpareMode(bool isMainDirect, MemberFile spare)
     {
         // Where the primary is itself a rehearsal, the whole device is one, and says so.
-        if (main.IsDirect && !spare.IsDirect)
+        if (isMainDirect && !spare.IsDirect)
         {
             throw new RefusalException(MemberRefusals.SpareBuffered(spare.Path, spare.ModeReason));
         }

@@ -34,6 +34,18 @@ public readonly record struct PrimaryFingerprint(
 
     private const int NameLengthMax = 56;
 
+    private readonly string? _export;
+
+    /// <summary>Of an export, the name that its server gives it; else empty.</summary>
+    public string Export
+    {
+        get => _export ?? string.Empty;
+        init => _export = value.Length == 0 ? null : value;
+    }
+
+    public static PrimaryFingerprint OfExport(long bytes, string name) =>
+        new(bytes, string.Empty, string.Empty, 0) { Export = Clean(name) };
+
     public static PrimaryFingerprint Of(MemberFile member) => new(
         member.SizeBytes,
         Clean(member.Serial),
@@ -44,9 +56,14 @@ public readonly record struct PrimaryFingerprint(
     /// For the superblock: ASCII, at most <see cref="TextLengthMax"/>. Shape: "serial=S;wwn=W" or
     /// "inode=123".
     /// </summary>
-    public string ToText() => FileInode != 0
-        ? $"inode={FileInode}"
-        : $"serial={Serial};wwn={WorldWideName}";
+    public string ToText()
+    {
+        if (Export.Length > 0)
+        {
+            return $"export={Export}";
+        }
+        return FileInode != 0 ? $"inode={FileInode}" : $"serial={Serial};wwn={WorldWideName}";
+    }
 
     /// <summary>
     /// The size is recorded beside the text. Unknown fields (of later versions) are passed over.
@@ -55,6 +72,7 @@ public readonly record struct PrimaryFingerprint(
     {
         string serial = string.Empty;
         string worldWideName = string.Empty;
+        string export = string.Empty;
         ulong inode = 0;
         foreach (string field in text.Split(';'))
         {
@@ -68,6 +86,9 @@ public readonly record struct PrimaryFingerprint(
                 case "wwn":
                     worldWideName = value;
                     break;
+                case "export":
+                    export = value;
+                    break;
                 case "inode":
                     inode = ulong.TryParse(
                         value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
@@ -78,7 +99,7 @@ public readonly record struct PrimaryFingerprint(
                     break;
             }
         }
-        return new PrimaryFingerprint(bytes, serial, worldWideName, inode);
+        return new PrimaryFingerprint(bytes, serial, worldWideName, inode) { Export = export };
     }
 
     /// <summary>Compare what was recorded with what is here now; the difference is for a sentence.</summary>
@@ -99,7 +120,13 @@ public readonly record struct PrimaryFingerprint(
             difference = $"its serial number is {found.Serial} instead of {Serial}";
             return FingerprintMatch.Different;
         }
-        bool isNamed = (WorldWideName.Length > 0 && found.WorldWideName.Length > 0)
+        if (Contradicts(Export, found.Export))
+        {
+            difference = $"its export is called {found.Export} instead of {Export}";
+            return FingerprintMatch.Different;
+        }
+        bool isNamed = (Export.Length > 0 && found.Export.Length > 0)
+            || (WorldWideName.Length > 0 && found.WorldWideName.Length > 0)
             || (Serial.Length > 0 && found.Serial.Length > 0)
             || (FileInode != 0 && FileInode == found.FileInode);
         difference = isNamed ? string.Empty : "only its size could be compared";

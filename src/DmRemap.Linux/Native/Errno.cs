@@ -33,8 +33,11 @@ public static class Errno
     public const int EADDRINUSE = 98;
     public const int ECONNABORTED = 103;
     public const int ECONNRESET = 104;
+    public const int ENOTCONN = 107;
     public const int ETIMEDOUT = 110;
     public const int ECONNREFUSED = 111;
+    public const int EHOSTUNREACH = 113;
+    public const int EINPROGRESS = 115;
     public const int EREMOTEIO = 121;
     public const int EDQUOT = 122;
     public const int ECANCELED = 125;
@@ -69,8 +72,11 @@ public static class Errno
         EADDRINUSE => nameof(EADDRINUSE),
         ECONNABORTED => nameof(ECONNABORTED),
         ECONNRESET => nameof(ECONNRESET),
+        ENOTCONN => nameof(ENOTCONN),
         ETIMEDOUT => nameof(ETIMEDOUT),
         ECONNREFUSED => nameof(ECONNREFUSED),
+        EHOSTUNREACH => nameof(EHOSTUNREACH),
+        EINPROGRESS => nameof(EINPROGRESS),
         EREMOTEIO => nameof(EREMOTEIO),
         EDQUOT => nameof(EDQUOT),
         ECANCELED => nameof(ECANCELED),

@@ -12,6 +12,8 @@ internal static unsafe partial class SocketNative
     public const int SOCK_CLOEXEC = 0x80000;
     public const int SOL_SOCKET = 1;
     public const int SO_REUSEADDR = 2;
+    public const int SO_KEEPALIVE = 9;
+    public const int SO_SNDTIMEO = 21;
     public const int IPPROTO_TCP = 6;
     public const int TCP_NODELAY = 1;
     public const int SHUT_RDWR = 2;
@@ -51,6 +53,9 @@ internal static unsafe partial class SocketNative
 
     [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
     public static partial int SetOption(int fd, int level, int name, int* value, uint valueBytes);
+
+    [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
+    public static partial int SetTimeout(int fd, int level, int name, long* value, uint valueBytes);
 
     [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
     public static partial int GetName(int fd, byte* address, uint* addressBytes);

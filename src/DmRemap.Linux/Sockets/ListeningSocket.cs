@@ -186,7 +186,7 @@ public sealed class ListeningSocket : IDisposable
         File.Delete(path);
     }
 
-    private static byte[] UnixAddress(string path)
+    internal static byte[] UnixAddress(string path)
     {
         int length = Encoding.UTF8.GetByteCount(path);
         if (length >= SocketNative.UnixPathBytesMax)

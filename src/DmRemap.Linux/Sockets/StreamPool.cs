@@ -11,19 +11,23 @@ public sealed class StreamPool
     private UringStream? _firstFree;
 
     /// <summary>On the loop's thread, or before it runs.</summary>
-    public StreamPool(UringLoop loop, int connectionsMax = Limits.ConnectionsMax)
+    public StreamPool(
+        UringLoop loop, int connectionsMax = Limits.ConnectionsMax, string name = "client connections")
     {
         Loop = loop;
-        OperationOwner operations = loop.CreateOwner("client connections");
+        Operations = loop.CreateOwner(name);
         for (int i = 0; i < connectionsMax; i++)
         {
-            UringStream stream = new(this, loop, operations) { NextFree = _firstFree };
+            UringStream stream = new(this, loop, Operations) { NextFree = _firstFree };
             _firstFree = stream;
             FreeCount++;
         }
     }
 
     public UringLoop Loop { get; }
+
+    /// <summary>What the kernel has of these connections now.</summary>
+    public OperationOwner Operations { get; }
 
     public int FreeCount { get; private set; }
 

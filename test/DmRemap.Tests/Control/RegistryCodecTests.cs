@@ -49,6 +49,26 @@ public sealed class RegistryCodecTests
     }
 
     [Fact]
+    public void Exports_are_kept_by_their_uri()
+    {
+        DeviceRecord record = RegistrySamples.Record("disk1") with
+        {
+            MainPath = "nbd://storage:10809/disk",
+            Spares =
+            [
+                new SpareRecord(
+                    "nbd+unix:///?socket=/run/a b", Guid.Parse("7c9e6679-7425-40de-944b-e07fc1f90ae7")),
+            ],
+        };
+        Assert.Equal(
+            RegistryParse.Ok,
+            RegistryCodec.Decode(
+                RegistryCodec.Encode(record), "disk1", out DeviceRecord? found, out string problem));
+        Assert.Empty(problem);
+        RegistrySamples.AssertEqual(record, found);
+    }
+
+    [Fact]
     public void Eight_spares_with_the_longest_paths_fit()
     {
         string path = "/" + new string('ä', 4094);

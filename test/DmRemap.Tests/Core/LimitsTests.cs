@@ -66,6 +66,16 @@ public sealed class LimitsTests
     }
 
     [Fact]
+    public void Pauses_of_an_NBD_client_grow_and_its_requests_fit_two_sends()
+    {
+        Assert.True(Limits.NbdRetryMsMin < Limits.NbdRetryMsMax);
+        Assert.True(Limits.NbdRetryMsMin < Limits.NbdFenceMs);
+        // A write is a header and a payload.
+        Assert.True(Limits.MemberQueueDepth * 2 <= Limits.SendPartsMax * 2);
+        Assert.True(Limits.SendPartsMax >= 2);
+    }
+
+    [Fact]
     public void Failed_extents_of_one_slice_fit_with_room_for_alternating_blocks_of_a_unit()
     {
         Assert.True(Limits.FailedExtentsMax >= 4096 / 512 / 2);

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
@@ -23,6 +24,26 @@ public sealed class RemapDeviceSpareTests
         Assert.Equal(IoStatus.Ok, read.Status);
         Assert.All(read.Data[512..], b => Assert.Equal(9, b));
         Assert.Equal(0, bench.Device.Tally.LostBlocks);
+    }
+
+    [Theory]
+    [InlineData(6, true)]
+    [InlineData(28, false)]
+    public void Spare_that_was_away_lends_units_again_when_it_is_back_and_a_full_one_does_not(
+        int errno, bool lends)
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(800);
+        bench.Spares[0].Fault = (_, _) => errno;
+        Assert.NotEqual(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.False(bench.Device.Allocator.IsUsable(0));
+        bench.Spares[0].Fault = null;
+        bench.Device.NoteSpareBack(Member.Primary);
+        Assert.False(bench.Device.Allocator.IsUsable(0));
+        bench.Device.NoteSpareBack(0);
+        Assert.Equal(lends, bench.Device.Allocator.IsUsable(0));
+        IoStatus status = bench.Write(800, EngineBench.Pattern(8, 512, 2)).Status;
+        Assert.Equal(lends, status == IoStatus.Ok);
     }
 
     [Fact]

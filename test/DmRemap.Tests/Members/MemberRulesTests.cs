@@ -127,11 +127,11 @@ public sealed class MemberRulesTests
         using MemberFile two = Pretend("/spare", spare);
         if (isRefused)
         {
-            AssertRefused("DMR-SPARE-NO-DIRECT-IO", () => MemberRules.RequireSpareMode(one, two));
+            AssertRefused("DMR-SPARE-NO-DIRECT-IO", () => MemberRules.RequireSpareMode(one.IsDirect, two));
         }
         else
         {
-            MemberRules.RequireSpareMode(one, two);
+            MemberRules.RequireSpareMode(one.IsDirect, two);
         }
     }
 

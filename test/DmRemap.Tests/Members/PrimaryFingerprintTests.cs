@@ -35,6 +35,21 @@ public sealed class PrimaryFingerprintTests
     }
 
     [Fact]
+    public void Export_is_known_by_its_name()
+    {
+        PrimaryFingerprint export = PrimaryFingerprint.OfExport(1 << 20, "disk one");
+        Assert.Equal("export=disk one", export.ToText());
+        Assert.Equal(export, PrimaryFingerprint.FromText(1 << 20, export.ToText()));
+        Assert.Equal(FingerprintMatch.Same, export.Compare(export, out _));
+        Assert.Equal(
+            FingerprintMatch.Different,
+            export.Compare(PrimaryFingerprint.OfExport(1 << 20, "disk two"), out string difference));
+        Assert.Contains("disk two", difference, System.StringComparison.Ordinal);
+        PrimaryFingerprint unnamed = PrimaryFingerprint.OfExport(1 << 20, "");
+        Assert.Equal(FingerprintMatch.Unproven, unnamed.Compare(unnamed, out _));
+    }
+
+    [Fact]
     public void Text_keeps_what_identifies()
     {
         Assert.Equal(s_disk, PrimaryFingerprint.FromText(s_disk.Bytes, s_disk.ToText()));

@@ -40,6 +40,8 @@ internal sealed class MetadataBench
 
     public SimulatedLoop Loop { get; } = new();
 
+    public Duration Deadline { get; init; } = MetadataDeadline.Default;
+
     public SparseDisk[] Disks { get; }
 
     public MetadataRefusal? Refusal { get; private set; }
@@ -47,6 +49,9 @@ internal sealed class MetadataBench
     public RecoveredSet? Recovered { get; private set; }
 
     public MetadataStore Store => Recovered!.Store;
+
+    /// <summary>The live table, as a device has it.</summary>
+    public RemapEntry[] Entries => EntriesOf(Recovered!.Table);
 
     public bool IsAnswered { get; private set; }
 
@@ -96,7 +101,19 @@ internal sealed class MetadataBench
     public void BeginRecovery(ulong epoch, SetExpectation? expected = null)
     {
         IsAnswered = false;
-        new MetadataRecovery(Loop, Disks, expected ?? new SetExpectation(), epoch, this).Begin();
+        new MetadataRecovery(Loop, Disks, expected ?? new SetExpectation(), epoch, this, Deadline).Begin();
+    }
+
+    public static RemapEntry[] EntriesOf(RemapTable table)
+    {
+        List<RemapEntry> entries = [];
+        UnitNumber from = new(0);
+        while (from.Value < table.Geometry.Units && table.TryGetNext(from, out RemapEntry entry))
+        {
+            entries.Add(entry);
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return [.. entries];
     }
 
     public void Recover(ulong epoch = 0xE1, SetExpectation? expected = null)
@@ -109,6 +126,7 @@ internal sealed class MetadataBench
     {
         Recover(epoch);
         Assert.True(Refusal is null, $"refused: {Refusal}");
+        Loop.RunUntil(() => !Store.IsWriting);
     }
 
     /// <summary>The stored table, in a fresh process; this bench's disks are not touched.</summary>
@@ -131,6 +149,15 @@ internal sealed class MetadataBench
         return request;
     }
 
+    /// <summary>Many changes, in as many commits as they need.</summary>
+    public void CommitAll(IEnumerable<TableChange> changes)
+    {
+        foreach (TableChange[] chunk in changes.Chunk(Limits.CommitChangesMax))
+        {
+            Assert.Equal(CommitOutcome.Done, Commit(chunk));
+        }
+    }
+
     public CommitOutcome Commit(params TableChange[] changes)
     {
         CommitRequest request = BeginCommit(changes);
@@ -141,7 +168,7 @@ internal sealed class MetadataBench
     public void BeginStop() => Store.BeginStop(this);
 
     public ChangeSource Changes(Random random) =>
-        new(random, Geometry, Disks.Length, Recovered!.Members.Min(member => member.Layout.DataUnits));
+        new(random, Geometry, Disks.Length, Recovered!.Members.Min(member => member!.Layout.DataUnits));
 
     void IMetadataFormatOwner.OnFormatted(MetadataFormatter formatter)
     {
@@ -159,7 +186,22 @@ internal sealed class MetadataBench
         Assert.True(Refusal is null != Recovered is null);
     }
 
-    void ICommitOwner.OnCommitted(CommitRequest request) => _finished.Add(request);
+    /// <summary>As a device does: what is Done is in the table before this returns.</summary>
+    void ICommitOwner.OnCommitted(CommitRequest request)
+    {
+        _finished.Add(request);
+        foreach (TableChange change in request.Outcome == CommitOutcome.Done ? request.Changes : [])
+        {
+            if (change.Kind == TableChangeKind.Set)
+            {
+                Recovered!.Table.Set(change.Entry);
+            }
+            else if (change.Kind == TableChangeKind.Remove)
+            {
+                Recovered!.Table.Remove(change.Entry.Unit);
+            }
+        }
+    }
 
     void IMetadataStopOwner.OnMetadataStopped(bool isClean) => StoppedClean = isClean;
 }

@@ -75,7 +75,7 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
             LogicalBlockSize = new BlockSize(BlockBytes),
             PhysicalBlockBytes = physicalBytes,
             Blocks = new BlockCount(bytes / BlockBytes),
-            TransferBytesMax = Math.Max(4096, physicalBytes),
+            TransferBytesMax = Limits.JournalRecordBytesMax,
         };
     }
 

@@ -117,6 +117,13 @@ internal sealed class MemoryByteStream : IByteStream, IIoOwner
 
     public void ClearOutput() => Said = 0;
 
+    /// <summary>These bytes have been said and not been taken.</summary>
+    public void Unsay(ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(_fromServer);
+        Said = bytes.Length;
+    }
+
     public void Receive(BufferSlice into)
     {
         Invariant.Check(!_isReceivePending);

@@ -1,0 +1,87 @@
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Members;
+using DmRemap.Nbd;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>What a member is called: an absolute path, or an NBD URI in its canonical form.</summary>
+internal static class MemberPath
+{
+    /// <summary>From what a person wrote.</summary>
+    /// <exception cref="RefusalException">DMR-NBD-URI (exit 2).</exception>
+    public static string Complete(string given) =>
+        NbdUri.IsMeant(given) ? ParseUri(given).Text : Path.GetFullPath(given);
+
+    /// <exception cref="RefusalException">DMR-NBD-URI (exit 2).</exception>
+    public static NbdUri ParseUri(string text)
+    {
+        if (NbdUri.TryParse(text, out NbdUri? uri, out string problem))
+        {
+            return uri!;
+        }
+        throw new RefusalException(new Refusal(
+            "DMR-NBD-URI",
+            ExitCode.Usage,
+            text,
+            $"\"{text}\" is not an NBD URI that this program can use: {problem}.",
+            $"Write {NbdUri.Forms}."));
+    }
+
+    /// <summary>
+    /// No two members share bytes or stand on each other, as far as that can be seen: of exports, only
+    /// whether they are the same one under the same name.
+    /// </summary>
+    /// <exception cref="RefusalException">DMR-MEMBER-SAME, DMR-MEMBER-OVERLAP (exit 5).</exception>
+    public static void RequireApart(string main, IReadOnlyList<string> spares)
+    {
+        string[] all = [main, .. spares];
+        for (int i = 0; i < all.Length; i++)
+        {
+            if (System.Array.IndexOf(all, all[i]) != i)
+            {
+                throw new RefusalException(new Refusal(
+                    "DMR-MEMBER-SAME",
+                    ExitCode.RefusedForSafety,
+                    all[i],
+                    $"{all[i]} is given twice. A block moved from a member to itself would not move at all.",
+                    "Give a different device or file for each."));
+            }
+        }
+        string[] files = Files(all);
+        if (files.Length > 1)
+        {
+            MemberRules.RequireApart(files[0], files[1..]);
+        }
+    }
+
+    /// <summary>What lies behind a server's export cannot be seen from here.</summary>
+    public static void RequireStateElsewhere(IReadOnlyList<string> statePaths, string main)
+    {
+        if (!NbdUri.IsMeant(main))
+        {
+            MemberRules.RequireStateElsewhere(statePaths, main);
+        }
+    }
+
+    public static void RequireUnused(string path)
+    {
+        if (!NbdUri.IsMeant(path))
+        {
+            MemberRules.RequireUnused(path);
+        }
+    }
+
+    public static void RequireSpareMode(OpenedMember main, OpenedMember spare)
+    {
+        if (spare.File is not null)
+        {
+            MemberRules.RequireSpareMode(main.IsDirect, spare.File);
+        }
+    }
+
+    public static string[] Files(IEnumerable<string> members) =>
+        [.. members.Where(member => !NbdUri.IsMeant(member))];
+}

@@ -1,0 +1,41 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Core.Spares;
+
+/// <summary>An allocator that knows what a recovered table uses.</summary>
+public static class AllocatorLoad
+{
+    /// <summary>
+    /// Null when a spare unit has two owners, or is retired and used: such a table must not be served, since
+    /// one write would change two units.
+    /// </summary>
+    public static SpareAllocator? TryLoad(SetDescription set, RemapTable table, RetiredUnits retired)
+    {
+        SpareAllocator allocator = new();
+        for (int member = 0; member < set.Members.Length; member++)
+        {
+            allocator.AddSpare(member, set.Members[member].DataUnits);
+        }
+        foreach (SpareLocation location in retired.All)
+        {
+            allocator.MarkRetired(location);
+        }
+        UnitNumber next = new(0);
+        while (table.TryGetNextRun(next, out RemapEntry first, out int count))
+        {
+            for (int i = 0; i < count && !first.Location.IsNone; i++)
+            {
+                SpareLocation location = new(first.Location.Spare, new(first.Location.Unit.Value + i));
+                if (!allocator.IsFree(location))
+                {
+                    return null;
+                }
+                allocator.MarkUsed(location, new UnitNumber(first.Unit.Value + i));
+            }
+            next = new UnitNumber(first.Unit.Value + count);
+        }
+        return allocator;
+    }
+}

@@ -1,0 +1,343 @@
+using System;
+using System.Runtime.CompilerServices;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Native;
+using DmRemap.Nbd;
+
+namespace DmRemap.Devices;
+
+/// <summary>Requests, and the commands that each of them needs, one after another.</summary>
+public sealed partial class NbdClient
+{
+    /// <summary>Requests sent and not answered, at most; the rest waits in line.</summary>
+    private const int Slots = Limits.MemberQueueDepth;
+
+    private readonly ClientTransmission _commands = new(Slots);
+    private readonly Slot[] _slots = new Slot[Slots];
+    private Slot? _firstFree;
+    private RequestQueue _waiting;
+
+    public void Submit(IoRequest request)
+    {
+        request.MarkSubmitted();
+        request.SubmittedAt = _loop.Now;
+        InFlight++;
+        IoStatus status = RequestCheck.Of(request, Geometry);
+        if (status != IoStatus.Pending)
+        {
+            Refuse(request, status, 0);
+        }
+        else if (_life != Life.Ready || request.Operation > IoOperation.Write)
+        {
+            AcceptRare(request);
+        }
+        else
+        {
+            Accept(request);
+        }
+    }
+
+    private void Accept(IoRequest request)
+    {
+        Slot? slot = _firstFree;
+        if (slot is null)
+        {
+            _waiting.Add(request);
+            return;
+        }
+        _firstFree = slot.Next;
+        Start(slot, request);
+        SendMore();
+    }
+
+    /// <summary>Whatever is not a read or write on a living connection.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void AcceptRare(IoRequest request)
+    {
+        bool isFlush = request.Operation == IoOperation.Flush;
+        if (_isRetired)
+        {
+            Refuse(request, IoStatus.ShuttingDown, 0);
+        }
+        else if (isFlush && HasLostCache)
+        {
+            Refuse(request, IoStatus.DeviceError, Errno.EIO);
+        }
+        else if (isFlush && !_export.CanFlush)
+        {
+            Refuse(request, IoStatus.Ok, 0);
+        }
+        else if (_life != Life.Ready)
+        {
+            Refuse(request, IoStatus.DeviceError, Errno.ENOTCONN);
+        }
+        else if (IsUnknownToServer(request.Operation))
+        {
+            Refuse(request, IoStatus.Unsupported, Errno.EOPNOTSUPP);
+        }
+        else
+        {
+            Accept(request);
+        }
+    }
+
+    /// <summary>A server may offer less after it was restarted; what the geometry says is fixed.</summary>
+    private bool IsUnknownToServer(IoOperation operation) =>
+        (operation == IoOperation.Discard && !_export.CanTrim)
+            || (operation == IoOperation.WriteZeroes && !_export.CanWriteZeroes);
+
+    private void Refuse(IoRequest request, IoStatus status, int errno)
+    {
+        InFlight--;
+        request.SetResult(status, errno, Duration.Zero);
+        _loop.DeliverLater(request);
+    }
+
+    private void Start(Slot slot, IoRequest request)
+    {
+        slot.Request = request;
+        slot.Offset = request.Extent.Start.Value * _blockBytes;
+        slot.End = request.Extent.End.Value * _blockBytes;
+        slot.IsFlushing = request.Operation == IoOperation.Flush;
+        QueueCommand(slot);
+    }
+
+    private void QueueCommand(Slot slot)
+    {
+        IoRequest request = slot.Request!;
+        slot.WasSent = false;
+        if (slot.IsFlushing)
+        {
+            // Taken now: a write that is answered after this need not be covered.
+            slot.Covers = _acknowledgedWrites;
+            slot.PieceBytes = 0;
+            _commands.Begin(
+                slot.Index, NbdCommand.Flush, NbdCommandFlags.None, 0, 0, slot.Header.Span);
+        }
+        else
+        {
+            bool isTransfer = request.Operation is IoOperation.Read or IoOperation.Write;
+            long left = slot.End - slot.Offset;
+            slot.PieceBytes = (int)(isTransfer ? left : Math.Min(left, Limits.ZeroingSliceBytes));
+            _commands.Begin(
+                slot.Index, CommandOf(request.Operation), FlagsOf(request), slot.Offset, slot.PieceBytes,
+                slot.Header.Span);
+        }
+        AddToSend(slot);
+    }
+
+    private static NbdCommand CommandOf(IoOperation operation)
+    {
+        switch (operation)
+        {
+            case IoOperation.Read:
+                return NbdCommand.Read;
+            case IoOperation.Write:
+                return NbdCommand.Write;
+            case IoOperation.Discard:
+                return NbdCommand.Trim;
+            case IoOperation.WriteZeroes:
+                return NbdCommand.WriteZeroes;
+            case IoOperation.Flush:
+                return NbdCommand.Flush;
+            case IoOperation.None:
+            default:
+                Invariant.Unreachable("an operation that RequestCheck let through");
+                return NbdCommand.Flush;
+        }
+    }
+
+    private NbdCommandFlags FlagsOf(IoRequest request)
+    {
+        NbdCommandFlags flags = NbdCommandFlags.None;
+        if (request.Operation != IoOperation.Read && IsSentDurable(request))
+        {
+            flags |= NbdCommandFlags.ForceUnitAccess;
+        }
+        if (request.Operation == IoOperation.WriteZeroes && (request.Flags & IoFlags.KeepAllocated) != 0)
+        {
+            flags |= NbdCommandFlags.NoHole;
+        }
+        return flags;
+    }
+
+    private bool IsSentDurable(IoRequest request) =>
+        _export.CanForceUnitAccess && (request.IsForceUnitAccess || !_export.CanFlush);
+
+    /// <summary>The slot's command has been sent in full and answered.</summary>
+    private void Conclude(Slot slot)
+    {
+        NoteAnswer();
+        IoRequest request = slot.Request!;
+        slot.IsAnswered = false;
+        if (slot.Error != NbdError.None)
+        {
+            FinishFailed(slot);
+        }
+        else if (slot.IsFlushing)
+        {
+            _flushedWrites = Math.Max(_flushedWrites, slot.Covers);
+            Finish(slot, IoStatus.Ok, 0);
+        }
+        else if (request.Operation == IoOperation.Read)
+        {
+            Finish(slot, IoStatus.Ok, 0);
+        }
+        else
+        {
+            OnChanged(slot, request);
+        }
+    }
+
+    private void OnChanged(Slot slot, IoRequest request)
+    {
+        bool isDurable = IsSentDurable(request);
+        _acknowledgedWrites += isDurable ? 0 : 1;
+        slot.Offset += slot.PieceBytes;
+        if (slot.Offset < slot.End)
+        {
+            QueueCommand(slot);
+        }
+        else if (request.IsForceUnitAccess && !isDurable && _export.CanFlush)
+        {
+            // FUA by hand. Barrier: without it a power cut of the server after the acknowledgement brings the
+            // old content back.
+            slot.IsFlushing = true;
+            QueueCommand(slot);
+        }
+        else
+        {
+            Finish(slot, IoStatus.Ok, 0);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FinishFailed(Slot slot)
+    {
+        // EIO may be the medium's and may be anything else: who asks decides that (F-17).
+        bool isUnsupported = slot.Error == NbdError.NotSupported && !slot.IsFlushing;
+        Finish(slot, isUnsupported ? IoStatus.Unsupported : IoStatus.DeviceError, (int)slot.Error);
+    }
+
+    private void Finish(Slot slot, IoStatus status, int errno)
+    {
+        IoRequest request = slot.Request!;
+        slot.Request = null;
+        // The next in line first: the owner's answer to this completion goes behind it.
+        if (_waiting.IsEmpty)
+        {
+            Free(slot);
+        }
+        else
+        {
+            Start(slot, _waiting.Take());
+        }
+        Complete(request, status, errno, _loop.Now - request.SubmittedAt);
+    }
+
+    private void Free(Slot slot)
+    {
+        slot.Next = _firstFree;
+        _firstFree = slot;
+    }
+
+    /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
+    bool IOutstandingIo.TryGetOldest(out Instant submittedAt)
+    {
+        submittedAt = new Instant(long.MaxValue);
+        bool isAny = false;
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Request is IoRequest request)
+            {
+                isAny = true;
+                submittedAt = request.SubmittedAt < submittedAt ? request.SubmittedAt : submittedAt;
+            }
+        }
+        return isAny;
+    }
+
+    private void Complete(IoRequest request, IoStatus status, int errno, Duration elapsed)
+    {
+        InFlight--;
+        request.SetResult(status, errno, elapsed);
+        request.Deliver();
+    }
+
+    /// <summary>May a write that is not answered still reach the medium?</summary>
+    private bool HasUnansweredChanges()
+    {
+        foreach (Slot slot in _slots)
+        {
+            bool isChange = slot.Request is IoRequest request
+                && request.Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
+            if (isChange && !slot.IsFlushing && (slot.IsSending || slot.WasSent))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>The stream is closed: every buffer is ours again, and nothing will be answered.</summary>
+    private void FailAll()
+    {
+        RequestQueue gone = default;
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Request is not null)
+            {
+                gone.Add(slot.Request);
+                slot.Request = null;
+                slot.IsSending = false;
+                slot.IsAnswered = false;
+                Free(slot);
+            }
+        }
+        while (!_waiting.IsEmpty)
+        {
+            gone.Add(_waiting.Take());
+        }
+        _commands.Clear();
+        while (!gone.IsEmpty)
+        {
+            // Without the time: that a server was silent for long says nothing that its absence does not.
+            Complete(gone.Take(), IoStatus.DeviceError, Errno.ENOTCONN, Duration.Zero);
+        }
+    }
+
+    /// <summary>One command at a time; a request may need several.</summary>
+    private sealed class Slot(int index, BufferSlice header)
+    {
+        public int Index { get; } = index;
+
+        /// <summary>The kernel's while it is being sent.</summary>
+        public BufferSlice Header { get; } = header;
+
+        /// <summary>In the free list, or in line to be sent.</summary>
+        public Slot? Next { get; set; }
+
+        public IoRequest? Request { get; set; }
+
+        /// <summary>In bytes: what is left of the request begins here.</summary>
+        public long Offset { get; set; }
+
+        public long End { get; set; }
+
+        public int PieceBytes { get; set; }
+
+        public bool IsFlushing { get; set; }
+
+        /// <summary>Of a flush: the writes that had been acknowledged.</summary>
+        public long Covers { get; set; }
+
+        /// <summary>Header and payload are with the kernel, also when the server has answered.</summary>
+        public bool IsSending { get; set; }
+
+        public bool WasSent { get; set; }
+
+        public bool IsAnswered { get; set; }
+
+        public NbdError Error { get; set; }
+    }
+}

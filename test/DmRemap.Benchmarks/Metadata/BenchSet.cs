@@ -1,0 +1,195 @@
+using System;
+using System.IO;
+using System.Threading;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Devices;
+using DmRemap.Engine.Metadata;
+using DmRemap.Linux.Loop;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Benchmarks.Metadata;
+
+/// <summary>
+/// One spare file with a set on it, opened by the production code on a loop of its own. Everything runs on
+/// the loop's thread; the caller waits.
+/// </summary>
+internal sealed class BenchSet
+    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner, ICommitOwner, IDisposable
+{
+    /// <summary>1 TiB in units of 4 KiB.</summary>
+    public const long Units = 1L << 28;
+
+    private readonly UringLoop _loop = new(new UringLoopOptions { Name = "bench" });
+    private readonly ManualResetEventSlim _ended = new();
+    private readonly CommitRequest _request = new(Limits.CommitChangesMax);
+    private readonly MemberFile _member;
+    private UringFile? _file;
+
+    public BenchSet(string path)
+    {
+        MemberOptions options = new() { BlockBytes = 512, FilePhysicalBlockBytes = 4096 };
+        _member = MemberFile.WaitForClaim(path, options, _ => { }, CancellationToken.None);
+        using ManualResetEventSlim started = new();
+        _loop.Start(_ => started.Set());
+        started.Wait();
+        OnLoop(() => _file = new UringFile(_loop, _member.Handle, _member.Geometry, new UringFileOptions
+        {
+            Name = path,
+            Kind = _member.Kind,
+            CacheMode = _member.IsDirect ? CacheMode.Direct : CacheMode.PageCache,
+            MemoryAlignment = _member.DirectMemoryAlignment,
+        }));
+    }
+
+    public static UnitGeometry Geometry { get; } =
+        new(new BlockSize(512), 4096, new BlockCount(Units * 8), alignmentOffsetBytes: 0);
+
+    public UringLoop Loop => _loop;
+
+    public bool IsDirect => _member.IsDirect;
+
+    public RecoveredSet Recovered { get; private set; } = null!;
+
+    /// <summary>A spare file of this size, written in full.</summary>
+    public static void MakeFile(string path, long bytes)
+    {
+        byte[] zeros = new byte[1 << 20];
+        using FileStream file = File.Create(path);
+        for (long written = 0; written < bytes; written += zeros.Length)
+        {
+            file.Write(zeros);
+        }
+        file.Flush(flushToDisk: true);
+    }
+
+    public void Format()
+    {
+        FormatRequest request = new()
+        {
+            SetUuid = new Guid("5e700000-0000-4000-8000-000000000001"),
+            MemberUuids = [new Guid("3e3be400-0000-4000-8000-000000000001")],
+            Geometry = Geometry,
+            PrimaryPhysicalBlockBytes = 4096,
+            Primary = new PrimaryIdentity { Bytes = Units * 4096, Text = "bench" },
+            Epoch = 1,
+        };
+        Await(() => new MetadataFormatter(_loop, [_file!], request, this).Begin());
+    }
+
+    public void Recover(ulong epoch) =>
+        Await(() => new MetadataRecovery(_loop, [_file!], new SetExpectation(), epoch, this).Begin());
+
+    /// <summary>Remap so many units, scattered over the primary, one run each.</summary>
+    public void Fill(long remaps)
+    {
+        long stride = Units / remaps;
+        long next = 0;
+        while (next < remaps)
+        {
+            long first = next;
+            long count = Math.Min(Limits.CommitChangesMax, remaps - first);
+            Await(() => Commit(first, count, stride));
+            next += count;
+        }
+    }
+
+    /// <summary>One small commit, of a unit that has a remap already.</summary>
+    public void Touch() => Await(() =>
+    {
+        bool isFound = Recovered.Table.TryGetNext(new UnitNumber(0), out RemapEntry first);
+        Invariant.Check(isFound);
+        _request.Prepare(this);
+        _request.Add(new TableChange(TableChangeKind.Set, first with { LastErrno = 5 }));
+        Recovered.Store.Commit(_request);
+    });
+
+    /// <summary>Stop cleanly; the time from the call to the answer.</summary>
+    public void Stop() => Await(() => Recovered.Store.BeginStop(this));
+
+    /// <summary>Run on the loop's thread and wait until it has.</summary>
+    public void OnLoop(Action action)
+    {
+        using ManualResetEventSlim done = new();
+        bool isPosted = _loop.Post(new Message(() =>
+        {
+            action();
+            done.Set();
+        }));
+        Invariant.Check(isPosted);
+        done.Wait();
+    }
+
+    /// <summary>Begin something on the loop's thread and wait for its callback.</summary>
+    public void Await(Action begin)
+    {
+        _ended.Reset();
+        OnLoop(begin);
+        _ended.Wait();
+    }
+
+    public void Dispose()
+    {
+        OnLoop(_file!.Retire);
+        _loop.Stop();
+        _loop.Join(TimeSpan.FromSeconds(5));
+        _file.Dispose();
+        _loop.Dispose();
+        _ended.Dispose();
+    }
+
+    void IMetadataFormatOwner.OnFormatted(MetadataFormatter formatter)
+    {
+        Invariant.Check(formatter.Refusal is null);
+        _ended.Set();
+    }
+
+    void IMetadataRecoveryOwner.OnRecovered(MetadataRecovery recovery)
+    {
+        Recovered = recovery.Recovered ?? throw new InvalidOperationException($"{recovery.Refusal}");
+        _ended.Set();
+    }
+
+    void IMetadataStopOwner.OnMetadataStopped(bool isClean)
+    {
+        Invariant.Check(isClean);
+        _ended.Set();
+    }
+
+    void ICommitOwner.OnCommitted(CommitRequest request)
+    {
+        Invariant.Check(request.Outcome == CommitOutcome.Done);
+        foreach (ref readonly TableChange change in request.Changes)
+        {
+            Recovered.Table.Set(change.Entry);
+        }
+        _ended.Set();
+    }
+
+    private void Commit(long first, long count, long stride)
+    {
+        _request.Prepare(this);
+        for (long i = first; i < first + count; i++)
+        {
+            UnitNumber unit = new(i * stride);
+            bool isFound = Recovered.Allocator.TryAllocate(unit, out SpareLocation place);
+            Invariant.Check(isFound);
+            _request.Add(new TableChange(TableChangeKind.Set, new RemapEntry
+            {
+                Unit = unit,
+                State = UnitState.Remapped,
+                Location = place,
+                Blocks = new BlockStates(0xFF, 0),
+                LastErrno = 61,
+                LastErrorDay = 20_000,
+            }));
+        }
+        Recovered.Store.Commit(_request);
+    }
+
+    private sealed class Message(Action run) : ILoopMessage
+    {
+        public void Run() => run();
+    }
+}

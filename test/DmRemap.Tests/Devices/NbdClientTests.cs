@@ -1,0 +1,282 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using DmRemap.Core.Abstractions;
+using DmRemap.Nbd;
+using DmRemap.Tests.Nbd;
+using Xunit;
+
+namespace DmRemap.Tests.Devices;
+
+/// <summary>Requests and answers, to the byte.</summary>
+public sealed class NbdClientTests
+{
+    private const int HasFlags = 1;
+    private const int CanFlush = 4;
+    private const int CanFua = 8;
+    private const int Fua = 1;
+    private const int NoHole = 2;
+    private const uint Eio = 5;
+
+    [Fact]
+    public void Write_is_header_and_payload_and_its_answer_completes_it()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        IoRequest write = world.Submit(IoOperation.Write, 8, 2, seed: 7);
+        byte[] said = world.Stream.Output.ToArray();
+        ulong cookie = world.Expect(NbdCommand.Write, 4096, 1024);
+        Assert.Equal(28 + 1024, said.Length);
+        Assert.All(said[28..], value => Assert.Equal(7, value));
+        Assert.True(write.IsSubmitted);
+        world.Answer(cookie);
+        NbdClientWorld.AssertOk(write);
+        Assert.Equal(0, world.Client.InFlight);
+    }
+
+    [Fact]
+    public void Answers_in_another_order_complete_the_requests_that_they_name()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        IoRequest first = world.Submit(IoOperation.Read, 0, 1);
+        IoRequest second = world.Submit(IoOperation.Read, 1, 2);
+        IoRequest third = world.Submit(IoOperation.Write, 4, 1, IoFlags.ForceUnitAccess);
+        ulong a = world.Expect(NbdCommand.Read, 0, 512);
+        ulong b = world.Expect(NbdCommand.Read, 512, 1024);
+        ulong c = world.Expect(NbdCommand.Write, 2048, 512, Fua);
+        world.Answer(c);
+        NbdClientWorld.AssertOk(third);
+        world.Answer(b, 0, Enumerable.Repeat((byte)2, 1024).ToArray());
+        NbdClientWorld.AssertOk(second);
+        Assert.True(first.IsSubmitted);
+        world.Answer(a, 0, Enumerable.Repeat((byte)1, 512).ToArray());
+        NbdClientWorld.AssertOk(first);
+        Assert.All(first.Buffer.Span.ToArray(), value => Assert.Equal(1, value));
+        Assert.All(second.Buffer.Span.ToArray(), value => Assert.Equal(2, value));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(1000)]
+    [InlineData(20_000)]
+    [InlineData(int.MaxValue)]
+    public void Long_read_arrives_whole_however_it_is_cut(int piece)
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        world.Stream.Cut = () => piece;
+        IoRequest read = world.Submit(IoOperation.Read, 0, 256);
+        IoRequest after = world.Submit(IoOperation.Read, 256, 1);
+        byte[] data = new byte[131_072];
+        new Random(1).NextBytes(data);
+        ulong cookie = world.Expect(NbdCommand.Read, 0, data.Length);
+        ulong next = world.Expect(NbdCommand.Read, data.Length, 512);
+        world.Stream.Write(
+            new ConversationBuilder().Reply(cookie, 0, data).Reply(next, 0, new byte[512]).ToArray());
+        world.Settle();
+        NbdClientWorld.AssertOk(read);
+        NbdClientWorld.AssertOk(after);
+        Assert.True(read.Buffer.Span.SequenceEqual(data));
+    }
+
+    [Fact]
+    public void Errors_keep_their_number_and_a_read_that_failed_has_no_data()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        IoRequest read = world.Submit(IoOperation.Read, 0, 1);
+        world.Answer(world.Expect(NbdCommand.Read, 0, 512), Eio);
+        Assert.Equal((IoStatus.DeviceError, 5), (read.Status, read.Errno));
+        IoRequest zeroes = world.Submit(IoOperation.WriteZeroes, 0, 1);
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, 0, 512), 95);
+        Assert.Equal(IoStatus.Unsupported, zeroes.Status);
+        IoRequest write = world.Submit(IoOperation.Write, 0, 1);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512), 28);
+        Assert.Equal((IoStatus.DeviceError, 28), (write.Status, write.Errno));
+        Assert.True(world.Client.IsConnected);
+    }
+
+    [Fact]
+    public void Zeroes_and_discards_go_in_slices_with_their_flags()
+    {
+        const long mebi = 1 << 20;
+        NbdClientWorld world = new NbdClientWorld(sizeBytes: 200 * mebi).Started();
+        IoRequest zeroes = world.Submit(
+            IoOperation.WriteZeroes, 0, 150 * 2048, IoFlags.KeepAllocated | IoFlags.ForceUnitAccess);
+        const int slice = Limits.ZeroingSliceBytes;
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, 0, slice, Fua | NoHole));
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, slice, slice, Fua | NoHole));
+        Assert.True(zeroes.IsSubmitted);
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, 2 * slice, (int)(22 * mebi), Fua | NoHole));
+        NbdClientWorld.AssertOk(zeroes);
+        IoRequest discard = world.Submit(IoOperation.Discard, 2048, 2048);
+        world.Answer(world.Expect(NbdCommand.Trim, mebi, (int)mebi));
+        NbdClientWorld.AssertOk(discard);
+    }
+
+    [Fact]
+    public void Fua_is_a_flush_after_the_write_where_the_server_has_no_fua()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        IoRequest write = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        Assert.True(write.IsSubmitted);
+        ulong flush = world.Expect(NbdCommand.Flush, 0, 0);
+        world.Answer(flush);
+        NbdClientWorld.AssertOk(write);
+        IoRequest failing = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0), Eio);
+        Assert.Equal(IoStatus.DeviceError, failing.Status);
+        IoRequest plain = world.Submit(IoOperation.Write, 0, 1);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        NbdClientWorld.AssertOk(plain);
+    }
+
+    [Fact]
+    public void Server_without_flush_has_no_cache_and_its_flushes_are_not_sent()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags).Started();
+        IoRequest write = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        NbdClientWorld.AssertOk(write);
+        NbdClientWorld.AssertOk(world.Submit(IoOperation.Flush, 0, 0));
+        world.ExpectNothing();
+    }
+
+    [Fact]
+    public void Server_with_fua_and_no_flush_gets_every_write_with_fua()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFua).Started();
+        IoRequest write = world.Submit(IoOperation.Write, 0, 1);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512, Fua));
+        NbdClientWorld.AssertOk(write);
+        NbdClientWorld.AssertOk(world.Submit(IoOperation.Flush, 0, 0));
+        world.ExpectNothing();
+    }
+
+    [Fact]
+    public void More_requests_than_slots_wait_in_line_and_all_are_served()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        List<IoRequest> requests = [];
+        for (int i = 0; i < 3 * Limits.MemberQueueDepth; i++)
+        {
+            requests.Add(world.Submit(IoOperation.Read, i, 1));
+        }
+        Assert.Equal(Limits.MemberQueueDepth, world.Client.Outstanding);
+        for (int i = 0; i < requests.Count; i++)
+        {
+            world.Answer(world.Expect(NbdCommand.Read, i * 512, 512), 0, new byte[512]);
+        }
+        Assert.All(requests, NbdClientWorld.AssertOk);
+        world.ExpectNothing();
+    }
+
+    [Fact]
+    public void Requests_that_do_not_fit_the_device_are_refused_and_not_sent()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        Assert.Equal(IoStatus.Invalid, world.Submit(IoOperation.Read, 2048, 1).Status);
+        Assert.Equal(IoStatus.Invalid, world.Submit(IoOperation.Write, 2047, 2).Status);
+        Assert.Equal(IoStatus.Unsupported, world.Submit(IoOperation.Discard, 0, 1).Status);
+        Assert.Equal(IoStatus.Unsupported, world.Submit(IoOperation.WriteZeroes, 0, 1).Status);
+        world.ExpectNothing();
+        Assert.Equal(0, world.Client.InFlight);
+    }
+
+    [Fact]
+    public void Answer_that_overtakes_the_end_of_its_send_leaves_the_buffer_with_the_kernel()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        world.Stream.IsStalled = true;
+        IoRequest write = world.Submit(IoOperation.Write, 0, 1);
+        world.Settle();
+        world.Answer(CookieOf(2, world));
+        Assert.True(write.IsSubmitted);
+        world.Stream.Resume();
+        world.Settle();
+        NbdClientWorld.AssertOk(write);
+    }
+
+    [Fact]
+    public void Answer_to_what_has_not_been_sent_ends_the_connection()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        world.Stream.IsStalled = true;
+        IoRequest sending = world.Submit(IoOperation.Write, 0, 1);
+        IoRequest queued = world.Submit(IoOperation.Write, 1, 1);
+        world.Answer(CookieOf(3, world));
+        Assert.False(world.Client.IsConnected);
+        NbdClientWorld.AssertGone(sending);
+        NbdClientWorld.AssertGone(queued);
+    }
+
+    [Fact]
+    public void Server_that_never_answers_one_request_answers_others()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        IoRequest stuck = world.Submit(IoOperation.Write, 0, 1);
+        _ = world.Expect(NbdCommand.Write, 0, 512);
+        for (int i = 0; i < 1000; i++)
+        {
+            IoRequest read = world.Submit(IoOperation.Read, 8, 1);
+            world.Answer(world.Expect(NbdCommand.Read, 4096, 512), 0, new byte[512]);
+            NbdClientWorld.AssertOk(read);
+        }
+        world.Loop.RunFor(Duration.FromSeconds(3600));
+        Assert.True(stuck.IsSubmitted);
+        Assert.True(world.Client.IsConnected);
+        Assert.Equal(1, world.Client.Outstanding);
+        Assert.False(world.Client.IsIdle);
+        world.Stream.End();
+        world.Settle();
+        NbdClientWorld.AssertGone(stuck);
+    }
+
+    [Fact]
+    public void Retired_it_says_disc_closes_and_refuses()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        world.Client.Retire();
+        world.Settle();
+        Assert.Equal(new ConversationBuilder().Disconnect().ToArray(), world.Stream.Output.ToArray());
+        Assert.True(world.Stream.IsClosed);
+        Assert.True(world.Client.IsClosed);
+        Assert.True(world.IsRetired);
+        Assert.Equal(IoStatus.ShuttingDown, world.Submit(IoOperation.Read, 0, 1).Status);
+        world.Loop.RunUntilIdle();
+        Assert.Equal(1, world.Attempts);
+    }
+
+    [Fact]
+    public void Retired_while_its_first_flush_is_out_it_ends_all_the_same()
+    {
+        NbdClientWorld world = new();
+        world.Client.Start();
+        world.SayHello();
+        _ = world.Expect(NbdCommand.Flush, 0, 0);
+        Assert.True(world.Client.IsIdle);
+        world.Client.Retire();
+        world.Settle();
+        Assert.True(world.Client.IsClosed);
+        Assert.Equal(0, world.Client.InFlight);
+    }
+
+    [Fact]
+    public void Retired_while_it_connects_it_closes_what_comes_of_it()
+    {
+        NbdClientWorld world = new();
+        world.Client.Start();
+        world.Client.Retire();
+        world.Settle();
+        Assert.True(world.Stream.IsClosed);
+        Assert.True(world.Client.IsClosed);
+    }
+
+    /// <summary>What the client names its n-th command, when every one before was answered in turn.</summary>
+    private static ulong CookieOf(int sequence, NbdClientWorld world)
+    {
+        Assert.True(world.Client.Outstanding > 0);
+        // The slot that is free longest ago is not known from outside: the last one freed is used first.
+        int slot = sequence == 2 ? Limits.MemberQueueDepth - 1 : Limits.MemberQueueDepth - 2;
+        return ((ulong)sequence << 16) | (uint)slot;
+    }
+}
