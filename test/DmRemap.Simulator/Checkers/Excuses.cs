@@ -59,10 +59,12 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         _areWritesRejected |= happened.Kind == EngineEventKind.WritesRejected;
     }
 
+    public bool HasKeptMetadataBack => Any(disk => disk.HasKeptMetadataBack);
+
     public bool ExcusesWrite(IoStatus status) => status switch
     {
         IoStatus.OutOfSpares => _isExhausted,
-        IoStatus.MetadataUnavailable => Any(disk => disk.Troubles.HasFailedMetadata),
+        IoStatus.MetadataUnavailable => HasKeptMetadataBack,
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
@@ -77,7 +79,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     {
         Gather();
         // The request tells the first of its errors, and the extents of all.
-        bool isRuleInDoubt = Any(disk => disk.Troubles.HasFailedMetadata);
+        bool isRuleInDoubt = HasKeptMetadataBack;
         return (status is IoStatus.Unreadable or IoStatus.DeviceError or IoStatus.MetadataUnavailable)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
     }

@@ -19,6 +19,12 @@ internal sealed class TableHistory
     /// <summary>Under way, or ended as unknown since the last success, in order.</summary>
     private readonly List<CommitRequest> _unsettled = [];
 
+    /// <summary>
+    /// Units of which the device has said that blocks are lost since the start: a checkpoint may hold that
+    /// before the commit which records it.
+    /// </summary>
+    private readonly HashSet<long> _givenUp = [];
+
     public long Done { get; private set; }
 
     public int Count => _entries.Count;
@@ -26,6 +32,14 @@ internal sealed class TableHistory
     public static string Describe(in RemapEntry entry) =>
         $"unit {entry.Unit.Value} {entry.State} at {entry.Location.Spare}:{entry.Location.Unit.Value}"
             + $" low {entry.Blocks.Low:x} high {entry.Blocks.High:x}";
+
+    public void OnLost(long firstUnit, long lastUnit)
+    {
+        for (long unit = firstUnit; unit <= lastUnit; unit++)
+        {
+            _givenUp.Add(unit);
+        }
+    }
 
     public void Begin(CommitRequest request)
     {
@@ -74,6 +88,7 @@ internal sealed class TableHistory
             throw new Violation("P3", $"the recovered table is none that it may be: {Difference(entries)}");
         }
         _unsettled.Clear();
+        _givenUp.Clear();
         _entries.Clear();
         _owners.Clear();
         foreach (SpareLocation lost in _retired)
@@ -117,18 +132,33 @@ internal sealed class TableHistory
 
     private bool IsEqual(RemapEntry[] entries)
     {
-        if (entries.Length != _entries.Count)
-        {
-            return false;
-        }
+        int added = 0;
         foreach (RemapEntry entry in entries)
         {
-            if (!_entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) || mine != entry)
+            if (!IsMine(entry))
             {
                 return false;
             }
+            added += _entries.ContainsKey(entry.Unit.Value) ? 0 : 1;
         }
-        return true;
+        return entries.Length - added == _entries.Count;
+    }
+
+    /// <summary>The unit's rule, or that with blocks lost in it which the device has given up.</summary>
+    private bool IsMine(in RemapEntry entry)
+    {
+        bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine);
+        if (isKnown && mine == entry)
+        {
+            return true;
+        }
+        BlockStates before = isKnown ? mine.Blocks : BlockStates.AllOnPrimary;
+        ulong lost = entry.Blocks.MaskOf(BlockState.Lost);
+        bool isSamePlace = isKnown
+            ? mine.State == entry.State && mine.Location == entry.Location
+            : entry.State == UnitState.LostUnreadable;
+        return _givenUp.Contains(entry.Unit.Value) && isSamePlace
+            && before.With(lost, BlockState.Lost) == entry.Blocks;
     }
 
     /// <summary>With unknown outcomes: each unit has the rule of the table or of one of those.</summary>
@@ -138,8 +168,7 @@ internal sealed class TableHistory
         foreach (RemapEntry entry in entries)
         {
             found.Add(entry.Unit.Value, entry);
-            bool isMine = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) && mine == entry;
-            if (!isMine && !IsInUnsettled(TableChangeKind.Set, entry))
+            if (!IsMine(entry) && !IsInUnsettled(TableChangeKind.Set, entry))
             {
                 return false;
             }

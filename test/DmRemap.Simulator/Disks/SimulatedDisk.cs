@@ -99,6 +99,25 @@ internal sealed partial class SimulatedDisk
         _universe.Plan(operation, latency);
     }
 
+    /// <summary>
+    /// Metadata was not written, by an error or by the deadline after which a write counts as stuck.
+    /// </summary>
+    public bool HasKeptMetadataBack
+    {
+        get
+        {
+            foreach (DiskOperation operation in _inFlight)
+            {
+                Troubles.HasFailedMetadata |= IsLateMetadata(operation);
+            }
+            return Troubles.HasFailedMetadata;
+        }
+    }
+
+    private bool IsLateMetadata(DiskOperation operation) =>
+        operation.Origin == IoOrigin.Metadata
+        && _universe.Now - operation.SubmittedAt >= Budget.MetadataDeadlineNanoseconds;
+
     /// <summary>When everything in flight will have landed; the end of time when that is not known.</summary>
     public long QuietAt()
     {
@@ -122,6 +141,7 @@ internal sealed partial class SimulatedDisk
                 operation, Troubles.SilentUntil + _dice.Below(Traits.LatencyMax));
             return;
         }
+        Troubles.HasFailedMetadata |= IsLateMetadata(operation);
         IoRequest request = operation.Request!;
         int errno = Troubles.TakeFailure(operation.Origin, request.Operation, _universe.Now);
         if (errno >= 0)

@@ -1,9 +1,9 @@
 using System;
+using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
 using DmRemap.Simulator.Checkers;
@@ -16,9 +16,10 @@ namespace DmRemap.Simulator.World;
 /// file that knows these interfaces of the metadata.
 /// </summary>
 internal sealed partial class SimulatedSystem
-    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
+    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner, IMetadataReadingOwner
 {
     private MetadataStore? _store;
+    private AssembledSet? _found;
 
     /// <summary>Why the start was refused; null when it was not.</summary>
     public MetadataRefusal? Refusal { get; private set; }
@@ -52,6 +53,24 @@ internal sealed partial class SimulatedSystem
         new MetadataRecovery(_process, MetadataDevices(), expected, epoch, this).Begin();
     }
 
+    /// <summary>What a start would find; nothing is written.</summary>
+    public void BeginReading()
+    {
+        SetExpectation expected = new() { PrimaryBytes = (long)_config.Blocks * _config.BlockBytes };
+        new MetadataReading(_process, MetadataDevices(), expected, FeatureFlags.Supported, this).Begin();
+    }
+
+    /// <summary>After a reading: the set goes on without this spare.</summary>
+    public bool IsKnownToBeInactive(int member) =>
+        _found is AssembledSet set && set.Newest.Set.Members[member].State == MemberState.Inactive;
+
+    void IMetadataReadingOwner.OnRead(MetadataReading reading)
+    {
+        Refusal = reading.Refusal;
+        _found = reading.Set;
+        Phase = reading.Refusal is null ? SystemPhase.Stopped : SystemPhase.Refused;
+    }
+
     void IMetadataFormatOwner.OnFormatted(MetadataFormatter formatter)
     {
         Refusal = formatter.Refusal;
@@ -67,31 +86,21 @@ internal sealed partial class SimulatedSystem
             return;
         }
         _store = set.Store;
-        _history.Adopt(set.Entries, set.Retired);
+        _history.Adopt(EntriesOf(set.Table), set.Retired);
         Member[] members = new Member[set.Members.Length];
-        RemapTable table = new(set.Set.Geometry);
-        SpareAllocator allocator = new();
         for (int i = 0; i < members.Length; i++)
         {
             SimulatedDisk disk = _spares[set.SpareOfMember[i]];
-            SpareLayout layout = set.Members[i].Layout;
+            SpareLayout layout = set.Members[i]!.Layout;
             _watch.Learn(disk.Index, layout);
             members[i] = new Member(i, $"spare{i}", View(disk, IoOrigin.Data), layout.DataStart)
             {
                 Kind = KindOf(disk),
             };
-            allocator.AddSpare(i, Math.Min(layout.DataUnits, _config.SpareUnits));
-        }
-        foreach (SpareLocation retired in set.Retired)
-        {
-            allocator.MarkRetired(retired);
-        }
-        foreach (RemapEntry entry in set.Entries)
-        {
-            table.Set(entry);
-            if (!entry.Location.IsNone)
+            // A small spare: what it has beyond is out of use.
+            for (long unit = _config.SpareUnits; unit < layout.DataUnits; unit++)
             {
-                allocator.MarkUsed(entry.Location, entry.Unit);
+                set.Allocator.MarkRetired(new SpareLocation(i, new UnitNumber(unit)));
             }
         }
         _log = new CommitWatch(_universe, _history, set.Store);
@@ -104,8 +113,8 @@ internal sealed partial class SimulatedSystem
                 Kind = KindOf(_primary),
             },
             Spares = members,
-            Table = table,
-            Allocator = allocator,
+            Table = set.Table,
+            Allocator = set.Allocator,
             Log = _log,
             Events = this,
         });
@@ -115,6 +124,18 @@ internal sealed partial class SimulatedSystem
     {
         WasCleanStop = isClean;
         Phase = SystemPhase.Stopped;
+    }
+
+    private static RemapEntry[] EntriesOf(RemapTable table)
+    {
+        List<RemapEntry> entries = [];
+        UnitNumber from = new(0);
+        while (from.Value < table.Geometry.Units && table.TryGetNext(from, out RemapEntry entry))
+        {
+            entries.Add(entry);
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return [.. entries];
     }
 
     private void StopMetadata() => _store!.BeginStop(this);

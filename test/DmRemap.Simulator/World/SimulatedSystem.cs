@@ -1,3 +1,5 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Simulator.Checkers;
 using DmRemap.Simulator.Disks;
@@ -87,6 +89,13 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         _universe.Trace.Add(
             TraceKind.Publish, _universe.Now, (long)happened.Kind, happened.Blocks.Start.Value,
             happened.Errno, _universe.Trace.IsPrinting ? $"{happened.Kind} {happened.Blocks}" : null);
+        if (happened.Kind == EngineEventKind.Lost)
+        {
+            UnitGeometry units = _config.Geometry;
+            long last = happened.Blocks.End.Value - 1;
+            _history.OnLost(
+                units.UnitOf(happened.Blocks.Start).Value, units.UnitOf(new BlockNumber(last)).Value);
+        }
         _excuses.OnEvent(happened, Device!);
     }
 

@@ -115,7 +115,7 @@ internal sealed partial class Simulation
             }
             // Only a metadata write that failed may stop a start, and then the next may succeed.
             bool isExcused = system.Refusal!.Kind == MetadataRefusalKind.WriteFailed
-                && _config.Has(FaultKinds.MetadataWrites) && refusals < RefusalsMax;
+                && _excuses.HasKeptMetadataBack && refusals < RefusalsMax;
             Require(isExcused, "P3", $"the start was refused: {system.Refusal}");
             EndProcess();
             _misfortune.Calm();
@@ -153,7 +153,7 @@ internal sealed partial class Simulation
         else
         {
             bool isExcused = _excuses.ExcusesFlush(Core.Abstractions.IoStatus.DeviceError)
-                || _config.Has(FaultKinds.MetadataWrites);
+                || _excuses.HasKeptMetadataBack;
             Require(isExcused, "stop", "not clean, and no disk failed");
         }
         EndProcess();
@@ -183,7 +183,10 @@ internal sealed partial class Simulation
         RunUntil(() => IsAnswered);
     }
 
-    /// <summary>A start that must be refused, and must write nothing.</summary>
+    /// <summary>
+    /// A start that must be refused, unless the others have recorded that they go on without that spare. It
+    /// only reads.
+    /// </summary>
     private void TryStartWithout(int missing)
     {
         if (_spares.Length == 1)
@@ -194,10 +197,11 @@ internal sealed partial class Simulation
         long written = _watch.SuperblocksWritten;
         _watch.OnStart();
         SimulatedSystem system = NewSystem(offered);
-        system.BeginRecovery(NewEpoch());
+        system.BeginReading();
         RunUntil(() => system.Phase != SystemPhase.Starting);
+        bool isRight = system.Phase == SystemPhase.Refused || system.IsKnownToBeInactive(missing);
         Require(
-            system.Phase == SystemPhase.Refused && written == _watch.SuperblocksWritten, "P7",
+            isRight && written == _watch.SuperblocksWritten, "P7",
             $"spare {missing} is missing, and the start went on: {system.Phase}, {system.Refusal}");
         EndProcess();
     }
