@@ -11,7 +11,7 @@ namespace DmRemap.Interop.Tests.Support;
 internal sealed class NbdKit
 {
     private readonly DeviceUnderTest _device;
-    private readonly string[] _arguments;
+    private string[] _arguments;
     private RunningProgram _process;
 
     private NbdKit(DeviceUnderTest device, string name, string[] arguments)
@@ -42,6 +42,12 @@ internal sealed class NbdKit
         return kit;
     }
 
+    public Task StartAgainAsync(params string[] arguments)
+    {
+        _arguments = arguments;
+        return StartAgainAsync();
+    }
+
     public async Task StartAgainAsync()
     {
         File.Delete(SocketPath);
@@ -53,6 +59,10 @@ internal sealed class NbdKit
         Assert.False(_process.HasEnded, _process.Said);
     }
 
+    /// <summary>Does not wait.</summary>
+    public void KillNow() => _process.KillNow();
+
+    /// <summary>And waits for the end; it may have been killed before.</summary>
     public async Task KillAsync()
     {
         _process.KillNow();
