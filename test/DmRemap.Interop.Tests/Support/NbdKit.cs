@@ -23,6 +23,8 @@ internal sealed class NbdKit
         _process = null!;
     }
 
+    public int ProcessId => _process.Id;
+
     public string SocketPath { get; }
 
     public string FilePath { get; }
