@@ -147,7 +147,8 @@ for _ in 1 2 3 4 5; do
     serve "$work/bad"
     kill -STOP "$kit"
     # It fails on the main device and hangs on the spare.
-    fio --name=stuck --ioengine=nbd --uri="$uri" --rw=randwrite --bs=4k --iodepth=8 --size=1m >/dev/null 2>&1 &
+    fio --name=stuck --ioengine=nbd --uri="$uri" --rw=randwrite --bs=4k --iodepth=8 --size=1m \
+        >/dev/null 2>&1 &
     load=$!
     others+=("$load")
     sleep 2

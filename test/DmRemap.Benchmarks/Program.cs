@@ -5,8 +5,8 @@ namespace DmRemap.Benchmarks;
 
 /// <summary>
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
-/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- stop SOCKET SECONDS` for how long
-/// a served device takes to stop.
+/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- stop SOCKET SECONDS` for how
+/// long a served device takes to stop.
 /// </summary>
 internal static class Program
 {

@@ -63,7 +63,8 @@ public sealed class PowerCutTests
         {
             string when = $"seed={seed}, cut {cut}";
             await device.ServeAsync([.. faults]);
-            long remaps = await LoadAsync(device, model, faults, random, () => CutAsync(device, members, random));
+            long remaps = await LoadAsync(
+                device, model, faults, random, () => CutAsync(device, members, random));
             await StartMembersAgainAsync(device, members);
             await device.ServeAsync([.. faults]);
             await CheckAsync(device, model, when);

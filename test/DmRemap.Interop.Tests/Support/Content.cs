@@ -58,7 +58,9 @@ internal static class Content
     public static void AssertFile(ReadOnlySpan<byte> expected, string path) =>
         AssertEqual(expected, File.ReadAllBytes(path), path);
 
-    /// <summary>Of an odd number, modulo 2^64; each step of Newton's doubles the bits that are right.</summary>
+    /// <summary>
+    /// Of an odd number, modulo 2^64; each step of Newton's doubles the bits that are right.
+    /// </summary>
     private static ulong InverseOf(ulong odd)
     {
         ulong inverse = odd;

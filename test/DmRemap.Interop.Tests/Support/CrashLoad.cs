@@ -25,7 +25,8 @@ internal sealed class CrashLoad(DeviceUnderTest device, CrashModel model, int se
     public async Task RunAsync()
     {
         await using PipelinedClient client = await PipelinedClient.ConnectAsync(device);
-        await Task.WhenAll([.. Enumerable.Range(0, Depth).Select(i => WriteAsync(client, i)), FlushAsync(client)]);
+        await Task.WhenAll(
+            [.. Enumerable.Range(0, Depth).Select(i => WriteAsync(client, i)), FlushAsync(client)]);
     }
 
     /// <summary>Completes when so many more writes have been acknowledged.</summary>
