@@ -207,6 +207,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 set.Allocator.SetUsable(i, false);
                 continue;
             }
+            if (!here.IsActive)
+            {
+                set.Allocator.SetUsable(i, false);
+            }
             present.Add(files[position]);
             spareMembers[i] = members[position];
             spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
@@ -229,6 +233,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Events = events,
             IsReadOnly = isReadOnly,
         });
+        set.Store.Membership = device;
         return new AssembledDevice
         {
             Device = device,

@@ -105,6 +105,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                     + "is remapped",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
+            EngineEventKind.MemberInactive =>
+                $"DMR-EVENT-MEMBER-INACTIVE {member} did not take metadata in time: it gets no more until "
+                    + "the next start",
             EngineEventKind.None => "DMR-EVENT-NONE",
             _ => $"DMR-EVENT-{happened.Kind}",
         };

@@ -4,6 +4,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
 using DmRemap.Tests.Support;
 using Xunit;
 
@@ -45,6 +46,22 @@ public sealed class RemapDeviceSpareTests
         Assert.Equal(lends, bench.Device.Allocator.IsUsable(0));
         IoStatus status = bench.Write(800, EngineBench.Pattern(8, 512, 2)).Status;
         Assert.Equal(lends, status == IoStatus.Ok);
+    }
+
+    [Fact]
+    public void Spare_left_out_by_the_metadata_lends_no_unit_also_when_it_is_back_and_the_other_does()
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 2 });
+        bench.Primary.BadForWriting.Add(800);
+        int writes = 0;
+        bench.Spares[0].Fault = (_, _) => writes++ * 0;
+        ((IMembershipOwner)bench.Device).OnMemberInactive(0);
+        bench.Device.NoteSpareBack(0);
+        Assert.False(bench.Device.Allocator.IsUsable(0));
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.Equal(0, writes);
+        Assert.Equal(1, bench.Device.Allocator.UnitsUsed(1));
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.MemberInactive && e.Member == 0);
     }
 
     [Fact]
