@@ -41,6 +41,11 @@ public enum EngineEventKind : byte
 
     /// <summary>A unit was moved to a spare because a person asked.</summary>
     RemappedByRequest = 10,
+
+    /// <summary>
+    /// Metadata could not be written to a spare: what it holds of the table is old from here on.
+    /// </summary>
+    SpareInactive = 11,
 }
 
 /// <param name="Kind">What happened.</param>

@@ -105,6 +105,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                     + "is remapped",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
+            EngineEventKind.SpareInactive =>
+                $"DMR-EVENT-SPARE-INACTIVE {member}: the table could not be written to it{error}; what it "
+                    + "holds of the table is old from here on, and the next start writes it anew",
             EngineEventKind.None => "DMR-EVENT-NONE",
             _ => $"DMR-EVENT-{happened.Kind}",
         };

@@ -98,7 +98,7 @@ public sealed partial class MetadataStore
             if (!IsCheckpointOn(i))
             {
                 NoteFailure(_checkpoint.FirstFailure);
-                member.Role = MemberRole.Absent;
+                MakeInactive(i);
                 continue;
             }
             byte bad = 0;

@@ -161,6 +161,9 @@ public sealed partial class MetadataStore
     /// <summary>Meaningful when something counted a failure. Target is the member.</summary>
     public MetadataFailure LastFailure { get; private set; }
 
+    /// <summary>Told once of each member that is given up. What happens before it is set is not said.</summary>
+    public IEventSink? Events { get; set; }
+
     /// <summary>By member index: the state and what is bad of it, as the next superblocks say it.</summary>
     public MemberDescription DescriptionOf(int member) => _set.Members[member];
 
@@ -227,7 +230,14 @@ public sealed partial class MetadataStore
     private void Demote(int member)
     {
         Invariant.Check(IsAnotherActive(member));
+        MakeInactive(member);
+    }
+
+    private void MakeInactive(int member)
+    {
         _members[member]!.Role = MemberRole.Absent;
+        Events?.Publish(new EngineEvent(
+            EngineEventKind.SpareInactive, member, default, SpareLocation.None, LastFailure.Errno));
     }
 
     /// <summary>The description of the set with what is known of its members now.</summary>
