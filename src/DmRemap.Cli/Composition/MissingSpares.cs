@@ -1,4 +1,3 @@
-using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
