@@ -215,7 +215,7 @@ public sealed class MetadataDamageTests
                 file.Position = offset;
                 int found = file.ReadByte();
                 file.Position = offset;
-                file.WriteByte((byte)~found);
+                file.WriteByte((byte)(found ^ 0xFF));
             }
         }
 

@@ -79,12 +79,12 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         }
         JournalDamage lost = reading.Found.JournalDamage!;
         ulong most = lost.Last - lost.First + 1;
-        string entries = $"{lost.First} to {lost.Last}: at most {most}";
-        output.Note($"DMR-EVENT-JOURNAL-LOST {options.Name}: acknowledged journal records are in no place "
-            + $"(between {entries}).");
-        output.Note("  Blocks of units that they moved to a spare show what the main device holds there, "
-            + "which is older or unreadable; blocks that they declared lost may show old content. Check every "
-            + "file system on it afterwards.");
+        output.Note($"DMR-EVENT-JOURNAL-LOST {options.Name}: acknowledged journal records are in no place: "
+            + $"between {lost.First} and {lost.Last}, up to {most} of them. A record beside a gap may have "
+            + "to be given up with it.");
+        output.Note("  Units that they moved to a spare show what the main device holds there, which is old "
+            + "or unreadable; blocks that they called lost may show old content. Check what is on the device "
+            + "afterwards.");
         output.RequireYes($"Going on without these records of {options.Name} cannot be undone.");
         return true;
     }

@@ -168,7 +168,7 @@ internal sealed class DumpJson : IDisposable
         {
             _json.WriteStartObject();
             _json.WriteString("uuid", member.Uuid);
-            _json.WriteString("state", WordOf(member.State));
+            _json.WriteString("state", DumpText.WordOf(member.State));
             _json.WriteNumber("bytes", member.Bytes);
             _json.WriteNumber("dataUnits", member.DataUnits);
             _json.WriteNumber("badSuperblocks", member.BadCopies);
@@ -290,12 +290,4 @@ internal sealed class DumpJson : IDisposable
         _json.WriteEndArray();
         _json.WriteEndObject();
     }
-
-    private static string WordOf(MemberState state) => state switch
-    {
-        MemberState.Active => "active",
-        MemberState.Inactive => "inactive",
-        MemberState.Retired => "retired",
-        _ => "none",
-    };
 }

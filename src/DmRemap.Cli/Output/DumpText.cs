@@ -20,6 +20,14 @@ internal sealed class DumpText(TextWriter writer)
         _ => "none",
     };
 
+    public static string WordOf(MemberState state) => state switch
+    {
+        MemberState.Active => "active",
+        MemberState.Inactive => "inactive",
+        MemberState.Retired => "retired",
+        _ => "none",
+    };
+
     public void Write(SetReading reading, bool withRecords)
     {
         for (int i = 0; i < reading.Found.Copies.Length; i++)
@@ -80,7 +88,7 @@ internal sealed class DumpText(TextWriter writer)
         for (int i = 0; i < set.Members.Length; i++)
         {
             MemberDescription member = set.Members[i];
-            writer.WriteLine($"  member {i} {member.Uuid} {member.State}, {member.Bytes} bytes, "
+            writer.WriteLine($"  member {i} {member.Uuid} {WordOf(member.State)}, {member.Bytes} bytes, "
                 + $"{Amounts.Plural(member.DataUnits, "unit")}");
         }
         writer.WriteLine($"generation {state.Generation}, epoch {state.Epoch:x16} after "
@@ -128,5 +136,5 @@ internal sealed class DumpText(TextWriter writer)
     }
 
     private static int Count(in RemapEntry entry, BlockState state) =>
-        BitOperations.PopCount(entry.Blocks.MaskOf(state) & ~entry.Blocks.MaskOf(BlockState.OnPrimary));
+        BitOperations.PopCount(entry.Blocks.MaskOf(state));
 }

@@ -94,7 +94,7 @@ public sealed class JournalSalvageTests
         MetadataBench bench = made.Copy();
         foreach (ByteRegion place in (ByteRegion[])[layout.Journal1, layout.Journal2])
         {
-            bench.Disks[0].Image.Corrupt(place.Start + offset + 80, 1, value => (byte)~value);
+            bench.Disks[0].Image.Corrupt(place.Start + offset + 80, 1, value => (byte)(value ^ 0xFF));
         }
         return bench;
     }
