@@ -60,12 +60,20 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.CheckpointEpochAt, checkpoint.Epoch);
         Put64(block, SuperblockFormat.JournalHeadAt, state.JournalHead.Sequence);
         Put32(block, SuperblockFormat.JournalHeadCrcAt, state.JournalHead.Crc);
-        if (state.PrimaryWitness != 0)
+        PutWitness(block, state.PrimaryWitness);
+    }
+
+    private static void PutWitness(Span<byte> block, in PrimaryWitness witness)
+    {
+        if (witness.IsNone)
         {
-            Put32(block, SuperblockFormat.WitnessAt, SuperblockFormat.WitnessKind);
-            Put32(block, SuperblockFormat.WitnessAt + 4, SuperblockFormat.WitnessBytes);
-            BinaryPrimitives.WriteUInt128LittleEndian(
-                block[SuperblockFormat.WitnessBytesAt..], state.PrimaryWitness);
+            return;
+        }
+        Put32(block, SuperblockFormat.WitnessAt, SuperblockFormat.WitnessKind);
+        Put32(block, SuperblockFormat.WitnessLengthAt, SuperblockFormat.WitnessBytes);
+        for (int i = 0; i < PrimaryWitness.Places; i++)
+        {
+            Put32(block, SuperblockFormat.WitnessWordsAt + (i * sizeof(uint)), witness[i]);
         }
     }
 

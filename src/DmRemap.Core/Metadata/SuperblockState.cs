@@ -1,5 +1,3 @@
-using System;
-
 namespace DmRemap.Core.Metadata;
 
 /// <summary>Names one checkpoint, to the bit. The default points nowhere.</summary>
@@ -55,9 +53,9 @@ public readonly record struct SuperblockState
     public JournalLink JournalHead { get; init; }
 
     /// <summary>
-    /// What the primary's own metadata looked like at this clean stop (F-16); 0: not known.
+    /// What the primary's most volatile places held at this clean stop (F-16).
     /// </summary>
-    public UInt128 PrimaryWitness { get; init; }
+    public PrimaryWitness PrimaryWitness { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
     public bool IsCleanStop { get; init; }

@@ -141,7 +141,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Generation = found.GenerationMax,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
-            PrimaryWitness = 0,
+            PrimaryWitness = default,
         };
         _joining = CountJoining();
         MarkBadCopies(found);

@@ -52,7 +52,7 @@ public sealed partial class MetadataStore
     void IJournalWriterOwner.OnRecordWritten()
     {
         Invariant.Check(_journalPhase == JournalPhase.Writing);
-        if (_journal.OkCount < CountPlacesWanted())
+        if (!IsRecordEverywhere())
         {
             if (_journal.HasFailed)
             {
@@ -86,18 +86,45 @@ public sealed partial class MetadataStore
         return sets + retirements > 0 && cells > EntriesMax - Limits.CommitChangesMax;
     }
 
-    /// <summary>Places of active members that are not given up: each of them must have the record.</summary>
-    private int CountPlacesWanted()
+    /// <summary>
+    /// Each place that is not given up, of each member that is active now, has the record. Not counted:
+    /// what another writer gave up while the record was on its way may have it and does not matter.
+    /// </summary>
+    private bool IsRecordEverywhere()
     {
-        int places = 0;
-        foreach (MetadataMember? member in _members)
+        for (int i = 0; i < _members.Length; i++)
         {
             for (int place = 0; place < SpareLayout.Places; place++)
             {
-                places += member is { IsActive: true } && (member.BadJournals & (1 << place)) == 0 ? 1 : 0;
+                bool isWanted = _members[i] is { IsActive: true } member
+                    && (member.BadJournals & (1 << place)) == 0;
+                if (isWanted && _journal.OutcomeAt(i, place) != TargetOutcome.Ok)
+                {
+                    return false;
+                }
             }
         }
-        return places;
+        return true;
+    }
+
+    private bool IsRecordAnywhere()
+    {
+        bool isAnywhere = false;
+        for (int i = 0; i < _members.Length; i++)
+        {
+            isAnywhere |= _members[i] is { IsActive: true } && HasRecord(i);
+        }
+        return isAnywhere;
+    }
+
+    private bool HasRecord(int member)
+    {
+        bool hasIt = false;
+        for (int place = 0; place < SpareLayout.Places; place++)
+        {
+            hasIt |= _journal.OutcomeAt(member, place) == TargetOutcome.Ok;
+        }
+        return hasIt;
     }
 
     private void OnRecordLacking()
@@ -109,7 +136,7 @@ public sealed partial class MetadataStore
         {
             return;
         }
-        if (_journal.OkCount == 0)
+        if (!IsRecordAnywhere())
         {
             FinishGroup(CommitOutcome.Unknown);
             return;

@@ -1,4 +1,3 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
@@ -36,8 +35,8 @@ public sealed partial class MetadataStore
     /// dropped: the journal has it all.
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="witness">What the primary looks like now; 0: not known.</param>
-    public void BeginStop(IMetadataStopOwner owner, UInt128 witness = default)
+    /// <param name="witness">What the primary's places hold now.</param>
+    public void BeginStop(IMetadataStopOwner owner, PrimaryWitness witness = default)
     {
         Invariant.Check(_stopOwner is null);
         Invariant.Check(!_isCancelled);

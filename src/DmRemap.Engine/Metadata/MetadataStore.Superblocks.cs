@@ -93,7 +93,11 @@ public sealed partial class MetadataStore
         return isAny;
     }
 
-    private bool IsFit(int member) => _superblocks.TookPart(member) && _superblocks.HasAny(member);
+    /// <summary>It has the generation, and was not given up while that was written.</summary>
+    private bool IsFit(int member) =>
+        _members[member] is { IsActive: true }
+        && _superblocks.TookPart(member)
+        && _superblocks.HasAny(member);
 
     private bool AreLackingCopiesNamed()
     {
@@ -131,8 +135,7 @@ public sealed partial class MetadataStore
         bool isAnother = false;
         for (int i = 0; i < _members.Length; i++)
         {
-            isAnother |= i != member && _members[i] is { IsActive: true } && IsFit(i)
-                && !_superblocks.HasHung(i);
+            isAnother |= i != member && IsFit(i) && !_superblocks.HasHung(i);
         }
         return isAnother;
     }
