@@ -3,7 +3,6 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
-using DmRemap.Engine.Metadata;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;

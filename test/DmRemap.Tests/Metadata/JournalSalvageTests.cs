@@ -4,7 +4,6 @@ using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Engine.Metadata;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;
