@@ -128,8 +128,9 @@ public sealed class MetadataDamageTests
         byte[] before = await scene.ReadSpareAsync();
         (await device.RunAsync("check", Name)).Expect(0);
         (await device.RunAsync("check", "--spare", device.SparePath)).Expect(0);
-        string text = (await device.RunAsync("dump", "--spare", device.SparePath, "--records")).Expect(0).Output;
-        Assert.Contains("unit 100 +1: remapped on spare 0 unit ", text, StringComparison.Ordinal);
+        CommandResult dump =
+            (await device.RunAsync("dump", "--spare", device.SparePath, "--records")).Expect(0);
+        Assert.Contains("unit 100 +1: remapped on spare 0 unit ", dump.Output, StringComparison.Ordinal);
         Content.AssertFile(before, device.SparePath);
         await device.ServeAsync();
         foreach (string[] command in (string[][])[["check", Name], ["dump", Name], ["repair", Name]])

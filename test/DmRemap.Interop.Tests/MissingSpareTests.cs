@@ -8,7 +8,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests;
 
-/// <summary>One of several spares is missing: refused, served on request, and taken in when it is back.</summary>
+/// <summary>
+/// One of several spares is missing: refused, served on request, and taken in when it is back.
+/// </summary>
 public sealed class MissingSpareTests
 {
     private const string Name = DeviceUnderTest.Name;

@@ -54,7 +54,8 @@ internal sealed class ServeCommand
     private readonly Option<double> _metadataDeadline = new("--metadata-deadline")
     {
         Description = $"Seconds after which a metadata write is given up ({MetadataDeadlineSecondsMin} to "
-            + $"{ControlProtocol.DeadlineSecondsMax}, default {ServeOptions.MetadataDeadlineSecondsDefault}).",
+            + $"{ControlProtocol.DeadlineSecondsMax}, default "
+            + $"{ServeOptions.MetadataDeadlineSecondsDefault}).",
         HelpName = "S",
         CustomParser = ParseMetadataDeadline,
         DefaultValueFactory = _ => ServeOptions.MetadataDeadlineSecondsDefault,

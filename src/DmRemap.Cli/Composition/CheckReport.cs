@@ -169,8 +169,10 @@ internal static class CheckReport
         string name = spare.Path ?? $"member {spare.Uuid}";
         if (spare.State == CheckedSpare.Missing)
         {
-            problems.Add($"{name}: missing"
-                + (spare.UnitsUsed is > 0 ? $", with {Amounts.Plural(spare.UnitsUsed.Value, "unit")} on it" : "")
+            string holds = spare.UnitsUsed is long units and > 0
+                ? $", with {Amounts.Plural(units, "unit")} on it"
+                : "";
+            problems.Add($"{name}: missing{holds}"
                 + "; `serve` refuses without it, and `serve --degraded` goes on");
             return;
         }
@@ -184,7 +186,8 @@ internal static class CheckReport
         {
             problems.Add($"{name}: superblock {Numbers(same.Select(copy => copy.Copy))} {same.Key}");
         }
-        foreach (CheckedPlace place in spare.CheckpointPlaces.Where(place => place.State != CheckedCopy.Valid))
+        foreach (CheckedPlace place in spare.CheckpointPlaces
+            .Where(place => place.State != CheckedCopy.Valid))
         {
             problems.Add($"{name}: checkpoint place {place.Place} {place.State}");
         }

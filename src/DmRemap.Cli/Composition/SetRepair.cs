@@ -56,7 +56,7 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
                 new RepairDocument(record.Name, isClean, isWhole, isLossAgreed),
                 PlainJson.Types.RepairDocument)
             : isClean
-                ? $"{record.Name}: the metadata is written anew where it was damaged, and stopped cleanly{loss}"
+                ? $"{record.Name}: what was damaged is written anew, and the stop is clean{loss}"
                 : $"{record.Name}: repaired, but a flush or the clean-stop record failed; the next start "
                     + $"recovers{loss}");
         return isClean && isWhole && !isLossAgreed ? ExitCode.Done : ExitCode.DoneDegraded;
@@ -74,7 +74,8 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
             is MetadataRefusalKind.JournalDamaged or MetadataRefusalKind.JournalUnreadable;
         if (!isJournal)
         {
-            output.Note($"{options.Name}: no acknowledged journal record is lost; nothing has to be accepted.");
+            output.Note(
+                $"{options.Name}: no acknowledged journal record is lost; nothing has to be accepted.");
             return false;
         }
         JournalDamage lost = reading.Found.JournalDamage!;

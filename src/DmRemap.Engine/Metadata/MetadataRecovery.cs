@@ -156,7 +156,12 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             NextSequence = _reading.Chain.NextSequence,
             Deadline = _deadline,
         });
-        _store.Start(this, isFresh: false, needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
+
+        // After an accepted loss the table goes first: the same choice is there until its result is.
+        _store.Start(
+            this,
+            isCheckpointFirst: _reading.JournalDamage is not null,
+            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
     }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)

@@ -81,14 +81,15 @@ public sealed partial class MetadataStore
     /// before the first request is served (F-13).
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="isFresh">There is no checkpoint yet: an empty one is written first.</param>
+    /// <param name="isCheckpointFirst">There is none yet, or the head given belongs to the new one only: it is
+    /// written before any superblock of the epoch.</param>
     /// <param name="needsCheckpoint">Some place lacks a part of the history, or a member is behind.</param>
-    internal void Start(IMetadataStartOwner owner, bool isFresh, bool needsCheckpoint)
+    internal void Start(IMetadataStartOwner owner, bool isCheckpointFirst, bool needsCheckpoint)
     {
         Invariant.Check(!_isStarted);
         _startOwner = owner;
         _needsCheckpoint = needsCheckpoint;
-        if (isFresh)
+        if (isCheckpointFirst)
         {
             BeginStartCheckpoint();
         }

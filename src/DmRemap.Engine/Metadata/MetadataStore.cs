@@ -161,7 +161,7 @@ public sealed partial class MetadataStore
     /// <summary>Meaningful when something counted a failure. Target is the member.</summary>
     public MetadataFailure LastFailure { get; private set; }
 
-    /// <summary>Told once of each member that is given up. What happens before it is set is not said.</summary>
+    /// <summary>Told of each member that is given up, from when it is set.</summary>
     public IEventSink? Events { get; set; }
 
     /// <summary>By member index: the state and what is bad of it, as the next superblocks say it.</summary>

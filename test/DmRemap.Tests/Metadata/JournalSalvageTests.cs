@@ -105,5 +105,6 @@ public sealed class JournalSalvageTests
         Blocks = BlockStates.AllOnPrimary.With(1, BlockState.Lost),
     });
 
-    private static long[] UnitsOf(MetadataBench bench) => [.. bench.Entries.Select(entry => entry.Unit.Value)];
+    private static long[] UnitsOf(MetadataBench bench) =>
+        [.. bench.Entries.Select(entry => entry.Unit.Value)];
 }
