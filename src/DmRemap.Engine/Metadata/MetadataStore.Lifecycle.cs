@@ -81,7 +81,7 @@ public sealed partial class MetadataStore
     /// before the first request is served (F-13).
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="isCheckpointFirst">There is none yet, or the head given belongs to the new one only: it is
+    /// <param name="isCheckpointFirst">There is none yet, or the head given goes with a new one only: that is
     /// written before any superblock of the epoch.</param>
     /// <param name="needsCheckpoint">Some place lacks a part of the history, or a member is behind.</param>
     internal void Start(IMetadataStartOwner owner, bool isCheckpointFirst, bool needsCheckpoint)
