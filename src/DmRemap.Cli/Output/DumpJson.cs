@@ -184,6 +184,7 @@ internal sealed class DumpJson : IDisposable
     {
         _json.WriteStartObject("state");
         _json.WriteNumber("generation", state.Generation);
+        _json.WriteNumber("settledGeneration", state.SettledGeneration);
         _json.WriteString("epoch", state.Epoch.ToString("x16"));
         _json.WriteString("parentEpoch", state.ParentEpoch.ToString("x16"));
         _json.WriteBoolean("cleanStop", state.IsCleanStop);

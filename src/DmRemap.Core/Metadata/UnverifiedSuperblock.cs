@@ -172,6 +172,7 @@ public readonly ref struct UnverifiedSuperblock
         Epoch = Get64(SuperblockFormat.EpochAt),
         ParentEpoch = Get64(SuperblockFormat.ParentEpochAt),
         Generation = Get64(SuperblockFormat.GenerationAt),
+        SettledGeneration = Get64(SuperblockFormat.SettledGenerationAt),
         FirstJournalSequence = Get64(SuperblockFormat.FirstJournalSequenceAt),
         JournalHead = new JournalLink(
             Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
@@ -209,7 +210,8 @@ public readonly ref struct UnverifiedSuperblock
         && state.FirstJournalSequence is >= 1 and <= long.MaxValue
         && state.JournalHead.Sequence <= long.MaxValue
         && state.JournalHead.Sequence >= state.FirstJournalSequence - 1
-        && state.Generation <= long.MaxValue;
+        && state.Generation <= long.MaxValue
+        && state.SettledGeneration <= state.Generation;
 
     private PastEpoch[] ParsePast()
     {

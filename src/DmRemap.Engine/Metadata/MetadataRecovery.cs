@@ -139,6 +139,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Epoch = _epoch,
             ParentEpoch = newest.Epoch,
             Generation = found.GenerationMax,
+            SettledGeneration = found.GenerationSettled,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
             PrimaryWitness = default,
@@ -160,8 +161,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         // After an accepted loss the table goes first: the same choice is there until its result is.
         _store.Start(
             this,
-            isCheckpointFirst: _reading.JournalDamage is not null,
-            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
+            isFresh: false,
+            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
+            isCheckpointFirst: _reading.JournalDamage is not null);
     }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)

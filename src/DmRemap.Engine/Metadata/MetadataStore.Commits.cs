@@ -61,6 +61,12 @@ public sealed partial class MetadataStore
             }
             OnRecordLacking();
         }
+        else if (_membershipNeeds > _durable)
+        {
+            // A member was given up, and the others do not say so durably yet: this record must not count
+            // before they do, or a start from that member alone would not know of it (F-14).
+            AwaitMembership(_membershipNeeds);
+        }
         else
         {
             FinishGroup(CommitOutcome.Done);
@@ -142,9 +148,14 @@ public sealed partial class MetadataStore
             return;
         }
         GiveUpLackingPlaces();
-        _journalPhase = JournalPhase.Demoting;
         RequestSuperblocks();
-        _groupNeeds = _wanted;
+        AwaitMembership(_wanted);
+    }
+
+    private void AwaitMembership(ulong needs)
+    {
+        _journalPhase = JournalPhase.Demoting;
+        _groupNeeds = needs;
     }
 
     /// <summary>
@@ -167,6 +178,7 @@ public sealed partial class MetadataStore
                 hasIt |= isOk;
                 isHung |= _journal.OutcomeAt(i, place) == TargetOutcome.TimedOut;
                 member.BadJournals |= (byte)(isOk ? 0 : 1 << place);
+                _isMembershipChanged |= !isOk;
             }
             if (!hasIt || (isHung && HasAnotherTheRecord(i)))
             {

@@ -10,6 +10,7 @@ public sealed partial class MetadataStore
     private IMetadataStopOwner? _stopOwner;
     private StartStep _startStep;
     private bool _needsCheckpoint;
+    private bool _isFresh;
     private bool _isStarted;
     private bool _isCleanWanted;
     private bool _isCancelled;
@@ -42,7 +43,6 @@ public sealed partial class MetadataStore
         Invariant.Check(!_isCancelled);
         _stopOwner = owner;
         _state = _state with { PrimaryWitness = witness };
-        _checkpoint.Cancel();
         Pump();
     }
 
@@ -81,15 +81,18 @@ public sealed partial class MetadataStore
     /// before the first request is served (F-13).
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="isCheckpointFirst">There is none yet, or the head given goes with a new one only: that is
-    /// written before any superblock of the epoch.</param>
+    /// <param name="isFresh">There is no checkpoint yet: an empty one is written first.</param>
     /// <param name="needsCheckpoint">Some place lacks a part of the history, or a member is behind.</param>
-    internal void Start(IMetadataStartOwner owner, bool isCheckpointFirst, bool needsCheckpoint)
+    /// <param name="isCheckpointFirst">The head given goes with a new checkpoint only: that is written before
+    /// any superblock of the epoch.</param>
+    internal void Start(
+        IMetadataStartOwner owner, bool isFresh, bool needsCheckpoint, bool isCheckpointFirst = false)
     {
         Invariant.Check(!_isStarted);
         _startOwner = owner;
         _needsCheckpoint = needsCheckpoint;
-        if (isCheckpointFirst)
+        _isFresh = isFresh;
+        if (isFresh || isCheckpointFirst)
         {
             BeginStartCheckpoint();
         }
@@ -125,11 +128,31 @@ public sealed partial class MetadataStore
         _startOwner = null;
         _startStep = StartStep.None;
         _isStarted = isDurable;
+        if (isDurable && !_isFresh && CountActive() > 1)
+        {
+            // Nobody waits for it: one that says that the first is settled, so that a spare put back to what
+            // it held before this start is told from one that took part in it (F-16).
+            RequestSuperblocks();
+        }
         owner.OnMetadataStarted(isDurable);
+    }
+
+    private int CountActive()
+    {
+        int active = 0;
+        foreach (MetadataMember? member in _members)
+        {
+            active += member is { IsActive: true } ? 1 : 0;
+        }
+        return active;
     }
 
     private void PumpStop()
     {
+        if (_stopOwner is not null && _waiting.IsEmpty)
+        {
+            _checkpoint.Cancel();
+        }
         bool isQuiet = _waiting.IsEmpty && _refused.IsEmpty && _journalPhase == JournalPhase.Idle
             && !_superblocks.IsWriting && Busy == 0;
         if (_stopOwner is null || _isCleanWanted || _isCancelled || !isQuiet)

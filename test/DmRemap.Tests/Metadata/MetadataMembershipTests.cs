@@ -48,6 +48,39 @@ public sealed class MetadataMembershipTests
         Assert.Equal(1, both.Refusal.Spare);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void One_spare_put_back_to_what_it_held_before_the_last_start_is_refused(bool isStoppedCleanly)
+    {
+        MetadataBench made = Made();
+        made.BeginStop();
+        made.Loop.RunUntilIdle();
+        Assert.True(made.StoppedClean);
+        MetadataBench later = made.Copy();
+        later.Recover(0xE7);
+        later.Loop.RunUntilIdle();
+        Assert.Equal(CommitOutcome.Done, later.Commit(Lost(70)));
+        if (isStoppedCleanly)
+        {
+            later.BeginStop();
+            later.Loop.RunUntilIdle();
+        }
+        for (int old = 0; old < 2; old++)
+        {
+            SparseDisk[] disks = old == 0
+                ? [made.Disks[0], later.Disks[1]]
+                : [later.Disks[0], made.Disks[1]];
+            MetadataBench mixed = new([.. disks.Select(disk => disk.Image.Clone())], seed: 1);
+            mixed.Recover(0xE8);
+            Assert.Equal(MetadataRefusalKind.SpareRolledBack, mixed.Refusal!.Kind);
+            Assert.Equal(old, mixed.Refusal.Spare);
+        }
+        MetadataBench both = later.Copy();
+        both.Recover(0xE9);
+        Assert.Null(both.Refusal);
+    }
+
     [Fact]
     public void A_missing_spare_is_named_in_the_new_epoch_and_not_asked_for_again()
     {

@@ -323,6 +323,16 @@ public sealed class SuperblockTests
         Past = [new PastEpoch(0x11, 70), new PastEpoch(0x10, 3)],
     };
 
+    private static PrimaryWitness Witness()
+    {
+        uint[] words = new uint[PrimaryWitness.Places];
+        for (int i = 0; i < words.Length; i++)
+        {
+            words[i] = (uint)(i % 3 == 0 ? 0 : 0x01010101 * i);
+        }
+        return new PrimaryWitness(words);
+    }
+
     private static SuperblockState State() => new()
     {
         Epoch = 0x0123456789ABCDEF,
@@ -330,7 +340,8 @@ public sealed class SuperblockTests
         Generation = 77,
         FirstJournalSequence = 42,
         JournalHead = new JournalLink(88, 0xCAFEF00D),
-        PrimaryWitness = UInt128.MaxValue - 5,
+        SettledGeneration = 76,
+        PrimaryWitness = Witness(),
         IsCleanStop = true,
         Checkpoint = new CheckpointPointer
         {
