@@ -4,8 +4,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
-using DmRemap.Control.Client;
-using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
@@ -34,18 +32,7 @@ internal sealed class DeleteCommand
         string name = parsed.GetRequiredValue(_name);
         DeviceName.Require(name);
         CommandOutput output = common.OutputFor(services, parsed, name, _yes);
-        using (ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation))
-        {
-            if (client is not null)
-            {
-                throw new RefusalException(new Refusal(
-                    MessageIds.Running,
-                    ExitCode.InUse,
-                    name,
-                    $"\"{name}\" is running.",
-                    $"Stop it first: dmremap stop {name}"));
-            }
-        }
+        await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
         DeviceRegistry registry = services.OpenRegistry();
         _ = registry.Load(name);
         output.RequireYes(

@@ -44,7 +44,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     private static readonly TimeSpan s_holderPatience = TimeSpan.FromSeconds(10);
 
-    private readonly string[] _sparePaths = [.. record.Spares.Select(spare => spare.Path)];
+    private readonly List<string> _sparePaths = [];
 
     /// <summary>
     /// Of this device's daemon: while it is there, who holds the members is not about to end.
@@ -53,6 +53,16 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     /// <summary>We answer there: nobody else of this device does any more.</summary>
     public bool IsControlSocketOurs { get; init; }
+
+    /// <summary>Go on without spares that are missing, and without those named here.</summary>
+    public bool IsDegraded { get; init; }
+
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>Go on without journal records that are lost, as a person agreed to.</summary>
+    public bool AcceptsLoss { get; init; }
+
+    public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
     public async Task<OpenedMember[]> ClaimAsync(CancellationToken cancellation)
@@ -67,11 +77,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 FilePhysicalBlockBytes = record.PhysicalBlockBytes,
             };
             claimed.Add(await ClaimAsync(record.MainPath, main, cancellation));
-            foreach (string path in _sparePaths)
-            {
-                MemberOptions spare = main with { Access = MemberAccess.ReadWrite };
-                claimed.Add(await ClaimAsync(path, spare, cancellation));
-            }
+            await ClaimSparesAsync(claimed, main with { Access = MemberAccess.ReadWrite }, cancellation);
             Check(claimed);
             claimed.ForEach(member => member.EndSession());
             return [.. claimed];
@@ -101,9 +107,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             {
                 SetUuid = record.SetUuid,
                 PrimaryBytes = members[0].SizeBytes,
+                AllowsMissing = IsDegraded,
+                AcceptsLoss = AcceptsLoss,
             };
             new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
-                recovering).Begin();
+                recovering, MetadataDeadline).Begin();
         });
         MetadataRecovery recovery = await recovering.Ended;
         if (recovery.Recovered is not RecoveredSet set)
@@ -117,6 +125,34 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             watch.Returned = client => NoteBack(built, client);
             return built;
         });
+    }
+
+    private async Task ClaimSparesAsync(
+        List<OpenedMember> claimed, MemberOptions options, CancellationToken cancellation)
+    {
+        string[] without = [.. Without.Select(MemberPath.Complete)];
+        MissingSpares.RequireKnown(record, without);
+        RefusalException? missing = null;
+        foreach (SpareRecord spare in record.Spares.Where(spare => !without.Contains(spare.Path)))
+        {
+            try
+            {
+                claimed.Add(await ClaimAsync(spare.Path, options, cancellation));
+                _sparePaths.Add(spare.Path);
+            }
+            catch (RefusalException e) when (MissingSpares.IsMissing(e) && record.Spares.Count > 1)
+            {
+                missing ??= e;
+                if (!IsDegraded)
+                {
+                    throw MissingSpares.ToException(e);
+                }
+            }
+        }
+        if (_sparePaths.Count == 0)
+        {
+            throw MissingSpares.AllAreMissing(record.Name, missing);
+        }
     }
 
     /// <summary>
@@ -203,7 +239,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             int position = set.SpareOfMember[i] + 1;
             if (set.Members[i] is not MetadataMember here)
             {
-                spares[i] = AbsentSpare(host, set, i);
+                spares[i] = AbsentSpare(host, set, i, MissingSpares.NameOf(record, set.Set.Members[i]));
                 set.Allocator.SetUsable(i, false);
                 continue;
             }
@@ -257,8 +293,12 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
     }
 
-    /// <summary>Its blocks cannot be had until it returns; nothing new goes there.</summary>
-    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index)
+    /// <summary>
+    /// Its blocks cannot be had until it returns; nothing new goes there. Nothing is written to it, so there
+    /// is nothing for a flush to cover; what a former instance wrote to it and did not flush is as uncertain
+    /// as it is on a disk that lost power, and said at the start.
+    /// </summary>
+    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index, string name)
     {
         MemberDescription description = set.Set.Members[index];
         DeviceGeometry geometry = new()
@@ -267,8 +307,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             PhysicalBlockBytes = set.Set.Geometry.UnitBytes,
             Blocks = new BlockCount(description.Bytes / set.Set.Geometry.BlockSize.Bytes),
         };
-        return new Member(
-            index, $"spare {description.Uuid}", new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
+        Member absent = new(index, name, new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
+        absent.FlushedWrites = absent.CompletedWrites;
+        return absent;
     }
 
     private sealed class Recovering : IMetadataRecoveryOwner

@@ -65,6 +65,9 @@ internal sealed class DeviceStart(
         {
             ControlSocketPath = Control.Path,
             IsControlSocketOurs = Control.IsOpen,
+            IsDegraded = Options.Degraded,
+            Without = Options.Without,
+            MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
         };
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
@@ -80,6 +83,10 @@ internal sealed class DeviceStart(
         Life.OnLoop(host);
         AssembledDevice assembled =
             await assembly.AssembleAsync(host, members, events) with { Fence = fence };
+        foreach (string line in await host.RunAsync(() => RecoveryNews.Of(record, assembled)))
+        {
+            events.Say(line);
+        }
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         if (stopAsked.IsCancellationRequested)

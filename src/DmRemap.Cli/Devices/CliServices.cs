@@ -18,6 +18,8 @@ public sealed record CliServices
 
     public IDeviceServer Server { get; init; } = new NotBuiltYet();
 
+    public IMetadataTools MetadataTools { get; init; } = new NotBuiltYet();
+
     public IDemonstration Demonstration { get; init; } = new NotBuiltYet();
 
     public TimeProvider Time { get; init; } = TimeProvider.System;

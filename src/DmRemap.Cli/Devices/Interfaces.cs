@@ -22,6 +22,24 @@ public interface IDeviceServer
     Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
+/// <summary>Looks at the metadata of a device that is not served, and repairs it.</summary>
+public interface IMetadataTools
+{
+    /// <summary>
+    /// Reads and never writes. Done: all is whole; DoneDegraded: usable, and the next start repairs it; else
+    /// what `serve` would end with.
+    /// </summary>
+    Task<ExitCode> CheckAsync(SetChoice choice, CommandOutput output, CancellationToken cancellation);
+
+    /// <summary>Everything on the spares that says what is where. Exits as CheckAsync does.</summary>
+    Task<ExitCode> DumpAsync(
+        SetChoice choice, bool withRecords, CommandOutput output, CancellationToken cancellation);
+
+    /// <summary>What a start does to the metadata, and nothing else.</summary>
+    Task<ExitCode> RepairAsync(
+        RepairOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
 /// <summary>The demonstration.</summary>
 public interface IDemonstration
 {

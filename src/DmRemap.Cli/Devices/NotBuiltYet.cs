@@ -6,7 +6,7 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Cli.Devices;
 
 /// <summary>The one place that refuses what this build does not contain.</summary>
-internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IDemonstration
+internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IMetadataTools, IDemonstration
 {
     public Task<CreateReport> CreateAsync(
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
@@ -15,6 +15,18 @@ internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IDemonstratio
     public Task<ExitCode> ServeAsync(
         ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("serve", options.Name));
+
+    public Task<ExitCode> CheckAsync(
+        SetChoice choice, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("check", choice.Name ?? "-"));
+
+    public Task<ExitCode> DumpAsync(
+        SetChoice choice, bool withRecords, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("dump", choice.Name ?? "-"));
+
+    public Task<ExitCode> RepairAsync(
+        RepairOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("repair", options.Name));
 
     public Task<ExitCode> RunAsync(
         DemoOptions options, CommandOutput output, CancellationToken cancellation) =>

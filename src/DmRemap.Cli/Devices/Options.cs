@@ -29,6 +29,8 @@ public sealed record CreateOptions
 /// <summary>`serve`.</summary>
 public sealed record ServeOptions
 {
+    public const double MetadataDeadlineSecondsDefault = 5;
+
     public required string Name { get; init; }
 
     /// <summary>Null: NAME.nbd in the run directory.</summary>
@@ -41,6 +43,36 @@ public sealed record ServeOptions
 
     /// <summary>A file of fault rules; null: no faults but those added later.</summary>
     public string? FaultsPath { get; init; }
+
+    /// <summary>Start although spares are missing.</summary>
+    public bool Degraded { get; init; }
+
+    /// <summary>Spares to leave out although they are here; only with Degraded.</summary>
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>Of each metadata write.</summary>
+    public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;
+}
+
+/// <summary>
+/// The set that `check` and `dump` read: of a registered device, or of the spares that are given.
+/// </summary>
+public sealed record SetChoice
+{
+    /// <summary>Null: SparePaths.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>In any order; empty when a name is given.</summary>
+    public IReadOnlyList<string> SparePaths { get; init; } = [];
+}
+
+/// <summary>`repair`.</summary>
+public sealed record RepairOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>Go on without acknowledged journal records that are lost.</summary>
+    public bool AcceptLoss { get; init; }
 }
 
 /// <summary>`demo`.</summary>

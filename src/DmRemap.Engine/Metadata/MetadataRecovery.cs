@@ -51,11 +51,22 @@ public sealed record RecoveredSet
     /// <summary>Superblock copies that were found invalid or unreadable; they have been rewritten.</summary>
     public required int CopiesRepaired { get; init; }
 
+    /// <summary>
+    /// Superblock copies of active members that were whole and of an older generation; rewritten too.
+    /// </summary>
+    public required int CopiesStale { get; init; }
+
     /// <summary>Places in which the checkpoint was not whole; the table has been written anew.</summary>
     public required int CheckpointPlacesBad { get; init; }
 
     /// <summary>Journal records that were applied to the checkpoint.</summary>
     public required int RecordsReplayed { get; init; }
+
+    /// <summary>Of those, records that some place did not have; the table has been written anew.</summary>
+    public required int RecordsPartial { get; init; }
+
+    /// <summary>Acknowledged records that are gone for good, as the caller accepted; else null.</summary>
+    public required JournalDamage? RecordsLost { get; init; }
 
     /// <summary>Members that were behind and hold the whole table again.</summary>
     public required int MembersResynced { get; init; }
@@ -146,7 +157,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             NextSequence = _reading.Chain.NextSequence,
             Deadline = _deadline,
         });
-        _store.Start(this, isFresh: false, needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
+
+        // After an accepted loss the table goes first: the same choice is there until its result is.
+        _store.Start(
+            this,
+            isFresh: false,
+            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
+            isCheckpointFirst: _reading.JournalDamage is not null);
     }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
@@ -177,8 +194,11 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
                 CopiesRepaired = found.CopiesInvalid,
+                CopiesStale = found.CopiesStale - found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
                 RecordsReplayed = _reading.Chain!.Records.Length,
+                RecordsPartial = _reading.JournalRecordsPartial,
+                RecordsLost = _reading.JournalDamage,
                 MembersResynced = _joining,
             };
         }

@@ -243,6 +243,11 @@ public sealed partial class MetadataStore
     private void Demote(int member)
     {
         Invariant.Check(IsAnotherActive(member));
+        MakeInactive(member);
+    }
+
+    private void MakeInactive(int member)
+    {
         _isMembershipChanged = true;
         _members[member]!.Role = MemberRole.Absent;
         Membership?.OnMemberInactive(member);

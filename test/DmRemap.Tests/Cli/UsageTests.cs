@@ -76,15 +76,29 @@ public sealed class UsageTests : IDisposable
     [InlineData("resume d --deadline 1", "--deadline")]
     [InlineData("delete", "NAME")]
     [InlineData("demo extra", "extra")]
-    public async Task A_bad_command_line_exits_2_and_says_what_is_wrong(string line, string says)
-    {
-        CliResult result = await _cli.RunAsync(line.Split(' '));
-        Assert.Equal(2, result.ExitCode);
-        Assert.Contains(says, result.Error, StringComparison.Ordinal);
-        Assert.Contains("[DMR-", result.Error, StringComparison.Ordinal);
-        Assert.Equal("", result.Output);
-        AssertNothingWasDone();
-    }
+    public Task A_bad_command_line_exits_2_and_says_what_is_wrong(string line, string says) =>
+        AssertBadAsync(line, says);
+
+    [Theory]
+    [InlineData("serve d --without s", "--degraded")]
+    [InlineData("serve d --degraded --without", "--without")]
+    [InlineData("serve d --metadata-deadline soon", "--metadata-deadline soon")]
+    [InlineData("serve d --metadata-deadline 0.5", "--metadata-deadline 0.5")]
+    [InlineData("serve d --metadata-deadline 86401", "--metadata-deadline 86401")]
+    [InlineData("check", "NAME")]
+    [InlineData("check d --spare s", "NAME")]
+    [InlineData("check a/b", "a/b")]
+    [InlineData("check d e", "e")]
+    [InlineData("check --spare 1 --spare 2 --spare 3 --spare 4 --spare 5 --spare 6 --spare 7 --spare 8 "
+        + "--spare 9", "9 spares")]
+    [InlineData("check d --yes", "--yes")]
+    [InlineData("dump", "--spare")]
+    [InlineData("dump d --spare s --records", "NAME")]
+    [InlineData("repair", "NAME")]
+    [InlineData("repair --spare s", "Unrecognized")]
+    [InlineData("repair a/b", "a/b")]
+    public Task A_bad_command_line_about_metadata_exits_2_and_says_what_is_wrong(string line, string says) =>
+        AssertBadAsync(line, says);
 
     [Fact]
     public async Task A_bad_command_line_with_json_is_a_document_too()
@@ -120,6 +134,9 @@ public sealed class UsageTests : IDisposable
     [InlineData("stop")]
     [InlineData("suspend")]
     [InlineData("resume")]
+    [InlineData("check")]
+    [InlineData("repair")]
+    [InlineData("dump")]
     [InlineData("delete")]
     [InlineData("demo")]
     public async Task Help_has_examples_and_fits_80_columns(string command)
@@ -198,6 +215,33 @@ public sealed class UsageTests : IDisposable
             _cli.Parts.Served);
     }
 
+    [Fact]
+    public async Task Serve_arrives_with_the_spares_it_is_to_go_without()
+    {
+        Assert.Equal(0, (await _cli.RunAsync(
+            "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
+            "2.5")).ExitCode);
+        Assert.True(_cli.Parts.Served!.Degraded);
+        Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
+        Assert.Equal(2.5, _cli.Parts.Served.MetadataDeadlineSeconds);
+    }
+
+    [Fact]
+    public async Task Check_dump_and_repair_arrive_and_return_their_exit_code()
+    {
+        _cli.Parts.Exit = ExitCode.DoneDegraded;
+        Assert.Equal(7, (await _cli.RunAsync("check", "disk1")).ExitCode);
+        Assert.Equal("disk1", _cli.Parts.Checked!.Name);
+        Assert.Empty(_cli.Parts.Checked.SparePaths);
+        Assert.Equal(
+            7, (await _cli.RunAsync("dump", "--spare", "s1", "--spare", "s2", "--records")).ExitCode);
+        Assert.Null(_cli.Parts.Dumped!.Name);
+        Assert.Equal(["s1", "s2"], _cli.Parts.Dumped.SparePaths);
+        Assert.True(_cli.Parts.DumpedRecords);
+        Assert.Equal(7, (await _cli.RunAsync("repair", "disk1", "--accept-loss", "--yes")).ExitCode);
+        Assert.Equal(new RepairOptions { Name = "disk1", AcceptLoss = true }, _cli.Parts.Repaired);
+    }
+
     [Theory]
     [InlineData("0.0.0.0:10809")]
     [InlineData("192.168.1.1:10809")]
@@ -227,10 +271,23 @@ public sealed class UsageTests : IDisposable
         Assert.Equal("DMR-INTERNAL", result.Json.GetProperty("error").GetProperty("id").GetString());
     }
 
+    private async Task AssertBadAsync(string line, string says)
+    {
+        CliResult result = await _cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        Assert.Contains("[DMR-", result.Error, StringComparison.Ordinal);
+        Assert.Equal("", result.Output);
+        AssertNothingWasDone();
+    }
+
     private void AssertNothingWasDone()
     {
         Assert.Null(_cli.Parts.Created);
         Assert.Null(_cli.Parts.Served);
+        Assert.Null(_cli.Parts.Checked);
+        Assert.Null(_cli.Parts.Dumped);
+        Assert.Null(_cli.Parts.Repaired);
         Assert.Null(_cli.Parts.Shown);
     }
 }
