@@ -20,6 +20,7 @@ internal static class Services
         {
             Creator = new DeviceCreator(services),
             Server = new DeviceServer(services),
+            Rebinder = new DeviceRebinder(services),
             Demonstration = new Demonstration.Demonstration(services),
         };
     }

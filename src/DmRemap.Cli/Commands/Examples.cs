@@ -55,6 +55,11 @@ internal static class Examples
         "suspend" => ["dmremap suspend disk1", "dmremap suspend disk1 --deadline 60"],
         "resume" => ["dmremap resume disk1"],
         "stop" => ["dmremap stop disk1", "dmremap stop disk1 --deadline 30"],
+        "rebind" =>
+        [
+            "dmremap rebind disk1 --main /dev/disk/by-id/wwn-0x5000c500a1b2c3d4",
+            "dmremap rebind disk1 --spare /dev/sdc1 /dev/sdd1",
+        ],
         "delete" => ["dmremap delete disk1 --yes"],
         "demo" => ["dmremap demo"],
         _ => [],

@@ -36,6 +36,9 @@ internal sealed class ServeCommand
         HelpName = "FILE",
     };
 
+    private readonly Option<bool> _acceptRollback = CommonOptions.AcceptRollback();
+    private readonly Option<bool> _acceptChangedMain = CommonOptions.AcceptChangedMain();
+
     public static Command Build(CliServices services, CommonOptions common)
     {
         ServeCommand parts = new();
@@ -43,6 +46,7 @@ internal sealed class ServeCommand
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
             parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults,
+            parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -67,6 +71,8 @@ internal sealed class ServeCommand
             SocketPath = parsed.GetValue(_socket),
             Listen = parsed.GetValue(_listen),
             ReadOnly = parsed.GetValue(_readOnly),
+            AcceptsRollback = parsed.GetValue(_acceptRollback),
+            AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
             FaultsPath = parsed.GetValue(_faults),
         };
         DeviceName.Require(options.Name);

@@ -34,6 +34,21 @@ internal sealed class DeviceLookup(CliServices services)
         throw new RefusalException(ControlRefusals.NotRunning(name));
     }
 
+    /// <exception cref="RefusalException">DMR-DEVICE-RUNNING (exit 4).</exception>
+    public async Task RequireStoppedAsync(string name, CancellationToken cancellation)
+    {
+        using ControlClient? client = await TryConnectAsync(name, cancellation);
+        if (client is not null)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Running,
+                ExitCode.InUse,
+                name,
+                $"\"{name}\" is running.",
+                $"Stop it first: dmremap stop {name}"));
+        }
+    }
+
     /// <summary>Of the running device, or what the registry knows of the stopped one.</summary>
     public async Task<DeviceStatus> GetStatusAsync(string name, CancellationToken cancellation)
     {

@@ -58,6 +58,7 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 [JsonSerializable(typeof(StopDocument))]
 [JsonSerializable(typeof(DeleteDocument))]
 [JsonSerializable(typeof(CreateReport))]
+[JsonSerializable(typeof(RebindReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -71,6 +71,7 @@ internal sealed class CliRun : IDisposable
             Environment = _environment.GetValueOrDefault,
             Creator = Parts,
             Server = Parts,
+            Rebinder = Parts,
             Demonstration = Parts,
         };
         int code = await new CommandLineProgram(services).RunAsync(arguments);

@@ -7,11 +7,13 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Tests.Cli;
 
 /// <summary>Stands for create, serve and demo: keeps what it was asked.</summary>
-internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDemonstration
+internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDeviceRebinder, IDemonstration
 {
     public CreateOptions? Created { get; private set; }
 
     public ServeOptions? Served { get; private set; }
+
+    public RebindOptions? Rebound { get; private set; }
 
     public DemoOptions? Shown { get; private set; }
 
@@ -36,6 +38,15 @@ internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDemonstra
                 [new CreatedSpare(options.SparePaths[0], "7c9e6679-7425-40de-944b-e07fc1f90ae7", 16_128)],
             Warnings = ["the spare is small."],
         });
+    }
+
+    public Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Rebound = options;
+        return Task.FromResult(
+            new RebindReport(options.Name, "/old", options.MainPath ?? options.NewSparePath!));
     }
 
     public Task<ExitCode> ServeAsync(
