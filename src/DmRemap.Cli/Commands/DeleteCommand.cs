@@ -38,6 +38,8 @@ internal sealed class DeleteCommand
         output.RequireYes(
             $"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
         bool isDeleted = registry.Remove(name);
+        // Afterwards: without it, a device that is still registered would notice less.
+        _ = services.OpenWitness(name).Remove();
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
             : $"{name}: forgotten; main device and spares are as they were");

@@ -59,6 +59,11 @@ internal static class Examples
         "check" => ["dmremap check disk1", "dmremap check --spare /dev/sdc1 --spare /dev/sdd1 --json"],
         "repair" => ["dmremap repair disk1", "dmremap repair disk1 --accept-loss"],
         "dump" => ["dmremap dump disk1", "dmremap dump --spare spare.img --records --json"],
+        "rebind" =>
+        [
+            "dmremap rebind disk1 --main /dev/disk/by-id/wwn-0x5000c500a1b2c3d4",
+            "dmremap rebind disk1 --spare /dev/sdc1 /dev/sdd1",
+        ],
         "delete" => ["dmremap delete disk1 --yes"],
         "demo" => ["dmremap demo"],
         _ => [],

@@ -61,6 +61,9 @@ internal sealed class ServeCommand
         DefaultValueFactory = _ => ServeOptions.MetadataDeadlineSecondsDefault,
     };
 
+    private readonly Option<bool> _acceptRollback = CommonOptions.AcceptRollback();
+    private readonly Option<bool> _acceptChangedMain = CommonOptions.AcceptChangedMain();
+
     public static Command Build(CliServices services, CommonOptions common)
     {
         ServeCommand parts = new();
@@ -68,7 +71,7 @@ internal sealed class ServeCommand
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
             parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults, parts._degraded,
-            parts._without, parts._metadataDeadline,
+            parts._without, parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -109,6 +112,8 @@ internal sealed class ServeCommand
             SocketPath = parsed.GetValue(_socket),
             Listen = parsed.GetValue(_listen),
             ReadOnly = parsed.GetValue(_readOnly),
+            AcceptsRollback = parsed.GetValue(_acceptRollback),
+            AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
             FaultsPath = parsed.GetValue(_faults),
             Degraded = parsed.GetValue(_degraded),
             Without = parsed.GetValue(_without) is { Length: > 0 } paths ? paths : [],

@@ -24,6 +24,12 @@ internal sealed record AssembledDevice
 
     public required RecoveredSet Set { get; init; }
 
+    /// <summary>How far the set was at this start.</summary>
+    public HistoryPoint Begun { get; init; }
+
+    /// <summary>Of this machine.</summary>
+    public HostHistory? History { get; init; }
+
     /// <summary>The primary, then the spares that are here by their index in the set.</summary>
     public required IMemberDevice[] Files { get; init; }
 
@@ -90,41 +96,70 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
-    public async Task<AssembledDevice> AssembleAsync(LoopHost host, OpenedMember[] members, IEventSink events)
+    public async Task<AssembledDevice> AssembleAsync(
+        LoopHost host, OpenedMember[] members, HostHistory history, bool acceptsChangedMain,
+        IEventSink events)
+    {
+        StartExpectation expected = new()
+        {
+            Record = record,
+            History = history,
+            Witnessed = history.Load(),
+            Main = members[0].Fingerprint(),
+            AcceptsChangedMain = acceptsChangedMain,
+            Say = onWaiting,
+        };
+        NbdWatch watch = new(onWaiting);
+        IMemberDevice[] files = await AttachAsync(host, members, watch);
+        StartJudge judge = new(host.Loop, files[0], expected);
+        await BeginRecoveryAsync(host, files, judge);
+        RecoveredSet set = await RecoveredAsync(judge);
+        return await host.RunAsync(() =>
+        {
+            AssembledDevice built = Build(host, members, files, set, events) with
+            {
+                Begun = judge.Begun,
+                History = history,
+            };
+            watch.Returned = client => NoteBack(built, client);
+            return built;
+        });
+    }
+
+    /// <summary>The members as devices on the loop, the primary first.</summary>
+    public async Task<IMemberDevice[]> AttachAsync(LoopHost host, OpenedMember[] members, NbdWatch watch)
     {
         BlockSize blockSize = new(record.BlockBytes);
         IMemberDevice[] files = [];
-        NbdWatch watch = new(onWaiting);
         await await host.RunAsync(() =>
         {
             files = [.. members.Select(member => member.Attach(host.Loop, blockSize, watch))];
             return watch.ExpectAllAsync(files);
         });
-        Recovering recovering = new();
-        await host.RunAsync(() =>
+        return files;
+    }
+
+    public Task BeginRecoveryAsync(LoopHost host, IMemberDevice[] files, StartJudge judge) =>
+        host.RunAsync(() =>
         {
             SetExpectation expected = new()
             {
                 SetUuid = record.SetUuid,
-                PrimaryBytes = members[0].SizeBytes,
+                PrimaryBytes = record.MainBytes,
                 AllowsMissing = IsDegraded,
                 AcceptsLoss = AcceptsLoss,
             };
-            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
-                recovering, MetadataDeadline).Begin();
+            new MetadataRecovery(
+                host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), judge, MetadataDeadline).Begin();
         });
-        MetadataRecovery recovery = await recovering.Ended;
-        if (recovery.Recovered is not RecoveredSet set)
-        {
-            throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
-        }
-        RequireSamePrimary(set.Set.Primary, members[0]);
-        return await host.RunAsync(() =>
-        {
-            AssembledDevice built = Build(host, members, files, set, events);
-            watch.Returned = client => NoteBack(built, client);
-            return built;
-        });
+
+    /// <exception cref="RefusalException">What was found, or what the judge said to it.</exception>
+    public async Task<RecoveredSet> RecoveredAsync(StartJudge judge)
+    {
+        MetadataRecovery recovery = await judge.Ended;
+        return recovery.Recovered ?? throw (judge.Refusal is Refusal refusal
+            ? new RefusalException(refusal)
+            : MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!));
     }
 
     private async Task ClaimSparesAsync(
@@ -212,22 +247,6 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
     }
 
-    /// <summary>
-    /// Before the first request. A copied image or a disk that tells no serial number now contradicts
-    /// nothing: it is served, and said.
-    /// </summary>
-    private void RequireSamePrimary(PrimaryIdentity recorded, OpenedMember main)
-    {
-        PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
-        PrimaryFingerprint found = main.Fingerprint();
-        expected.RequireMatch(main.Path, found);
-        if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
-        {
-            onWaiting($"warning: whether {main.Path} is still the main device of {record.Name} is not "
-                + $"proven: {difference}.");
-        }
-    }
-
     private AssembledDevice Build(
         LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
@@ -310,15 +329,5 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         Member absent = new(index, name, new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
         absent.FlushedWrites = absent.CompletedWrites;
         return absent;
-    }
-
-    private sealed class Recovering : IMetadataRecoveryOwner
-    {
-        private readonly TaskCompletionSource<MetadataRecovery> _ended =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task<MetadataRecovery> Ended => _ended.Task;
-
-        public void OnRecovered(MetadataRecovery recovery) => _ended.SetResult(recovery);
     }
 }

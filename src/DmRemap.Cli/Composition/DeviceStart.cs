@@ -81,8 +81,14 @@ internal sealed class DeviceStart(
         LoopHost host = new(record.Name);
         await host.Started;
         Life.OnLoop(host);
-        AssembledDevice assembled =
-            await assembly.AssembleAsync(host, members, events) with { Fence = fence };
+        HostHistory history =
+            new(record, services.OpenWitness(record.Name), Options.AcceptsRollback, events.Say);
+        AssembledDevice assembled = await assembly.AssembleAsync(
+            host, members, history, Options.AcceptsChangedMain, events) with
+        {
+            Fence = fence,
+        };
+        history.Note(assembled.Begun);
         foreach (string line in await host.RunAsync(() => RecoveryNews.Of(record, assembled)))
         {
             events.Say(line);
@@ -91,7 +97,7 @@ internal sealed class DeviceStart(
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         if (stopAsked.IsCancellationRequested)
         {
-            await DeviceStop.ReleaseMembersAsync(host, assembled);
+            await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
             stopAsked.ThrowIfCancellationRequested();
         }
         FrontDoor door =

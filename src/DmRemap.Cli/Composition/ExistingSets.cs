@@ -85,6 +85,32 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         }
     }
 
+    /// <summary>A claimed device is the member of that set, by what we once wrote on it.</summary>
+    /// <exception cref="RefusalException">DMR-META-WRONG-SET (exit 5), DMR-META-NONE (exit 6).</exception>
+    public static void RequireMember(OpenedMember spare, Guid set, Guid member)
+    {
+        Superblock? found = Array.Find(ReadCopies(spare), copy => copy.Superblock is not null).Superblock;
+        if (found is null)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-META-NONE",
+                ExitCode.MetadataUnreadable,
+                spare.Path,
+                $"{spare.Path} holds no metadata of dm-remap that this version can read.",
+                "Check the path; nothing was changed."));
+        }
+        if (found.Set.SetUuid != set || found.MemberUuid != member)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-META-WRONG-SET",
+                ExitCode.RefusedForSafety,
+                spare.Path,
+                $"{spare.Path} is spare {found.MemberUuid} of set {found.Set.SetUuid}, not spare {member} of "
+                    + $"set {set}.",
+                "Check the path; nothing was changed."));
+        }
+    }
+
     /// <summary>By copy index. Before the member is attached.</summary>
     public static CopyReading[] ReadCopies(OpenedMember member)
     {

@@ -34,8 +34,14 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
             NbdFence.PathOf(directories.RunPath, record.Name), members, output.Note, cancellation);
         using LoopHost host = new(record.Name);
         await host.Started;
-        AssembledDevice assembled =
-            await assembly.AssembleAsync(host, members, new Silent()) with { Fence = fence };
+        HostHistory history = new(
+            record, services.OpenWitness(record.Name), acceptsRollback: false, output.Note);
+        AssembledDevice assembled = await assembly.AssembleAsync(
+            host, members, history, acceptsChangedMain: false, new Silent()) with
+        {
+            Fence = fence,
+        };
+        history.Note(assembled.Begun);
         foreach (string line in await host.RunAsync(() => RecoveryNews.Of(record, assembled)))
         {
             output.Note(line);
@@ -43,7 +49,7 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         Stop stop = new(assembled);
         await host.RunAsync(() => assembled.Device.BeginStop(stop));
         bool isClean = await stop.Ended.WaitAsync(cancellation);
-        await DeviceStop.ReleaseMembersAsync(host, assembled);
+        await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
         return Conclude(record, assembled, isLossAgreed, isClean);
     }
 

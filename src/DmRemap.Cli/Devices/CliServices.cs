@@ -19,6 +19,7 @@ public sealed record CliServices
     public IDeviceServer Server { get; init; } = new NotBuiltYet();
 
     public IMetadataTools MetadataTools { get; init; } = new NotBuiltYet();
+    public IDeviceRebinder Rebinder { get; init; } = new NotBuiltYet();
 
     public IDemonstration Demonstration { get; init; } = new NotBuiltYet();
 
@@ -28,6 +29,9 @@ public sealed record CliServices
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     public HostDirectories FindDirectories() => HostDirectories.Find(Files, Environment);
+
+    public HostWitnessFile OpenWitness(string name) =>
+        new(FindDirectories().ConfigurationPath, Files, name);
 
     public DeviceRegistry OpenRegistry() => new(FindDirectories().ConfigurationPath, Files);
 }

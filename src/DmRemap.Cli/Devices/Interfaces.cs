@@ -12,6 +12,14 @@ public interface IDeviceCreator
         CreateOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
+/// <summary>Gives a stopped device's member another place.</summary>
+public interface IDeviceRebinder
+{
+    /// <exception cref="RefusalException">Nothing was changed, or what was is said.</exception>
+    Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
 /// <summary>Serves a device in the foreground.</summary>
 public interface IDeviceServer
 {

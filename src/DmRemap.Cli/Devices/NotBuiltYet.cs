@@ -6,11 +6,16 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Cli.Devices;
 
 /// <summary>The one place that refuses what this build does not contain.</summary>
-internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IMetadataTools, IDemonstration
+internal sealed class NotBuiltYet
+    : IDeviceCreator, IDeviceServer, IMetadataTools, IDeviceRebinder, IDemonstration
 {
     public Task<CreateReport> CreateAsync(
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("create", options.Name));
+
+    public Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("rebind", options.Name));
 
     public Task<ExitCode> ServeAsync(
         ServeOptions options, CommandOutput output, CancellationToken cancellation) =>

@@ -41,6 +41,12 @@ public sealed record ServeOptions
 
     public bool ReadOnly { get; init; }
 
+    /// <summary>Serve spares that are older than what this machine last saw.</summary>
+    public bool AcceptsRollback { get; init; }
+
+    /// <summary>Serve a main device that was written without us since the last clean stop.</summary>
+    public bool AcceptsChangedMain { get; init; }
+
     /// <summary>A file of fault rules; null: no faults but those added later.</summary>
     public string? FaultsPath { get; init; }
 
@@ -74,6 +80,27 @@ public sealed record RepairOptions
     /// <summary>Go on without acknowledged journal records that are lost.</summary>
     public bool AcceptLoss { get; init; }
 }
+
+/// <summary>`rebind`: exactly one of main and spare.</summary>
+public sealed record RebindOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>Where the main device is now.</summary>
+    public string? MainPath { get; init; }
+
+    /// <summary>As it is registered.</summary>
+    public string? OldSparePath { get; init; }
+
+    public string? NewSparePath { get; init; }
+
+    public bool AcceptsRollback { get; init; }
+
+    public bool AcceptsChangedMain { get; init; }
+}
+
+/// <summary>What `rebind` changed.</summary>
+public sealed record RebindReport(string Name, string OldPath, string NewPath);
 
 /// <summary>`demo`.</summary>
 public sealed record DemoOptions

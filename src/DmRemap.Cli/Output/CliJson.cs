@@ -63,6 +63,7 @@ internal sealed record RepairDocument(string Name, bool CleanStop, bool WholeSet
 [JsonSerializable(typeof(CreateReport))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(RepairDocument))]
+[JsonSerializable(typeof(RebindReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -87,6 +87,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     private readonly IMetadataRecoveryOwner _owner;
     private readonly MetadataReading _reading;
     private MetadataStore? _store;
+    private PrimaryIdentity? _primary;
     private int _joining;
 
     /// <param name="loop">On whose thread everything happens.</param>
@@ -118,6 +119,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>From OnFound on: what was found.</summary>
     public AssembledSet? Found => _reading.Set;
 
+    /// <summary>From OnFound on: how far the set has come.</summary>
+    public HistoryPoint FoundPoint => new(
+        _reading.Set!.Newest.State.Epoch, _reading.Set.GenerationMax, _reading.Chain!.Tail.Sequence);
+
+    /// <summary>From OnFound on: the table, with the journal replayed.</summary>
+    public RemapTable? Table => _reading.Table;
+
     public void Begin() => _reading.Begin();
 
     /// <summary>After OnFound: nothing is written, and the set stays as it is.</summary>
@@ -129,8 +137,10 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     }
 
     /// <summary>After OnFound: start the new epoch.</summary>
-    public void Continue()
+    /// <param name="primary">What the primary is recognised by from now on; null: as before.</param>
+    public void Continue(PrimaryIdentity? primary = null)
     {
+        _primary = primary;
         Invariant.Check(_store is null);
         AssembledSet found = _reading.Set!;
         SuperblockState newest = found.Newest.State;
@@ -149,7 +159,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         _store = new MetadataStore(new MetadataStoreParts
         {
             Loop = _loop,
-            Set = WithPast(found),
+            Set = WithPrimary(WithPast(found)),
             Members = _reading.Members,
             Table = _reading.Table!,
             Retired = _reading.Retired!,
@@ -185,7 +195,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Recovered = new RecoveredSet
             {
                 Store = _store!,
-                Set = found.Newest.Set,
+                Set = WithPrimary(found.Newest.Set),
                 Members = _reading.Members,
                 SpareOfMember = found.SpareOfMember,
                 Table = _reading.Table!,
@@ -208,6 +218,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         }
         _owner.OnRecovered(this);
     }
+
+    private SetDescription WithPrimary(SetDescription set) =>
+        _primary is null ? set : set with { Primary = _primary };
 
     private int CountJoining()
     {

@@ -72,6 +72,7 @@ internal sealed class CliRun : IDisposable
             Creator = Parts,
             Server = Parts,
             MetadataTools = Parts,
+            Rebinder = Parts,
             Demonstration = Parts,
         };
         int code = await new CommandLineProgram(services).RunAsync(arguments);

@@ -7,7 +7,8 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Tests.Cli;
 
 /// <summary>Stands for what commands carry out: keeps what it was asked.</summary>
-internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IMetadataTools, IDemonstration
+internal sealed class RecordingParts
+    : IDeviceCreator, IDeviceServer, IMetadataTools, IDeviceRebinder, IDemonstration
 {
     public CreateOptions? Created { get; private set; }
 
@@ -20,6 +21,8 @@ internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IMetadataT
     public bool DumpedRecords { get; private set; }
 
     public RepairOptions? Repaired { get; private set; }
+
+    public RebindOptions? Rebound { get; private set; }
 
     public DemoOptions? Shown { get; private set; }
 
@@ -44,6 +47,15 @@ internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IMetadataT
                 [new CreatedSpare(options.SparePaths[0], "7c9e6679-7425-40de-944b-e07fc1f90ae7", 16_128)],
             Warnings = ["the spare is small."],
         });
+    }
+
+    public Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Rebound = options;
+        return Task.FromResult(
+            new RebindReport(options.Name, "/old", options.MainPath ?? options.NewSparePath!));
     }
 
     public Task<ExitCode> ServeAsync(

@@ -138,6 +138,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("repair")]
     [InlineData("dump")]
     [InlineData("delete")]
+    [InlineData("rebind")]
     [InlineData("demo")]
     public async Task Help_has_examples_and_fits_80_columns(string command)
     {
@@ -201,7 +202,8 @@ public sealed class UsageTests : IDisposable
     {
         _cli.Parts.Exit = ExitCode.DoneDegraded;
         CliResult result = await _cli.RunAsync(
-            "serve", "disk1", "--socket", "/s", "--listen", "localhost:0", "--read-only", "--faults", "f");
+            "serve", "disk1", "--socket", "/s", "--listen", "localhost:0", "--read-only", "--faults", "f",
+            "--accept-rollback", "--accept-changed-main");
         Assert.Equal(7, result.ExitCode);
         Assert.Equal(
             new ServeOptions
@@ -211,6 +213,8 @@ public sealed class UsageTests : IDisposable
                 Listen = new IPEndPoint(IPAddress.Loopback, 0),
                 ReadOnly = true,
                 FaultsPath = "f",
+                AcceptsRollback = true,
+                AcceptsChangedMain = true,
             },
             _cli.Parts.Served);
     }
@@ -254,6 +258,43 @@ public sealed class UsageTests : IDisposable
         AssertNothingWasDone();
     }
 
+    [Theory]
+    [InlineData("rebind", "NAME")]
+    [InlineData("rebind d", "--main PATH or --spare OLD NEW")]
+    [InlineData("rebind d --main", "--main")]
+    [InlineData("rebind d --spare a", "--spare")]
+    [InlineData("rebind d --spare a b c", "'c'")]
+    [InlineData("rebind d --main m --spare a b", "--main PATH or --spare OLD NEW")]
+    public async Task A_bad_rebind_exits_2_and_says_what_is_wrong(string line, string says)
+    {
+        CliResult result = await _cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        AssertNothingWasDone();
+    }
+
+    [Fact]
+    public async Task Rebind_arrives_with_everything_it_was_given()
+    {
+        CliResult result = await _cli.RunAsync("rebind", "disk1", "--main", "m", "--accept-changed-main");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal("disk1: m takes the place of /old\n", result.Output);
+        Assert.Equal(
+            new RebindOptions { Name = "disk1", MainPath = "m", AcceptsChangedMain = true },
+            _cli.Parts.Rebound);
+        result = await _cli.RunAsync("rebind", "disk1", "--spare", "a", "b", "--accept-rollback", "--json");
+        Assert.Equal("b", result.Json.GetProperty("newPath").GetString());
+        Assert.Equal(
+            new RebindOptions
+            {
+                Name = "disk1",
+                OldSparePath = "a",
+                NewSparePath = "b",
+                AcceptsRollback = true,
+            },
+            _cli.Parts.Rebound);
+    }
+
     [Fact]
     public async Task Demo_arrives()
     {
@@ -288,6 +329,7 @@ public sealed class UsageTests : IDisposable
         Assert.Null(_cli.Parts.Checked);
         Assert.Null(_cli.Parts.Dumped);
         Assert.Null(_cli.Parts.Repaired);
+        Assert.Null(_cli.Parts.Rebound);
         Assert.Null(_cli.Parts.Shown);
     }
 }

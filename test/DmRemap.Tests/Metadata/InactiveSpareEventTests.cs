@@ -2,7 +2,7 @@ using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
 using Xunit;
 
 namespace DmRemap.Tests.Metadata;
@@ -16,16 +16,14 @@ public sealed class InactiveSpareEventTests
         MetadataBench bench = MetadataBench.Formatted(2, seed: 21);
         bench.MustRecover();
         Sink sink = new();
-        bench.Store.Events = sink;
+        bench.Store.Membership = sink;
         bench.Disks[1].Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
         for (int unit = 1; unit <= 3; unit++)
         {
             Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(unit)));
         }
-        EngineEvent said = Assert.Single(sink.Events);
-        Assert.Equal(EngineEventKind.SpareInactive, said.Kind);
-        Assert.Equal(1, said.Member);
-        Assert.Equal(5, said.Errno);
+        Assert.Equal(1, Assert.Single(sink.Members));
+        Assert.Equal(5, bench.Store.LastFailure.Errno);
         Assert.Equal(MemberState.Inactive, bench.Store.DescriptionOf(1).State);
     }
 
@@ -35,7 +33,7 @@ public sealed class InactiveSpareEventTests
         MetadataBench bench = MetadataBench.Formatted(2, seed: 22);
         bench.MustRecover();
         Sink sink = new();
-        bench.Store.Events = sink;
+        bench.Store.Membership = sink;
         SpareLayout layout = bench.Recovered!.Members[1]!.Layout;
         ByteRegion[] areas = [layout.AreaA1, layout.AreaA2, layout.AreaB1, layout.AreaB2];
         bench.Disks[1].Fault = (_, request) => request.Operation == IoOperation.Write
@@ -45,7 +43,7 @@ public sealed class InactiveSpareEventTests
         {
             Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(unit)));
         }
-        Assert.Equal(1, Assert.Single(sink.Events).Member);
+        Assert.Equal(1, Assert.Single(sink.Members));
     }
 
     private static bool IsIn(IoRequest request, ByteRegion region)
@@ -61,10 +59,10 @@ public sealed class InactiveSpareEventTests
         Blocks = BlockStates.AllOnPrimary.With(1, BlockState.Lost),
     });
 
-    private sealed class Sink : IEventSink
+    private sealed class Sink : IMembershipOwner
     {
-        public List<EngineEvent> Events { get; } = [];
+        public List<int> Members { get; } = [];
 
-        public void Publish(in EngineEvent happened) => Events.Add(happened);
+        public void OnMemberInactive(int member) => Members.Add(member);
     }
 }
