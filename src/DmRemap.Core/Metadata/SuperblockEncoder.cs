@@ -48,6 +48,7 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.EpochAt, state.Epoch);
         Put64(block, SuperblockFormat.ParentEpochAt, state.ParentEpoch);
         Put64(block, SuperblockFormat.GenerationAt, state.Generation);
+        Put64(block, SuperblockFormat.SettledGenerationAt, state.SettledGeneration);
         Put64(block, SuperblockFormat.FirstJournalSequenceAt, state.FirstJournalSequence);
         CheckpointPointer checkpoint = state.Checkpoint;
         Put32(block, SuperblockFormat.CheckpointAreaAt, (uint)checkpoint.Area);
@@ -60,12 +61,20 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.CheckpointEpochAt, checkpoint.Epoch);
         Put64(block, SuperblockFormat.JournalHeadAt, state.JournalHead.Sequence);
         Put32(block, SuperblockFormat.JournalHeadCrcAt, state.JournalHead.Crc);
-        if (state.PrimaryWitness != 0)
+        PutWitness(block, state.PrimaryWitness);
+    }
+
+    private static void PutWitness(Span<byte> block, in PrimaryWitness witness)
+    {
+        if (witness.IsNone)
         {
-            Put32(block, SuperblockFormat.WitnessAt, SuperblockFormat.WitnessKind);
-            Put32(block, SuperblockFormat.WitnessAt + 4, SuperblockFormat.WitnessBytes);
-            BinaryPrimitives.WriteUInt128LittleEndian(
-                block[SuperblockFormat.WitnessBytesAt..], state.PrimaryWitness);
+            return;
+        }
+        Put32(block, SuperblockFormat.WitnessAt, SuperblockFormat.WitnessKind);
+        Put32(block, SuperblockFormat.WitnessLengthAt, SuperblockFormat.WitnessBytes);
+        for (int i = 0; i < PrimaryWitness.Places; i++)
+        {
+            Put32(block, SuperblockFormat.WitnessWordsAt + (i * sizeof(uint)), witness[i]);
         }
     }
 

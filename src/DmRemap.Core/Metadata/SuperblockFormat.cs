@@ -60,14 +60,19 @@ internal static class SuperblockFormat
     public const int DataStartAt = 304;
     public const int DataBytesAt = 312;
 
+    public const int SettledGenerationAt = 320;
+
     public const int PrimaryBytesAt = 384;
     public const int PrimaryTextAt = 392;
 
-    /// <summary>Kind (0 none, 1), length (16), then the witness of the primary's content.</summary>
+    /// <summary>
+    /// Kind (0: none), length, then a CRC-32C for each place of the primary (0: not known).
+    /// </summary>
     public const int WitnessAt = 520;
-    public const int WitnessBytesAt = 528;
+    public const int WitnessLengthAt = 524;
+    public const int WitnessWordsAt = 528;
     public const uint WitnessKind = 1;
-    public const int WitnessBytes = 16;
+    public const int WitnessBytes = PrimaryWitness.Places * sizeof(uint);
 
     public const int MembersAt = 1024;
     public const int MemberBytes = 128;

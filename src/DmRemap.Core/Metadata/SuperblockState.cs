@@ -1,5 +1,3 @@
-using System;
-
 namespace DmRemap.Core.Metadata;
 
 /// <summary>Names one checkpoint, to the bit. The default points nowhere.</summary>
@@ -43,6 +41,12 @@ public readonly record struct SuperblockState
     /// <summary>One more for each set of superblocks ever attempted.</summary>
     public ulong Generation { get; init; }
 
+    /// <summary>
+    /// The highest generation known to be on every active member when this was written: an active member that
+    /// has none so high was put back to an older state (F-16).
+    /// </summary>
+    public ulong SettledGeneration { get; init; }
+
     public CheckpointPointer Checkpoint { get; init; }
 
     /// <summary>The first journal record that is replayed over the checkpoint; at least 1.</summary>
@@ -55,9 +59,9 @@ public readonly record struct SuperblockState
     public JournalLink JournalHead { get; init; }
 
     /// <summary>
-    /// What the primary's own metadata looked like at this clean stop (F-16); 0: not known.
+    /// What the primary's most volatile places held at this clean stop (F-16).
     /// </summary>
-    public UInt128 PrimaryWitness { get; init; }
+    public PrimaryWitness PrimaryWitness { get; init; }
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
     public bool IsCleanStop { get; init; }

@@ -172,12 +172,11 @@ public readonly ref struct UnverifiedSuperblock
         Epoch = Get64(SuperblockFormat.EpochAt),
         ParentEpoch = Get64(SuperblockFormat.ParentEpochAt),
         Generation = Get64(SuperblockFormat.GenerationAt),
+        SettledGeneration = Get64(SuperblockFormat.SettledGenerationAt),
         FirstJournalSequence = Get64(SuperblockFormat.FirstJournalSequenceAt),
         JournalHead = new JournalLink(
             Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
-        PrimaryWitness = Get32(SuperblockFormat.WitnessAt) == SuperblockFormat.WitnessKind
-            ? BinaryPrimitives.ReadUInt128LittleEndian(_block[SuperblockFormat.WitnessBytesAt..])
-            : 0,
+        PrimaryWitness = ParseWitness(),
         IsCleanStop = (Get32(SuperblockFormat.StopFlagsAt) & SuperblockFormat.CleanStop) != 0,
         Checkpoint = new CheckpointPointer
         {
@@ -192,13 +191,27 @@ public readonly ref struct UnverifiedSuperblock
         },
     };
 
+    /// <summary>None where a later version has written another kind.</summary>
+    private PrimaryWitness ParseWitness()
+    {
+        bool isKnown = Get32(SuperblockFormat.WitnessAt) == SuperblockFormat.WitnessKind
+            && Get32(SuperblockFormat.WitnessLengthAt) == SuperblockFormat.WitnessBytes;
+        Span<uint> words = stackalloc uint[PrimaryWitness.Places];
+        for (int i = 0; i < words.Length; i++)
+        {
+            words[i] = isKnown ? Get32(SuperblockFormat.WitnessWordsAt + (i * sizeof(uint))) : 0;
+        }
+        return new PrimaryWitness(words);
+    }
+
     /// <summary>Sequences stay below 2^63, so that sums of them and of slots do not wrap.</summary>
     private static bool IsStatePlausible(in SuperblockState state) =>
         state.Epoch != 0
         && state.FirstJournalSequence is >= 1 and <= long.MaxValue
         && state.JournalHead.Sequence <= long.MaxValue
         && state.JournalHead.Sequence >= state.FirstJournalSequence - 1
-        && state.Generation <= long.MaxValue;
+        && state.Generation <= long.MaxValue
+        && state.SettledGeneration <= state.Generation;
 
     private PastEpoch[] ParsePast()
     {
@@ -233,7 +246,7 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
             && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
-            && checkpoint.Entries <= layout.EntriesMax;
+            && checkpoint.Entries <= SpareLayout.TableEntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
@@ -259,7 +272,7 @@ public readonly ref struct UnverifiedSuperblock
         {
             return null;
         }
-        if (blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        if (blocks > Limits.UnitsMax * (unitBytes / blockBytes) || offset % blockBytes != 0)
         {
             return null;
         }
@@ -322,7 +335,8 @@ public readonly ref struct UnverifiedSuperblock
             bool isSane = member.State is MemberState.Active or MemberState.Inactive or MemberState.Retired
                 && member.Bytes >= 0
                 && member.DataUnits >= 0
-                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin;
+                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin
+                && member.DataUnits <= SpareLayout.TableEntriesMax;
             if (!isSane || IsUuidIn(members, i, member.Uuid))
             {
                 return null;

@@ -128,9 +128,10 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Epoch = _epoch,
             ParentEpoch = newest.Epoch,
             Generation = found.GenerationMax,
+            SettledGeneration = found.GenerationSettled,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
-            PrimaryWitness = 0,
+            PrimaryWitness = default,
         };
         _joining = CountJoining();
         MarkBadCopies(found);

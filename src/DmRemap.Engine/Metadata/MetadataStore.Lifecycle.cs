@@ -1,4 +1,3 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
@@ -11,6 +10,7 @@ public sealed partial class MetadataStore
     private IMetadataStopOwner? _stopOwner;
     private StartStep _startStep;
     private bool _needsCheckpoint;
+    private bool _isFresh;
     private bool _isStarted;
     private bool _isCleanWanted;
     private bool _isCancelled;
@@ -36,14 +36,13 @@ public sealed partial class MetadataStore
     /// dropped: the journal has it all.
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="witness">What the primary looks like now; 0: not known.</param>
-    public void BeginStop(IMetadataStopOwner owner, UInt128 witness = default)
+    /// <param name="witness">What the primary's places hold now.</param>
+    public void BeginStop(IMetadataStopOwner owner, PrimaryWitness witness = default)
     {
         Invariant.Check(_stopOwner is null);
         Invariant.Check(!_isCancelled);
         _stopOwner = owner;
         _state = _state with { PrimaryWitness = witness };
-        _checkpoint.Cancel();
         Pump();
     }
 
@@ -89,6 +88,7 @@ public sealed partial class MetadataStore
         Invariant.Check(!_isStarted);
         _startOwner = owner;
         _needsCheckpoint = needsCheckpoint;
+        _isFresh = isFresh;
         if (isFresh)
         {
             BeginStartCheckpoint();
@@ -125,11 +125,31 @@ public sealed partial class MetadataStore
         _startOwner = null;
         _startStep = StartStep.None;
         _isStarted = isDurable;
+        if (isDurable && !_isFresh && CountActive() > 1)
+        {
+            // Nobody waits for it: one that says that the first is settled, so that a spare put back to what
+            // it held before this start is told from one that took part in it (F-16).
+            RequestSuperblocks();
+        }
         owner.OnMetadataStarted(isDurable);
+    }
+
+    private int CountActive()
+    {
+        int active = 0;
+        foreach (MetadataMember? member in _members)
+        {
+            active += member is { IsActive: true } ? 1 : 0;
+        }
+        return active;
     }
 
     private void PumpStop()
     {
+        if (_stopOwner is not null && _waiting.IsEmpty)
+        {
+            _checkpoint.Cancel();
+        }
         bool isQuiet = _waiting.IsEmpty && _refused.IsEmpty && _journalPhase == JournalPhase.Idle
             && !_superblocks.IsWriting && Busy == 0;
         if (_stopOwner is null || _isCleanWanted || _isCancelled || !isQuiet)
