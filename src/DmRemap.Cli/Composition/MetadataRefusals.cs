@@ -80,6 +80,11 @@ internal static class MetadataRefusals
                 "a spare that holds remapped blocks is missing",
                 "Attach it. To go on without it, `serve --degraded`: what only it holds cannot be read until "
                     + "it returns."),
+            MetadataRefusalKind.SpareRolledBack => (
+                "DMR-META-SPARE-ROLLED-BACK", ExitCode.RefusedForSafety,
+                "this spare was put back to an older state; what it holds of the remapped blocks is old",
+                "Attach the spare as it was last in use. Without it, `serve --degraded`: what only it holds "
+                    + "cannot be read."),
             MetadataRefusalKind.Diverged => (
                 "DMR-META-DIVERGED", ExitCode.RefusedForSafety,
                 "this spare went on without the others, and they without it",

@@ -53,6 +53,11 @@ public static class Limits
 
     public const int UnitBytesMin = 4096;
 
+    /// <summary>
+    /// Units of a primary: 1 PiB of the smallest. The table's own array is 8 bytes for each 32,768 of them.
+    /// </summary>
+    public const long UnitsMax = 1L << 38;
+
     public const int SparesMax = 8;
 
     public const int SendPartsMax = 64;

@@ -92,7 +92,8 @@ public sealed class JournalRecordWriter
 
     private bool Joins(in TableChange change)
     {
-        if (change.Kind != _lastKind)
+        // What joins takes no room, so a group of commits has no other bound; replay takes no longer run.
+        if (change.Kind != _lastKind || _lastLength == Limits.CommitChangesMax)
         {
             return false;
         }

@@ -18,6 +18,9 @@ public readonly record struct JournalRing(int SlotBytes, int Slots)
 {
     public const int SlotsMin = 4;
 
+    /// <summary>Recovery holds one place in memory: a longer one is a forger's.</summary>
+    public const long BytesMax = 64L << 20;
+
     public long Bytes => (long)SlotBytes * Slots;
 
     /// <summary>A record is bounded by bytes, and by a quarter of the ring.</summary>
@@ -40,13 +43,18 @@ public readonly record struct JournalRing(int SlotBytes, int Slots)
         return ring;
     }
 
-    /// <summary>True when a journal of this shape can lie in the places of this layout.</summary>
+    /// <summary>
+    /// True when a journal of this shape can lie in the places of this layout, and any one commit in a record
+    /// of it.
+    /// </summary>
     public bool Fits(SpareLayout layout) =>
         Slots >= SlotsMin
         && SlotBytes >= SpareLayout.SuperblockBytes
         && SlotBytes <= SpareLayout.PhysicalBlockBytesMax
         && SlotBytes % layout.PhysicalBlockBytes == 0
-        && Bytes <= layout.Journal1.Bytes;
+        && Bytes <= layout.Journal1.Bytes
+        && Bytes <= BytesMax
+        && JournalRecordWriter.CellsFor(this, SlotsPerRecordMax) >= Limits.CommitChangesMax;
 
     public int SlotOf(ulong sequence) => (int)(sequence % (ulong)Slots);
 

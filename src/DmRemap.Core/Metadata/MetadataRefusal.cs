@@ -65,6 +65,12 @@ public enum MetadataRefusalKind : byte
 
     /// <summary>The caller, asked before anything was written, said no.</summary>
     Declined = 23,
+
+    /// <summary>
+    /// One spare holds an older state than it had, by the word of the others: an old image was put back
+    /// (F-16).
+    /// </summary>
+    SpareRolledBack = 24,
 }
 
 /// <summary>

@@ -74,6 +74,9 @@ public sealed record AssembledSet
     /// <summary>Highest generation that any copy of any member has.</summary>
     public required ulong GenerationMax { get; init; }
 
+    /// <summary>The highest generation that every active member which is here has.</summary>
+    public required ulong GenerationSettled { get; init; }
+
     /// <summary>Copies of active members that are not of the newest generation.</summary>
     public required int CopiesStale { get; init; }
 
@@ -112,7 +115,9 @@ public static class SetAssembly
         {
             return null;
         }
-        refusal = MissingFrom(spareOfMember, newest.Set.Members, expected) ?? RefusalOf(newest, expected);
+        refusal = MissingFrom(spareOfMember, newest.Set.Members, expected)
+            ?? RollbackIn(spares, spareOfMember, newest)
+            ?? RefusalOf(newest, expected);
         return refusal is null ? Assemble(spares, newest, spareOfMember) : null;
     }
 
@@ -124,6 +129,7 @@ public static class SetAssembly
         int stale = 0;
         int invalid = 0;
         ulong generationMax = 0;
+        ulong settled = ulong.MaxValue;
         for (int member = 0; member < members; member++)
         {
             if (spareOfMember[member] < 0)
@@ -135,6 +141,7 @@ public static class SetAssembly
             generationMax = Math.Max(generationMax, spare.Newest.State.Generation);
             bool isActive = newest.Set.Members[member].State == MemberState.Active;
             roles[member] = isActive ? MemberRole.Active : MemberRole.Joining;
+            settled = isActive ? Math.Min(settled, spare.Newest.State.Generation) : settled;
             foreach (CopyReading copy in isActive ? spare.Copies : [])
             {
                 invalid += copy.Superblock is null ? 1 : 0;
@@ -149,6 +156,7 @@ public static class SetAssembly
             Layouts = layouts,
             Roles = roles,
             GenerationMax = generationMax,
+            GenerationSettled = Math.Max(settled, newest.State.SettledGeneration),
             CopiesStale = stale,
             CopiesInvalid = invalid,
         };
@@ -346,6 +354,29 @@ public static class SetAssembly
             spareOfMember[member] = i;
         }
         return spareOfMember;
+    }
+
+    /// <summary>
+    /// A member that counts as active, and whose copies are all older than what every active member once had:
+    /// its metadata could be mended from the others, the data that it holds could not.
+    /// </summary>
+    private static MetadataRefusal? RollbackIn(
+        SpareReading[] spares, int[] spareOfMember, Superblock newest)
+    {
+        for (int member = 0; member < spareOfMember.Length; member++)
+        {
+            int position = spareOfMember[member];
+            bool isActive = newest.Set.Members[member].State == MemberState.Active;
+            ulong generation = position < 0 ? 0 : spares[position].Newest!.State.Generation;
+            if (position >= 0 && isActive && generation < newest.State.SettledGeneration)
+            {
+                return new MetadataRefusal(
+                    MetadataRefusalKind.SpareRolledBack,
+                    position,
+                    $"it is at generation {generation}, and had reached {newest.State.SettledGeneration}");
+            }
+        }
+        return null;
     }
 
     private static MetadataRefusal? MissingFrom(

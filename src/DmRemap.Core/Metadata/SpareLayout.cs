@@ -214,7 +214,9 @@ public sealed record SpareLayout
             AreaA1.Bytes == AreaA2.Bytes && AreaA1.Bytes == AreaB1.Bytes && AreaA1.Bytes == AreaB2.Bytes;
         bool hasFrame = AreaA1.Bytes >= (FrameCells + 1) * CellBytes;
         bool journalsAlike = Journal1.Bytes == Journal2.Bytes;
-        bool isDataWhole = Data.Start % UnitBytes == 0 && Data.Bytes % UnitBytes == 0;
+        bool isDataWhole = Data.Start % UnitBytes == 0
+            && Data.Bytes % UnitBytes == 0
+            && DataUnits <= TableEntriesMax;
         return areasAlike && hasFrame && journalsAlike && isDataWhole;
     }
 
@@ -223,7 +225,9 @@ public sealed record SpareLayout
         // Units are counted before the metadata is subtracted: a little too much room, and no fixed point.
         long own = spareBytes / geometry.UnitBytes;
         long others = otherSpareBytes / geometry.UnitBytes;
-        long entries = Math.Min(geometry.Units, own + others + LostUnitsBudget(own + others));
+        // Retired spare units need room beside the rules, also where the primary is the smaller one.
+        long entries = Math.Min(
+            geometry.Units + own + others, own + others + LostUnitsBudget(own + others));
         entries = Math.Min(entries, TableEntriesMax);
         long wanted = AlignUp((entries + Limits.CommitChangesMax + FrameCells) * CellBytes, alignment);
 
@@ -249,7 +253,10 @@ public sealed record SpareLayout
         long a2 = b2 - areaBytes;
         long journal2 = a2 - journalBytes;
         long dataStart = gaps.End;
-        long dataBytes = AlignDown(journal2 - dataStart, geometry.UnitBytes);
+
+        // More units than the table can have entries would never be lent, and cost memory.
+        long dataBytes = Math.Min(
+            AlignDown(journal2 - dataStart, geometry.UnitBytes), TableEntriesMax * geometry.UnitBytes);
         if (dataBytes < geometry.UnitBytes)
         {
             return null;

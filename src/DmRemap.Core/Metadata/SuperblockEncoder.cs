@@ -48,6 +48,7 @@ public static class SuperblockEncoder
         Put64(block, SuperblockFormat.EpochAt, state.Epoch);
         Put64(block, SuperblockFormat.ParentEpochAt, state.ParentEpoch);
         Put64(block, SuperblockFormat.GenerationAt, state.Generation);
+        Put64(block, SuperblockFormat.SettledGenerationAt, state.SettledGeneration);
         Put64(block, SuperblockFormat.FirstJournalSequenceAt, state.FirstJournalSequence);
         CheckpointPointer checkpoint = state.Checkpoint;
         Put32(block, SuperblockFormat.CheckpointAreaAt, (uint)checkpoint.Area);

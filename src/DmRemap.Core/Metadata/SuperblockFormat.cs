@@ -60,10 +60,14 @@ internal static class SuperblockFormat
     public const int DataStartAt = 304;
     public const int DataBytesAt = 312;
 
+    public const int SettledGenerationAt = 320;
+
     public const int PrimaryBytesAt = 384;
     public const int PrimaryTextAt = 392;
 
-    /// <summary>Kind (0: none), length, then a CRC-32C of each place of the primary (0: unknown).</summary>
+    /// <summary>
+    /// Kind (0: none), length, then a CRC-32C for each place of the primary (0: not known).
+    /// </summary>
     public const int WitnessAt = 520;
     public const int WitnessLengthAt = 524;
     public const int WitnessWordsAt = 528;

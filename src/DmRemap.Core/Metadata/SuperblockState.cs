@@ -41,6 +41,12 @@ public readonly record struct SuperblockState
     /// <summary>One more for each set of superblocks ever attempted.</summary>
     public ulong Generation { get; init; }
 
+    /// <summary>
+    /// The highest generation known to be on every active member when this was written: an active member that
+    /// has none so high was put back to an older state (F-16).
+    /// </summary>
+    public ulong SettledGeneration { get; init; }
+
     public CheckpointPointer Checkpoint { get; init; }
 
     /// <summary>The first journal record that is replayed over the checkpoint; at least 1.</summary>

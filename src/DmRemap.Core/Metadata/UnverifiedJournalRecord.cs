@@ -74,7 +74,7 @@ public readonly ref struct UnverifiedJournalRecord(ReadOnlySpan<byte> fromSlot)
             && header.Cells <= cellsMax
             && header.Previous.Sequence < header.Sequence
             && header.CommitPoint < header.Sequence
-            && Get32(JournalFormat.ZeroAt) == 0;
+            && !_bytes[JournalFormat.ZeroAt..JournalFormat.CrcAt].ContainsAnyExcept((byte)0);
     }
 
     private uint Get32(int at) => BinaryPrimitives.ReadUInt32LittleEndian(_bytes[at..]);

@@ -172,6 +172,7 @@ public readonly ref struct UnverifiedSuperblock
         Epoch = Get64(SuperblockFormat.EpochAt),
         ParentEpoch = Get64(SuperblockFormat.ParentEpochAt),
         Generation = Get64(SuperblockFormat.GenerationAt),
+        SettledGeneration = Get64(SuperblockFormat.SettledGenerationAt),
         FirstJournalSequence = Get64(SuperblockFormat.FirstJournalSequenceAt),
         JournalHead = new JournalLink(
             Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
@@ -209,7 +210,8 @@ public readonly ref struct UnverifiedSuperblock
         && state.FirstJournalSequence is >= 1 and <= long.MaxValue
         && state.JournalHead.Sequence <= long.MaxValue
         && state.JournalHead.Sequence >= state.FirstJournalSequence - 1
-        && state.Generation <= long.MaxValue;
+        && state.Generation <= long.MaxValue
+        && state.SettledGeneration <= state.Generation;
 
     private PastEpoch[] ParsePast()
     {
@@ -244,7 +246,7 @@ public readonly ref struct UnverifiedSuperblock
             && checkpoint.LengthBytes % SpareLayout.CellBytes == 0
             && checkpoint.Runs + checkpoint.RetiredRuns + SpareLayout.FrameCells == cells
             && checkpoint.Entries >= checkpoint.Runs
-            && checkpoint.Entries <= layout.EntriesMax;
+            && checkpoint.Entries <= SpareLayout.TableEntriesMax;
     }
 
     private static bool IsSelfConsistent(MemberDescription self, SpareLayout layout) =>
@@ -270,7 +272,7 @@ public readonly ref struct UnverifiedSuperblock
         {
             return null;
         }
-        if (blocks > long.MaxValue / blockBytes || offset % blockBytes != 0)
+        if (blocks > Limits.UnitsMax * (unitBytes / blockBytes) || offset % blockBytes != 0)
         {
             return null;
         }
@@ -333,7 +335,8 @@ public readonly ref struct UnverifiedSuperblock
             bool isSane = member.State is MemberState.Active or MemberState.Inactive or MemberState.Retired
                 && member.Bytes >= 0
                 && member.DataUnits >= 0
-                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin;
+                && member.DataUnits <= member.Bytes / Limits.UnitBytesMin
+                && member.DataUnits <= SpareLayout.TableEntriesMax;
             if (!isSane || IsUuidIn(members, i, member.Uuid))
             {
                 return null;

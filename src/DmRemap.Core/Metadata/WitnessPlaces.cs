@@ -25,7 +25,9 @@ public static class WitnessPlaces
     private const int FirstSpread = (Heads * HeadPlaces) + TailPlaces;
     private const int SpreadBlocks = (PrimaryWitness.Places - FirstSpread) * RangesMax;
 
-    /// <summary>How many ranges a place has; its word is the CRC of them, one after the other.</summary>
+    /// <summary>
+    /// How many ranges a place has; its word is the CRC of all of them, one after the other.
+    /// </summary>
     public static int Ranges(int place) => place < FirstSpread ? 1 : RangesMax;
 
     /// <summary>

@@ -194,8 +194,8 @@ internal readonly struct LeafLayout
     }
 
     /// <summary>
-    /// Copy runs of a leaf to where a wide leaf is being put together. The words of block states that a narrow
-    /// leaf lacks stay as they are: nobody reads them of a run that is not mixed.
+    /// Copy runs of a leaf to where a wide leaf is being put together. The words of block states that a
+    /// narrow leaf lacks stay as they are: nobody reads them of a run that is not mixed.
     /// </summary>
     public void CopyWide(ReadOnlySpan<ulong> leaf, int first, int count, Span<ulong> target)
     {

@@ -120,6 +120,15 @@ public sealed class MetadataFormatter : IMetadataStartOwner, ITimerOwner
                 -1,
                 $"{_spares.Length} spares; {Limits.SparesMax} is the most");
         }
+        long blocks = _request.Geometry.Blocks.Value;
+        long blocksMax = Limits.UnitsMax * _request.Geometry.BlocksPerUnit;
+        if (blocks > blocksMax)
+        {
+            return new MetadataRefusal(
+                MetadataRefusalKind.WrongPrimary,
+                -1,
+                $"the main device has {blocks} blocks; {blocksMax} is the most");
+        }
         long allBytes = 0;
         foreach (IBlockDevice spare in _spares)
         {

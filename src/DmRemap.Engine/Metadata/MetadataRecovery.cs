@@ -138,6 +138,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Epoch = _epoch,
             ParentEpoch = newest.Epoch,
             Generation = found.GenerationMax,
+            SettledGeneration = found.GenerationSettled,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
             PrimaryWitness = default,

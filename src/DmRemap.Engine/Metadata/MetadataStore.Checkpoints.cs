@@ -40,7 +40,8 @@ public sealed partial class MetadataStore
     {
         bool isWanted = _isCheckpointWanted || JournalSlotsUsed >= _ring.Slots / 2;
         bool isIdle = !_checkpoint.IsRunning && _checkpoint.Busy == 0 && !_isFlipPending;
-        bool isAllowed = !_isCheckpointStuck && !_isCancelled && _stopOwner is null
+        // During a stop only when commits wait for room.
+        bool isAllowed = !_isCheckpointStuck && !_isCancelled && (_stopOwner is null || !_waiting.IsEmpty)
             && _table.RunCount < _runsTooLong;
         // The new epoch is durable before anything is written for it.
         bool isOpen = _isStarted || _startStep == StartStep.Checkpoint;
@@ -99,6 +100,7 @@ public sealed partial class MetadataStore
             {
                 NoteFailure(_checkpoint.FirstFailure);
                 member.Role = MemberRole.Absent;
+                _isMembershipChanged = true;
                 continue;
             }
             byte bad = 0;
@@ -107,7 +109,12 @@ public sealed partial class MetadataStore
                 bad |= (byte)(_checkpoint.IsSoundAt(i, place) ? 0 : 1 << place);
             }
             member.BadCheckpoints = bad;
-            member.Role = MemberRole.Active;
+            if (member.Role == MemberRole.Joining)
+            {
+                // It has no generation yet: none is on every active member until this one is.
+                _settledGeneration = 0;
+                member.Role = MemberRole.Active;
+            }
         }
         _state = _state with { Checkpoint = _checkpoint.Pointer, FirstJournalSequence = _checkpointFirst };
         _isFlipPending = true;

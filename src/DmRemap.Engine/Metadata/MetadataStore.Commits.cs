@@ -52,7 +52,7 @@ public sealed partial class MetadataStore
     void IJournalWriterOwner.OnRecordWritten()
     {
         Invariant.Check(_journalPhase == JournalPhase.Writing);
-        if (_journal.OkCount < CountPlacesWanted())
+        if (!IsRecordEverywhere())
         {
             if (_journal.HasFailed)
             {
@@ -60,6 +60,12 @@ public sealed partial class MetadataStore
                 NoteFailure(first with { Target = first.Target / SpareLayout.Places });
             }
             OnRecordLacking();
+        }
+        else if (_membershipNeeds > _durable)
+        {
+            // A member was given up, and the others do not say so durably yet: this record must not count
+            // before they do, or a start from that member alone would not know of it (F-14).
+            AwaitMembership(_membershipNeeds);
         }
         else
         {
@@ -86,18 +92,45 @@ public sealed partial class MetadataStore
         return sets + retirements > 0 && cells > EntriesMax - Limits.CommitChangesMax;
     }
 
-    /// <summary>Places of active members that are not given up: each of them must have the record.</summary>
-    private int CountPlacesWanted()
+    /// <summary>
+    /// Each place that is not given up, of each member that is active now, has the record. Not counted:
+    /// what another writer gave up while the record was on its way may have it and does not matter.
+    /// </summary>
+    private bool IsRecordEverywhere()
     {
-        int places = 0;
-        foreach (MetadataMember? member in _members)
+        for (int i = 0; i < _members.Length; i++)
         {
             for (int place = 0; place < SpareLayout.Places; place++)
             {
-                places += member is { IsActive: true } && (member.BadJournals & (1 << place)) == 0 ? 1 : 0;
+                bool isWanted = _members[i] is { IsActive: true } member
+                    && (member.BadJournals & (1 << place)) == 0;
+                if (isWanted && _journal.OutcomeAt(i, place) != TargetOutcome.Ok)
+                {
+                    return false;
+                }
             }
         }
-        return places;
+        return true;
+    }
+
+    private bool IsRecordAnywhere()
+    {
+        bool isAnywhere = false;
+        for (int i = 0; i < _members.Length; i++)
+        {
+            isAnywhere |= _members[i] is { IsActive: true } && HasRecord(i);
+        }
+        return isAnywhere;
+    }
+
+    private bool HasRecord(int member)
+    {
+        bool hasIt = false;
+        for (int place = 0; place < SpareLayout.Places; place++)
+        {
+            hasIt |= _journal.OutcomeAt(member, place) == TargetOutcome.Ok;
+        }
+        return hasIt;
     }
 
     private void OnRecordLacking()
@@ -109,15 +142,20 @@ public sealed partial class MetadataStore
         {
             return;
         }
-        if (_journal.OkCount == 0)
+        if (!IsRecordAnywhere())
         {
             FinishGroup(CommitOutcome.Unknown);
             return;
         }
         GiveUpLackingPlaces();
-        _journalPhase = JournalPhase.Demoting;
         RequestSuperblocks();
-        _groupNeeds = _wanted;
+        AwaitMembership(_wanted);
+    }
+
+    private void AwaitMembership(ulong needs)
+    {
+        _journalPhase = JournalPhase.Demoting;
+        _groupNeeds = needs;
     }
 
     /// <summary>
@@ -140,6 +178,7 @@ public sealed partial class MetadataStore
                 hasIt |= isOk;
                 isHung |= _journal.OutcomeAt(i, place) == TargetOutcome.TimedOut;
                 member.BadJournals |= (byte)(isOk ? 0 : 1 << place);
+                _isMembershipChanged |= !isOk;
             }
             if (!hasIt || (isHung && HasAnotherTheRecord(i)))
             {

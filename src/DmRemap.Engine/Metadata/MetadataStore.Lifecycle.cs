@@ -10,6 +10,7 @@ public sealed partial class MetadataStore
     private IMetadataStopOwner? _stopOwner;
     private StartStep _startStep;
     private bool _needsCheckpoint;
+    private bool _isFresh;
     private bool _isStarted;
     private bool _isCleanWanted;
     private bool _isCancelled;
@@ -42,7 +43,6 @@ public sealed partial class MetadataStore
         Invariant.Check(!_isCancelled);
         _stopOwner = owner;
         _state = _state with { PrimaryWitness = witness };
-        _checkpoint.Cancel();
         Pump();
     }
 
@@ -88,6 +88,7 @@ public sealed partial class MetadataStore
         Invariant.Check(!_isStarted);
         _startOwner = owner;
         _needsCheckpoint = needsCheckpoint;
+        _isFresh = isFresh;
         if (isFresh)
         {
             BeginStartCheckpoint();
@@ -124,11 +125,31 @@ public sealed partial class MetadataStore
         _startOwner = null;
         _startStep = StartStep.None;
         _isStarted = isDurable;
+        if (isDurable && !_isFresh && CountActive() > 1)
+        {
+            // Nobody waits for it: one that says that the first is settled, so that a spare put back to what
+            // it held before this start is told from one that took part in it (F-16).
+            RequestSuperblocks();
+        }
         owner.OnMetadataStarted(isDurable);
+    }
+
+    private int CountActive()
+    {
+        int active = 0;
+        foreach (MetadataMember? member in _members)
+        {
+            active += member is { IsActive: true } ? 1 : 0;
+        }
+        return active;
     }
 
     private void PumpStop()
     {
+        if (_stopOwner is not null && _waiting.IsEmpty)
+        {
+            _checkpoint.Cancel();
+        }
         bool isQuiet = _waiting.IsEmpty && _refused.IsEmpty && _journalPhase == JournalPhase.Idle
             && !_superblocks.IsWriting && Busy == 0;
         if (_stopOwner is null || _isCleanWanted || _isCancelled || !isQuiet)

@@ -12,10 +12,13 @@ public sealed partial class MetadataStore
     private ulong _wanted;
     private ulong _making;
     private ulong _durable;
+    private ulong _settledGeneration;
+    private ulong _membershipNeeds;
     private ulong _groupNeeds;
     private ulong _flipNeeds;
     private ulong _stopNeeds;
     private bool _isFlipPending;
+    private bool _isMembershipChanged;
     private bool _areSuperblocksStuck;
 
     void ISuperblockWriterOwner.OnSuperblockPlaceFree()
@@ -37,6 +40,7 @@ public sealed partial class MetadataStore
         else if (AreLackingCopiesNamed())
         {
             _durable = _making;
+            _settledGeneration = _state.Generation;
             NoteHealedCopies();
             OnGenerationDurable();
         }
@@ -51,13 +55,21 @@ public sealed partial class MetadataStore
         Pump();
     }
 
-    private void RequestSuperblocks() => _wanted++;
+    private void RequestSuperblocks()
+    {
+        _wanted++;
+        _membershipNeeds = _isMembershipChanged ? _wanted : _membershipNeeds;
+        _isMembershipChanged = false;
+    }
 
     /// <summary>
     /// What waits for the generation just made now waits for the one that names the bad copies.
     /// </summary>
     private void MoveNeeds()
     {
+        _membershipNeeds = _membershipNeeds > _durable && _membershipNeeds <= _making
+            ? _wanted
+            : _membershipNeeds;
         _groupNeeds = _groupNeeds <= _making ? _wanted : _groupNeeds;
         _flipNeeds = _flipNeeds <= _making ? _wanted : _flipNeeds;
         _stopNeeds = _stopNeeds <= _making ? _wanted : _stopNeeds;
@@ -77,6 +89,7 @@ public sealed partial class MetadataStore
         _state = _state with
         {
             Generation = _state.Generation + 1,
+            SettledGeneration = _settledGeneration,
             JournalHead = _head,
             IsCleanStop = _isCleanWanted,
         };
@@ -93,7 +106,11 @@ public sealed partial class MetadataStore
         return isAny;
     }
 
-    private bool IsFit(int member) => _superblocks.TookPart(member) && _superblocks.HasAny(member);
+    /// <summary>It has the generation, and was not given up while that was written.</summary>
+    private bool IsFit(int member) =>
+        _members[member] is { IsActive: true }
+        && _superblocks.TookPart(member)
+        && _superblocks.HasAny(member);
 
     private bool AreLackingCopiesNamed()
     {
@@ -131,8 +148,7 @@ public sealed partial class MetadataStore
         bool isAnother = false;
         for (int i = 0; i < _members.Length; i++)
         {
-            isAnother |= i != member && _members[i] is { IsActive: true } && IsFit(i)
-                && !_superblocks.HasHung(i);
+            isAnother |= i != member && IsFit(i) && !_superblocks.HasHung(i);
         }
         return isAnother;
     }

@@ -101,6 +101,7 @@ public sealed partial class MetadataStore
         _head = parts.State.JournalHead;
         _nextSequence = parts.NextSequence;
         _firstNeeded = parts.State.FirstJournalSequence;
+        _settledGeneration = parts.State.SettledGeneration;
         _journal = new JournalWriter(_loop, _members, _ring, this);
         _record = new JournalRecordWriter(_ring);
         _superblocks = new SuperblockWriter(_loop, _members, this);
@@ -227,6 +228,7 @@ public sealed partial class MetadataStore
     private void Demote(int member)
     {
         Invariant.Check(IsAnotherActive(member));
+        _isMembershipChanged = true;
         _members[member]!.Role = MemberRole.Absent;
     }
 

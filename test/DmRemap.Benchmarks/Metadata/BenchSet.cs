@@ -172,11 +172,12 @@ internal sealed class BenchSet
         _request.Prepare(this);
         for (long i = first; i < first + count; i++)
         {
-            bool isFound = Recovered.Allocator.TryAllocate(new UnitNumber(i * stride), out SpareLocation place);
+            UnitNumber unit = new(i * stride);
+            bool isFound = Recovered.Allocator.TryAllocate(unit, out SpareLocation place);
             Invariant.Check(isFound);
             _request.Add(new TableChange(TableChangeKind.Set, new RemapEntry
             {
-                Unit = new UnitNumber(i * stride),
+                Unit = unit,
                 State = UnitState.Remapped,
                 Location = place,
                 Blocks = new BlockStates(0xFF, 0),

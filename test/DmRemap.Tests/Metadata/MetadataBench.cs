@@ -126,6 +126,7 @@ internal sealed class MetadataBench
     {
         Recover(epoch);
         Assert.True(Refusal is null, $"refused: {Refusal}");
+        Loop.RunUntil(() => !Store.IsWriting);
     }
 
     /// <summary>The stored table, in a fresh process; this bench's disks are not touched.</summary>

@@ -19,10 +19,10 @@ public sealed class MetadataRecoveryTests
         for (int damaged = 0; damaged < (1 << SpareLayout.SuperblockCopies) - 1; damaged++)
         {
             MetadataBench bench = made.Copy();
-            DamageCopies(bench.Disks[0], damaged);
+            SpareSurgery.DamageCopies(bench.Disks[0], damaged);
             bench.MustRecover();
-            Assert.Equal(3, bench.Recovered!.Entries.Length);
-            Assert.Equal(int.PopCount(damaged), bench.Recovered.CopiesRepaired);
+            Assert.Equal(3, bench.Entries.Length);
+            Assert.Equal(int.PopCount(damaged), bench.Recovered!.CopiesRepaired);
             MetadataBench again = bench.Copy();
             again.MustRecover();
             Assert.Equal(0, again.Recovered!.CopiesRepaired);
@@ -32,24 +32,26 @@ public sealed class MetadataRecoveryTests
     [Fact]
     public void A_stale_copy_never_wins_over_a_newer_one()
     {
-        // Whole, of our set, and one generation old: what a write that a drive lost leaves behind.
-        MetadataBench bench = MetadataBench.Formatted(1, seed: 78);
-        bench.MustRecover();
-        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(1)));
-        MetadataBench older = bench.Copy();
-        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(2)));
+        // Whole, of our set, and of the epoch before: what a write that a drive lost leaves behind.
+        MetadataBench older = MetadataBench.Formatted(1, seed: 78);
+        older.MustRecover();
+        Assert.Equal(CommitOutcome.Done, older.Commit(Lost(1)));
+        MetadataBench newer = older.Copy();
+        newer.MustRecover(0xE2);
+        Assert.Equal(CommitOutcome.Done, newer.Commit(Lost(2)));
         for (int stale = 0; stale < (1 << SpareLayout.SuperblockCopies) - 1; stale++)
         {
-            MetadataBench mixed = bench.Copy();
+            MetadataBench mixed = newer.Copy();
             for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
             {
                 if ((stale & (1 << copy)) != 0)
                 {
-                    CopySuperblock(older.Disks[0], mixed.Disks[0], copy);
+                    SpareSurgery.CopySuperblock(older.Disks[0], mixed.Disks[0], copy);
                 }
             }
             mixed.MustRecover();
-            Assert.Equal(2, mixed.Recovered!.Entries.Length);
+            Assert.Equal(2, mixed.Entries.Length);
+            Assert.Equal(0xE2u, SpareSurgery.NewestOf(mixed.Disks[0]).State.ParentEpoch);
         }
     }
 
@@ -61,13 +63,13 @@ public sealed class MetadataRecoveryTests
         for (int left = 0; left < SpareLayout.SuperblockCopies; left++)
         {
             MetadataBench bench = made.Copy();
-            DamageCopies(bench.Disks[0], 0x3F & ~(1 << left));
+            SpareSurgery.DamageCopies(bench.Disks[0], 0x3F & ~(1 << left));
             bench.BeginRecovery(0xC1);
             while (!bench.IsAnswered)
             {
                 MetadataBench crashed = bench.Crashed(random);
                 crashed.MustRecover();
-                Assert.Equal(3, crashed.Recovered!.Entries.Length);
+                Assert.Equal(3, crashed.Entries.Length);
                 Assert.True(bench.Loop.Step());
             }
         }
@@ -77,7 +79,7 @@ public sealed class MetadataRecoveryTests
     public void With_no_valid_copy_a_set_is_refused_and_nothing_is_written()
     {
         MetadataBench bench = Made(2).Copy();
-        DamageCopies(bench.Disks[1], 0x3F);
+        SpareSurgery.DamageCopies(bench.Disks[1], 0x3F);
         AssertRefused(bench, MetadataRefusalKind.Damaged, spare: 1);
     }
 
@@ -93,16 +95,16 @@ public sealed class MetadataRecoveryTests
         bench = Made(1).Copy();
         bench.Disks[0].Fault = (operation, _) => operation < SpareLayout.SuperblockCopies ? 5 : 0;
         bench.MustRecover();
-        Assert.Equal(3, bench.Recovered!.Entries.Length);
-        Assert.Equal(0, bench.Recovered.CopiesRepaired);
+        Assert.Equal(3, bench.Entries.Length);
+        Assert.Equal(0, bench.Recovered!.CopiesRepaired);
     }
 
     [Fact]
     public void A_checkpoint_is_read_from_any_of_its_places_and_refused_when_none_has_it()
     {
         MetadataBench made = Made(2);
-        SpareLayout[] layouts = [.. made.Recovered!.Members.Select(member => member.Layout)];
-        CheckpointArea current = CurrentArea(made);
+        SpareLayout[] layouts = [.. made.Recovered!.Members.Select(member => member!.Layout)];
+        CheckpointArea current = SpareSurgery.NewestOf(made.Disks[0]).State.Checkpoint.Area;
         for (int damaged = 0; damaged < 16; damaged++)
         {
             MetadataBench bench = made.Copy();
@@ -121,7 +123,7 @@ public sealed class MetadataRecoveryTests
             }
             else
             {
-                Assert.Equal(3, bench.Recovered!.Entries.Length);
+                Assert.Equal(3, bench.Entries.Length);
                 RecoveredSetIsWhole(bench);
             }
         }
@@ -144,10 +146,10 @@ public sealed class MetadataRecoveryTests
         MetadataBench bench = new([.. made.Disks.Reverse().Select(disk => disk.Image.Clone())], seed: 4);
         bench.MustRecover();
         Assert.Equal([2, 1, 0], bench.Recovered!.SpareOfMember);
-        Assert.Equal(3, bench.Recovered.Entries.Length);
+        Assert.Equal(3, bench.Entries.Length);
         for (int member = 0; member < 3; member++)
         {
-            Assert.Same(bench.Disks[2 - member], bench.Recovered.Members[member].Device);
+            Assert.Same(bench.Disks[2 - member], bench.Recovered.Members[member]!.Device);
         }
     }
 
@@ -223,21 +225,8 @@ public sealed class MetadataRecoveryTests
             new Guid("deadbeef-0000-4000-8000-000000000001")
         });
         MetadataBench bench = made.Copy();
-        CopySuperblock(other.Disks[0], bench.Disks[0], copy: 2);
+        SpareSurgery.CopySuperblock(other.Disks[0], bench.Disks[0], copy: 2);
         AssertRefused(bench, MetadataRefusalKind.CopiesConflict, spare: 0);
-    }
-
-    [Fact]
-    public void Two_histories_of_one_generation_are_refused()
-    {
-        // Two starts from the same image, each alone: the epochs differ, the generations do not.
-        MetadataBench made = Made(2);
-        MetadataBench left = made.Copy(1);
-        left.MustRecover(0xAAAA);
-        MetadataBench right = made.Copy(2);
-        right.MustRecover(0xBBBB);
-        MetadataBench mixed = new([left.Disks[0].Image.Clone(), right.Disks[1].Image.Clone()], seed: 4);
-        AssertRefused(mixed, MetadataRefusalKind.CopiesConflict, spare: 1);
     }
 
     [Fact]
@@ -269,39 +258,50 @@ public sealed class MetadataRecoveryTests
     [Fact]
     public void A_new_epoch_is_on_every_copy_of_every_member_before_recovery_completes()
     {
-        MetadataBench bench = Made(2).Copy();
-        ulong before = NewestOf(bench.Disks[0]).State.Generation;
-        ulong parent = NewestOf(bench.Disks[0]).State.Epoch;
-        bench.MustRecover(0xABCDEF);
+        MetadataBench made = Made(2);
+        MetadataBench bench = made.Copy();
+        SuperblockState before = SpareSurgery.NewestOf(bench.Disks[0]).State;
+        bench.Recover(0xABCDEF);
+        Assert.Null(bench.Refusal);
         foreach (SparseDisk disk in bench.Disks)
         {
             for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
             {
-                Superblock superblock = ReadCopy(disk, copy)!;
+                Superblock superblock = SpareSurgery.ReadCopy(disk, copy)!;
                 Assert.Equal(0xABCDEFu, superblock.State.Epoch);
-                Assert.Equal(parent, superblock.State.ParentEpoch);
-                Assert.Equal(before + 2, superblock.State.Generation);
-                Assert.Equal(0xABCDEFu, superblock.State.Checkpoint.Epoch);
-                Assert.NotEqual(0u, superblock.Set.Features.Incompatible & FeatureFlags.Development);
+                Assert.Equal(before.Epoch, superblock.State.ParentEpoch);
+                Assert.Equal(before.Generation + 1, superblock.State.Generation);
+                Assert.Equal(made.Store.Sequence, superblock.State.JournalHead.Sequence);
+                Assert.Equal(new PastEpoch(before.Epoch, before.Generation), superblock.Set.Past[0]);
+                Assert.Equal(2, superblock.Set.Past.Length);
+                Assert.Equal(0u, superblock.Set.Features.Incompatible);
+
+                // Everything is whole where it lies: nothing is copied at a start.
+                Assert.Equal(before.Checkpoint, superblock.State.Checkpoint);
+                Assert.Equal(before.FirstJournalSequence, superblock.State.FirstJournalSequence);
             }
         }
     }
 
     [Fact]
-    public void An_error_at_any_operation_of_recovery_refuses_or_recovers_and_loses_nothing()
+    public void An_error_at_any_operation_of_recovery_is_survived_and_loses_nothing()
     {
         MetadataBench made = Made(2);
-        for (int n = 0; n < 60; n++)
+        MetadataBench counted = made.Copy();
+        counted.MustRecover();
+        for (int n = 0; n < counted.Disks[1].Operations; n++)
         {
             MetadataBench bench = made.Copy();
             int failing = n;
             bench.Disks[1].Fault = (operation, _) => operation == failing ? 5 : 0;
             bench.Recover();
-            bool isWrite = bench.Refusal?.Kind == MetadataRefusalKind.WriteFailed;
-            Assert.True(bench.Refusal is null || (isWrite && bench.Refusal.Spare == 1), $"{bench.Refusal}");
+
+            // Reads are tried again or made good elsewhere, and a copy that takes no write is named as bad.
+            Assert.True(bench.Refusal is null, $"n={n}: {bench.Refusal}");
+            Assert.Equal(made.Entries, bench.Entries);
             MetadataBench again = bench.Copy();
-            again.MustRecover();
-            Assert.Equal(made.Recovered!.Store.CopyEntries(), again.Recovered!.Entries);
+            again.MustRecover(0xE2);
+            Assert.Equal(made.Entries, again.Entries);
         }
     }
 
@@ -309,10 +309,10 @@ public sealed class MetadataRecoveryTests
     public void A_set_that_holds_an_unknown_feature_is_refused_though_other_copies_are_fine()
     {
         MetadataBench bench = Made(1).Copy();
-        ChangeField(bench.Disks[0], copy: 4, at: 39);
+        SpareSurgery.ChangeField(bench.Disks[0], copy: 4, at: 39);
         AssertRefused(bench, MetadataRefusalKind.UnknownFeatures, spare: 0);
         bench = Made(1).Copy();
-        ChangeField(bench.Disks[0], copy: 4, at: 9);
+        SpareSurgery.ChangeField(bench.Disks[0], copy: 4, at: 9);
         AssertRefused(bench, MetadataRefusalKind.NewerFormat, spare: 0);
     }
 
@@ -382,7 +382,8 @@ public sealed class MetadataRecoveryTests
         MetadataBench again = bench.Copy();
         again.MustRecover();
         Assert.Equal(0, again.Recovered!.CheckpointPlacesBad);
-        Assert.Equal(3, again.Recovered.Entries.Length);
+        Assert.Equal(0, again.Store.CheckpointsDone);
+        Assert.Equal(3, again.Entries.Length);
     }
 
     private static bool IsSuperblockRead(IoRequest request)
@@ -396,63 +397,5 @@ public sealed class MetadataRecoveryTests
             }
         }
         return false;
-    }
-
-    private static void DamageCopies(SparseDisk disk, int copies)
-    {
-        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
-        {
-            if ((copies & (1 << copy)) != 0)
-            {
-                disk.Image.Corrupt(
-                    SpareLayout.SuperblockOffset(copy, disk.Geometry.Bytes.Value) + 100,
-                    1,
-                    value => (byte)(value ^ 0xFF));
-            }
-        }
-    }
-
-    private static CheckpointArea CurrentArea(MetadataBench bench) =>
-        NewestOf(bench.Disks[0]).State.Checkpoint.Area;
-
-    private static Superblock NewestOf(SparseDisk disk) => ReadCopy(disk, 0)!;
-
-    private static Superblock? ReadCopy(SparseDisk disk, int copy)
-    {
-        byte[] bytes = new byte[4096];
-        long first = SpareLayout.SuperblockOffset(copy, disk.Geometry.Bytes.Value) / 512;
-        for (int i = 0; i < 8; i++)
-        {
-            disk.Image.Read(first + i, bytes.AsSpan(i * 512, 512));
-        }
-        return new UnverifiedSuperblock(bytes).Verify(copy, FeatureFlags.Supported, out _);
-    }
-
-    private static void CopySuperblock(SparseDisk source, SparseDisk target, int copy)
-    {
-        byte[] block = new byte[512];
-        long first = SpareLayout.SuperblockOffset(copy, source.Geometry.Bytes.Value) / 512;
-        for (int i = 0; i < 8; i++)
-        {
-            source.Image.Read(first + i, block);
-            target.Image.Write(first + i, block);
-        }
-    }
-
-    /// <summary>Add one to a byte of a copy and make its checksum right.</summary>
-    private static void ChangeField(SparseDisk disk, int copy, int at)
-    {
-        byte[] bytes = new byte[4096];
-        long first = SpareLayout.SuperblockOffset(copy, disk.Geometry.Bytes.Value) / 512;
-        for (int i = 0; i < 8; i++)
-        {
-            disk.Image.Read(first + i, bytes.AsSpan(i * 512, 512));
-        }
-        bytes[at]++;
-        BitConverter.TryWriteBytes(bytes.AsSpan(4092), Crc32C.Compute(bytes.AsSpan(0, 4092)));
-        for (int i = 0; i < 8; i++)
-        {
-            disk.Image.Write(first + i, bytes.AsSpan(i * 512, 512));
-        }
     }
 }

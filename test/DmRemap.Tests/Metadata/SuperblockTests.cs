@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -11,6 +12,7 @@ public sealed class SuperblockTests
 {
     private const int VersionAt = 8;
     private const int IncompatibleAt = 32;
+    private const int FieldsEnd = 3072;
     private const int ChecksumAt = 4092;
 
     [Fact]
@@ -35,6 +37,8 @@ public sealed class SuperblockTests
             Assert.Equal(set.Features, superblock.Set.Features);
             Assert.Equal(set.Primary, superblock.Set.Primary);
             Assert.Equal(set.Members, superblock.Set.Members);
+            Assert.Equal(set.Journal, superblock.Set.Journal);
+            Assert.Equal(set.Past, superblock.Set.Past);
             Assert.Equal(set.PrimaryPhysicalBlockBytes, superblock.Set.PrimaryPhysicalBlockBytes);
             Assert.Equal(set.Geometry.Units, superblock.Set.Geometry.Units);
             Assert.Equal(set.Geometry.AlignmentOffsetBytes, superblock.Set.Geometry.AlignmentOffsetBytes);
@@ -95,11 +99,79 @@ public sealed class SuperblockTests
     }
 
     [Fact]
-    public void A_version_that_does_not_know_the_development_flag_refuses_by_name()
+    public void What_a_development_version_made_is_refused_by_name()
     {
-        FeatureFlags released = new(0, 0, 0);
-        Assert.Null(new UnverifiedSuperblock(Encode(0)).Verify(0, released, out SuperblockVerdict verdict));
-        Assert.Equal(SuperblockVerdict.DevelopmentVersion, verdict);
+        byte[] copy = Changed(bytes => bytes[IncompatibleAt] |= (byte)FeatureFlags.Development);
+        Assert.Equal(SuperblockVerdict.DevelopmentVersion, VerdictOf(copy, 0));
+    }
+
+    [Fact]
+    public void As_many_past_epochs_as_there_is_room_for_are_kept_the_latest_first()
+    {
+        PastEpoch[] past = [.. Enumerable.Range(0, 70).Select(i => new PastEpoch(1000 - (ulong)i, 70))];
+        byte[] copy = new byte[SpareLayout.SuperblockBytes];
+        SuperblockEncoder.Encode(Set() with { Past = past }, Layout(), State(), memberIndex: 1, 0, copy);
+        Superblock superblock =
+            new UnverifiedSuperblock(copy).Verify(0, FeatureFlags.Supported, out _)!;
+        Assert.Equal(past[..64], superblock.Set.Past);
+    }
+
+    [Theory]
+    [InlineData(88, 0, SuperblockVerdict.Malformed)]
+    [InlineData(104, long.MinValue, SuperblockVerdict.Malformed)]
+    [InlineData(112, 0, SuperblockVerdict.Malformed)]
+    [InlineData(112, 90, SuperblockVerdict.Malformed)]
+    [InlineData(112, 89, SuperblockVerdict.Valid)]
+    [InlineData(112, long.MinValue, SuperblockVerdict.Malformed)]
+    [InlineData(184, 40, SuperblockVerdict.Malformed)]
+    [InlineData(184, 41, SuperblockVerdict.Valid)]
+    [InlineData(184, long.MinValue, SuperblockVerdict.Malformed)]
+    [InlineData(144, 6, SuperblockVerdict.Malformed)]
+    [InlineData(152, 4, SuperblockVerdict.Malformed)]
+    [InlineData(320, 7, SuperblockVerdict.Valid)]
+    public void State_that_contradicts_itself_is_malformed(int at, long value, SuperblockVerdict expected)
+    {
+        byte[] copy = Changed(
+            bytes => BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(at), value));
+        Assert.Equal(expected, VerdictOf(copy, 0));
+    }
+
+    [Theory]
+    [InlineData(512, 1000, SuperblockVerdict.Malformed)]
+    [InlineData(2048, 100, SuperblockVerdict.Malformed)]
+    [InlineData(4096, 0, SuperblockVerdict.Malformed)]
+    [InlineData(4096, 3, SuperblockVerdict.Malformed)]
+    [InlineData(4096, 64, SuperblockVerdict.Valid)]
+    [InlineData(4096, 1 << 20, SuperblockVerdict.Malformed)]
+    [InlineData(4097, 64, SuperblockVerdict.Malformed)]
+    [InlineData(8192, 32, SuperblockVerdict.Valid)]
+    [InlineData(131072, 4, SuperblockVerdict.Malformed)]
+    [InlineData(-1, -1, SuperblockVerdict.Malformed)]
+    public void A_journal_that_does_not_fit_its_places_is_malformed(
+        int slotBytes, int slots, SuperblockVerdict expected)
+    {
+        byte[] copy = Changed(bytes =>
+        {
+            Put32(bytes, 120, unchecked((uint)slotBytes));
+            Put32(bytes, 124, unchecked((uint)slots));
+        });
+        Assert.Equal(expected, VerdictOf(copy, 0));
+    }
+
+    [Theory]
+    [InlineData(200, 1L << 43)]
+    [InlineData(200, long.MaxValue / 512)]
+    [InlineData(1024 + 32, (1L << 28) + 1)]
+    [InlineData(1024 + 32, 1L << 50)]
+    public void Sizes_that_would_cost_more_memory_than_any_device_has_are_malformed(int at, long value)
+    {
+        byte[] copy = Changed(bytes =>
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(384), long.MaxValue);
+            BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(1024 + 24), long.MaxValue);
+            BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(at), value);
+        });
+        Assert.Equal(SuperblockVerdict.Malformed, VerdictOf(copy, 0));
     }
 
     [Fact]
@@ -108,14 +180,14 @@ public sealed class SuperblockTests
         // Every 32-bit word of the used part set to extremes, one and two at a time.
         uint[] extremes = [0, 1, 0x7FFFFFFF, 0x80000000, uint.MaxValue, 513];
         Random random = new(4711);
-        for (int at = 8; at < 1300; at += 4)
+        for (int at = 8; at < FieldsEnd; at += 4)
         {
             foreach (uint extreme in extremes)
             {
                 byte[] copy = Changed(bytes => Put32(bytes, at, extreme));
                 Superblock? one = new UnverifiedSuperblock(copy).Verify(0, FeatureFlags.Supported, out _);
                 Assert.True(one is null || one.Layout.IsConsistent());
-                int other = 8 + (4 * random.Next(320));
+                int other = 8 + (4 * random.Next((FieldsEnd - 8) / 4));
                 byte[] worse = Changed(bytes =>
                 {
                     Put32(bytes, at, extreme);
@@ -153,7 +225,7 @@ public sealed class SuperblockTests
         PrimaryIdentity identity = new() { Bytes = 1, Text = new string('ä', 200) };
         Assert.Equal(64, identity.Text.Length);
         PrimaryIdentity emoji =
-            new() { Bytes = 1, Text = string.Concat(System.Linq.Enumerable.Repeat("\U0001F4BE", 50)) };
+            new() { Bytes = 1, Text = string.Concat(Enumerable.Repeat("\U0001F4BE", 50)) };
         Assert.True(System.Text.Encoding.UTF8.GetByteCount(emoji.Text) <= PrimaryIdentity.TextBytesMax);
     }
 
@@ -167,6 +239,7 @@ public sealed class SuperblockTests
             SpareLayout.Compute(new ByteCount(64 << 20), 4096, geometry, new ByteCount(0))!;
         SetDescription set = Set() with
         {
+            Journal = JournalRing.Fitting([layout]),
             Geometry = geometry,
             Primary = new PrimaryIdentity { Bytes = 10_000 * 4096, Text = "" },
             Members =
@@ -222,30 +295,53 @@ public sealed class SuperblockTests
     private static SetDescription Set() => new()
     {
         SetUuid = new Guid("00112233-4455-6677-8899-aabbccddeeff"),
-        Features = new FeatureFlags(0x8000, 0, FeatureFlags.Development),
+        Features = new FeatureFlags(0x8000, 0, 0),
         Geometry = Geometry(),
         PrimaryPhysicalBlockBytes = 4096,
         Primary = new PrimaryIdentity { Bytes = 99_999 * 512, Text = "wwn-0x5000c500a1b2c3d4" },
         Members =
         [
-            new MemberDescription { Uuid =
-                MetadataBench.MemberUuid(4), State = MemberState.Active, Bytes = 1 << 24, DataUnits = 1000 },
+            new MemberDescription
+            {
+                Uuid = MetadataBench.MemberUuid(4),
+                State = MemberState.Inactive,
+                Bytes = 1 << 24,
+                DataUnits = 1000,
+            },
             new MemberDescription
             {
                 Uuid = MetadataBench.MemberUuid(5),
                 State = MemberState.Active,
                 Bytes = Layout().SpareBytes,
                 DataUnits = Layout().DataUnits,
+                BadCopies = 0x21,
+                BadJournals = 2,
+                BadCheckpoints = 1,
             },
         ],
+        Journal = new JournalRing(4096, 64),
+        Past = [new PastEpoch(0x11, 70), new PastEpoch(0x10, 3)],
     };
+
+    private static PrimaryWitness Witness()
+    {
+        uint[] words = new uint[PrimaryWitness.Places];
+        for (int i = 0; i < words.Length; i++)
+        {
+            words[i] = (uint)(i % 3 == 0 ? 0 : 0x01010101 * i);
+        }
+        return new PrimaryWitness(words);
+    }
 
     private static SuperblockState State() => new()
     {
         Epoch = 0x0123456789ABCDEF,
         ParentEpoch = ulong.MaxValue,
         Generation = 77,
-        FirstJournalSequence = 0,
+        FirstJournalSequence = 42,
+        JournalHead = new JournalLink(88, 0xCAFEF00D),
+        SettledGeneration = 76,
+        PrimaryWitness = Witness(),
         IsCleanStop = true,
         Checkpoint = new CheckpointPointer
         {

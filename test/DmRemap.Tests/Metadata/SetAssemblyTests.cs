@@ -1,0 +1,231 @@
+using System;
+using System.Linq;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using Xunit;
+
+namespace DmRemap.Tests.Metadata;
+
+/// <summary>Which superblocks are one set, and what each member is: decided from the copies alone.</summary>
+public sealed class SetAssemblyTests
+{
+    private const long Bytes = Limits.SpareBytesMin;
+
+    private static UnitGeometry Geometry { get; } = new(new BlockSize(512), 4096, new BlockCount(1 << 20), 0);
+
+    private static SpareLayout Layout { get; } =
+        SpareLayout.Compute(new ByteCount(Bytes), 4096, Geometry, new ByteCount(Bytes))!;
+
+    [Fact]
+    public void Members_of_one_generation_are_all_active_in_any_order()
+    {
+        AssembledSet set = Decide([Spare(2, 7), Spare(0, 7), Spare(1, 7)])!;
+        Assert.Equal([1, 2, 0], set.SpareOfMember);
+        Assert.All(set.Roles, role => Assert.Equal(MemberRole.Active, role));
+        Assert.Equal(7u, set.GenerationMax);
+        Assert.Equal(0, set.CopiesStale);
+        Assert.Equal(0, set.CopiesInvalid);
+    }
+
+    [Fact]
+    public void The_highest_generation_decides_and_what_lags_is_counted()
+    {
+        SpareReading lagging = Spare(1, 7);
+        SpareReading newest = Spare(0, 8);
+        newest.Copies[2] = new CopyReading(SuperblockVerdict.Damaged, null);
+        newest.Copies[4] = Spare(0, 7).Copies[4];
+        AssembledSet set = Decide([lagging, newest, Spare(2, 8)])!;
+        Assert.Equal(8u, set.Newest.State.Generation);
+        Assert.Equal(1, set.CopiesInvalid);
+        Assert.Equal(6 + 2, set.CopiesStale);
+        Assert.Equal(MemberRole.Active, set.Roles[1]);
+    }
+
+    [Fact]
+    public void A_missing_active_member_is_refused_unless_that_is_allowed()
+    {
+        SpareReading[] two = [Spare(0, 7), Spare(2, 7)];
+        AssertRefused(two, MetadataRefusalKind.MissingMember, -1);
+        AssembledSet set = Decide(two, new SetExpectation { AllowsMissing = true })!;
+        Assert.Equal([MemberRole.Active, MemberRole.Absent, MemberRole.Active], set.Roles);
+        Assert.Equal(-1, set.SpareOfMember[1]);
+        Assert.Null(set.Layouts[1]);
+    }
+
+    [Fact]
+    public void An_inactive_member_may_be_away()
+    {
+        SpareReading[] two = [Spare(0, 8, inactive: 1), Spare(2, 8, inactive: 1)];
+        AssembledSet set = Decide(two)!;
+        Assert.Equal([MemberRole.Active, MemberRole.Absent, MemberRole.Active], set.Roles);
+    }
+
+    [Theory]
+    [InlineData(5, 1)]
+    [InlineData(7, 1)]
+    [InlineData(4, 2)]
+    [InlineData(3, 3)]
+    public void An_inactive_member_whose_history_is_a_part_of_the_others_joins(ulong generation, ulong epoch)
+    {
+        PastEpoch[] past = [new(1, 7), new(2, 4), new(3, 3)];
+        SpareReading[] spares =
+        [
+            Spare(0, 9, epoch: 9, inactive: 1, past: past),
+            Spare(1, generation, epoch: epoch),
+            Spare(2, 9, epoch: 9, inactive: 1, past: past),
+        ];
+        AssembledSet set = Decide(spares)!;
+        Assert.Equal([MemberRole.Active, MemberRole.Joining, MemberRole.Active], set.Roles);
+        Assert.Equal(9u, set.Newest.State.Generation);
+
+        // What it says is old, and no damage to be counted.
+        Assert.Equal(0, set.CopiesStale);
+    }
+
+    [Theory]
+    [InlineData(8, 1)]
+    [InlineData(8, 2)]
+    [InlineData(5, 2)]
+    [InlineData(1, 4)]
+    [InlineData(9, 4)]
+    [InlineData(10, 4)]
+    public void A_member_that_went_further_or_elsewhere_has_diverged(ulong generation, ulong epoch)
+    {
+        PastEpoch[] past = [new(1, 7), new(2, 4), new(3, 3)];
+        foreach (int inactive in (int[])[-1, 1])
+        {
+            SpareReading[] spares =
+            [
+                Spare(0, 9, epoch: 9, inactive: inactive, past: past),
+                Spare(1, generation, epoch: epoch),
+                Spare(2, 9, epoch: 9, inactive: inactive, past: past),
+            ];
+            Assert.Null(SetAssembly.Decide(
+                spares, new SetExpectation { AllowsMissing = true }, out MetadataRefusal? refusal));
+            Assert.Equal(MetadataRefusalKind.Diverged, refusal!.Kind);
+        }
+    }
+
+    [Fact]
+    public void Two_contents_of_one_generation_are_a_contradiction()
+    {
+        SpareReading other = Spare(1, 7);
+        SpareReading[] spares = [Spare(0, 7), other, Spare(2, 7)];
+        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        {
+            Superblock one = other.Copies[copy].Superblock!;
+            other.Copies[copy] = new CopyReading(
+                SuperblockVerdict.Valid, one with { State = one.State with { JournalHead = new(3, 3) } });
+        }
+        AssertRefused(spares, MetadataRefusalKind.CopiesConflict, 1);
+
+        // Within one spare their bytes differ.
+        spares = [Spare(0, 7), Spare(1, 7), Spare(2, 7)];
+        Superblock changed = spares[2].Copies[3].Superblock! with { ContentChecksum = 99 };
+        spares[2].Copies[3] = new CopyReading(SuperblockVerdict.Valid, changed);
+        AssertRefused(spares, MetadataRefusalKind.CopiesConflict, 2);
+    }
+
+    [Fact]
+    public void Clones_strangers_and_retired_members_are_refused()
+    {
+        AssertRefused(
+            [Spare(0, 7), Spare(1, 7), Spare(1, 7), Spare(2, 7)], MetadataRefusalKind.Clone, 2);
+        AssertRefused(
+            [Spare(0, 7), Spare(1, 7), Spare(2, 7), Spare(0, 6)], MetadataRefusalKind.Clone, 3);
+        SpareReading[] strangers = [Spare(0, 7), Spare(1, 7), Spare(2, 7, setUuid: Guid.Empty)];
+        AssertRefused(strangers, MetadataRefusalKind.WrongSet, 2);
+        SpareReading[] retired =
+        [
+            Spare(0, 8, inactive: 1, state: MemberState.Retired),
+            Spare(1, 7),
+            Spare(2, 8, inactive: 1, state: MemberState.Retired),
+        ];
+        AssertRefused(retired, MetadataRefusalKind.NotActive, 1);
+        Assert.NotNull(Decide([retired[0], retired[2]]));
+    }
+
+    [Fact]
+    public void A_table_that_only_inactive_members_have_is_not_taken()
+    {
+        // Its own copies call it active; those that say otherwise are away, and with them the table.
+        AssertRefused([Spare(1, 7)], MetadataRefusalKind.MissingMember, -1);
+        SpareReading[] spares = [Spare(1, 7)];
+        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        {
+            spares[0].Copies[copy] = new CopyReading(
+                SuperblockVerdict.Valid, Spare(1, 7, inactive: 1).Copies[copy].Superblock);
+        }
+        Assert.Null(SetAssembly.Decide(
+            spares, new SetExpectation { AllowsMissing = true }, out MetadataRefusal? refusal));
+        Assert.Equal(MetadataRefusalKind.MissingMember, refusal!.Kind);
+    }
+
+    private static AssembledSet? Decide(SpareReading[] spares, SetExpectation? expected = null)
+    {
+        AssembledSet? set = SetAssembly.Decide(
+            spares, expected ?? new SetExpectation(), out MetadataRefusal? refusal);
+        Assert.True(set is not null, $"{refusal}");
+        return set;
+    }
+
+    private static void AssertRefused(SpareReading[] spares, MetadataRefusalKind kind, int spare)
+    {
+        Assert.Null(SetAssembly.Decide(spares, new SetExpectation(), out MetadataRefusal? refusal));
+        Assert.Equal(kind, refusal!.Kind);
+        Assert.Equal(spare, refusal.Spare);
+        Assert.NotEmpty(refusal.Detail);
+    }
+
+    /// <summary>A spare of a set of three whose six copies all say this.</summary>
+    private static SpareReading Spare(
+        int member,
+        ulong generation,
+        ulong epoch = 1,
+        int inactive = -1,
+        MemberState state = MemberState.Inactive,
+        PastEpoch[]? past = null,
+        Guid? setUuid = null)
+    {
+        SetDescription set = TableSample.Set with
+        {
+            SetUuid = setUuid ?? TableSample.Set.SetUuid,
+            Geometry = Geometry,
+            Journal = JournalRing.Fitting([Layout]),
+            Past = past ?? [],
+            Members = [.. Enumerable.Range(0, 3).Select(i => new MemberDescription
+            {
+                Uuid = MetadataBench.MemberUuid(i),
+                State = i == inactive ? state : MemberState.Active,
+                Bytes = Bytes,
+                DataUnits = Layout.DataUnits,
+            })],
+        };
+        return new SpareReading
+        {
+            Device = new DeviceGeometry
+            {
+                LogicalBlockSize = new BlockSize(512),
+                PhysicalBlockBytes = 4096,
+                Blocks = new BlockCount(Bytes / 512),
+            },
+            Copies = [.. Enumerable.Range(0, SpareLayout.SuperblockCopies).Select(copy => new CopyReading(
+                SuperblockVerdict.Valid,
+                new Superblock
+                {
+                    Set = set,
+                    MemberIndex = member,
+                    Layout = Layout,
+                    State = new SuperblockState
+                    {
+                        Epoch = epoch,
+                        Generation = generation,
+                        FirstJournalSequence = 1,
+                    },
+                    CopyIndex = copy,
+                    ContentChecksum = (uint)generation,
+                }))],
+        };
+    }
+}
