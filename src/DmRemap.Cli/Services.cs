@@ -20,6 +20,8 @@ internal static class Services
         {
             Creator = new DeviceCreator(services),
             Server = new DeviceServer(services),
+            MetadataTools = new MetadataTools(services),
+            Rebinder = new DeviceRebinder(services),
             Demonstration = new Demonstration.Demonstration(services),
         };
     }

@@ -41,6 +41,11 @@ public enum EngineEventKind : byte
 
     /// <summary>A unit was moved to a spare because a person asked.</summary>
     RemappedByRequest = 10,
+
+    /// <summary>
+    /// A spare failed metadata writes, or missed their deadline: it is left out until the next start.
+    /// </summary>
+    MemberInactive = 11,
 }
 
 /// <param name="Kind">What happened.</param>

@@ -3,6 +3,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine.Metadata;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
@@ -167,6 +168,17 @@ public sealed partial class RemapDevice
             _awaySpares &= ~(1u << spare);
             Allocator.SetUsable(spare, true);
         }
+    }
+
+    /// <summary>
+    /// It lends no more units, also when it is back: a unit would hang with it, and its record is not kept
+    /// there.
+    /// </summary>
+    void IMembershipOwner.OnMemberInactive(int member)
+    {
+        _awaySpares &= ~(1u << member);
+        Allocator.SetUsable(member, false);
+        Publish(EngineEventKind.MemberInactive, Spare(member), default, SpareLocation.None, 0);
     }
 
     internal void NoteExhausted(Extent blocks) =>

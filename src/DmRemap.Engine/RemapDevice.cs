@@ -3,6 +3,7 @@ using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine.Flushing;
+using DmRemap.Engine.Metadata;
 using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
@@ -19,7 +20,7 @@ namespace DmRemap.Engine;
 /// One thread (the loop's) calls everything here. The order that keeps data: spare data durable → record
 /// durable → table published → answered.
 /// </summary>
-public sealed partial class RemapDevice : IBlockDevice, IIoOwner
+public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwner
 {
     private readonly IEventLoop _loop;
     private readonly IEventSink? _events;

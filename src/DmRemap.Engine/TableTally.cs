@@ -16,7 +16,7 @@ public sealed class TableTally
 
     public long ZeroBlocks { get; private set; }
 
-    internal static TableTally Of(RemapTable table)
+    public static TableTally Of(RemapTable table)
     {
         TableTally tally = new();
         UnitNumber from = new(0);

@@ -5,7 +5,8 @@ namespace DmRemap.Benchmarks;
 
 /// <summary>
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
-/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost.
+/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- stop SOCKET SECONDS` for how
+/// long a served device takes to stop.
 /// </summary>
 internal static class Program
 {
@@ -14,6 +15,11 @@ internal static class Program
         if (arguments.Length > 1 && arguments[0] == "metadata")
         {
             MetadataMeasurements.Run(arguments[1..]);
+            return;
+        }
+        if (arguments.Length > 2 && arguments[0] == "stop")
+        {
+            StopMeasurement.Run(arguments[1], arguments[2]);
             return;
         }
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(arguments);

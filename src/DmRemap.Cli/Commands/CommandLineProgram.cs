@@ -76,6 +76,10 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(SuspendCommand.Build(services, common));
         root.Add(ResumeCommand.Build(services, common));
         root.Add(StopCommand.Build(services, common));
+        root.Add(CheckCommand.Build(services, common));
+        root.Add(RepairCommand.Build(services, common));
+        root.Add(DumpCommand.Build(services, common));
+        root.Add(RebindCommand.Build(services, common));
         root.Add(DeleteCommand.Build(services, common));
         root.Add(DemoCommand.Build(services, common));
         foreach (Option option in root.Options)

@@ -25,6 +25,16 @@ internal sealed class CommonOptions
         Description = "Answer every question with yes.",
     };
 
+    public static Option<bool> AcceptRollback() => new("--accept-rollback")
+    {
+        Description = "Go on with spares that are older than what this machine last saw on them.",
+    };
+
+    public static Option<bool> AcceptChangedMain() => new("--accept-changed-main")
+    {
+        Description = "Go on with a main device that was written without dm-remap since the last clean stop.",
+    };
+
     /// <summary>Seconds; ControlProtocol.DeadlineSecondsDefault when it is not given.</summary>
     public static Option<double> Deadline(string description) => new("--deadline")
     {

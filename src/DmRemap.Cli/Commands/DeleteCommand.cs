@@ -4,8 +4,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
-using DmRemap.Control.Client;
-using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
@@ -34,23 +32,14 @@ internal sealed class DeleteCommand
         string name = parsed.GetRequiredValue(_name);
         DeviceName.Require(name);
         CommandOutput output = common.OutputFor(services, parsed, name, _yes);
-        using (ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation))
-        {
-            if (client is not null)
-            {
-                throw new RefusalException(new Refusal(
-                    MessageIds.Running,
-                    ExitCode.InUse,
-                    name,
-                    $"\"{name}\" is running.",
-                    $"Stop it first: dmremap stop {name}"));
-            }
-        }
+        await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
         DeviceRegistry registry = services.OpenRegistry();
         _ = registry.Load(name);
         output.RequireYes(
             $"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
         bool isDeleted = registry.Remove(name);
+        // Afterwards: without it, a device that is still registered would notice less.
+        _ = services.OpenWitness(name).Remove();
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
             : $"{name}: forgotten; main device and spares are as they were");

@@ -36,6 +36,7 @@ internal static class Examples
             "dmremap serve disk1",
             "dmremap serve disk1 --listen 127.0.0.1:10809",
             "dmremap serve disk1 --read-only --faults bad-sectors.txt",
+            "dmremap serve disk1 --degraded             although a spare is missing",
         ],
         "status" => ["dmremap status", "dmremap status disk1 --json"],
         "list" => ["dmremap list"],
@@ -55,6 +56,14 @@ internal static class Examples
         "suspend" => ["dmremap suspend disk1", "dmremap suspend disk1 --deadline 60"],
         "resume" => ["dmremap resume disk1"],
         "stop" => ["dmremap stop disk1", "dmremap stop disk1 --deadline 30"],
+        "check" => ["dmremap check disk1", "dmremap check --spare /dev/sdc1 --spare /dev/sdd1 --json"],
+        "repair" => ["dmremap repair disk1", "dmremap repair disk1 --accept-loss"],
+        "dump" => ["dmremap dump disk1", "dmremap dump --spare spare.img --records --json"],
+        "rebind" =>
+        [
+            "dmremap rebind disk1 --main /dev/disk/by-id/wwn-0x5000c500a1b2c3d4",
+            "dmremap rebind disk1 --spare /dev/sdc1 /dev/sdd1",
+        ],
         "delete" => ["dmremap delete disk1 --yes"],
         "demo" => ["dmremap demo"],
         _ => [],

@@ -1,11 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Net;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Parsing;
 using DmRemap.Control.Contracts;
+using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
@@ -13,6 +15,8 @@ namespace DmRemap.Cli.Commands;
 
 internal sealed class ServeCommand
 {
+    private const int MetadataDeadlineSecondsMin = 1;
+
     private readonly Argument<string> _name = CommonOptions.Name();
 
     private readonly Option<string?> _socket = new("--socket")
@@ -36,13 +40,38 @@ internal sealed class ServeCommand
         HelpName = "FILE",
     };
 
+    private readonly Option<bool> _degraded = new("--degraded")
+    {
+        Description = "Start although spares are missing; what only they hold fails with I/O errors.",
+    };
+
+    private readonly Option<string[]> _without = new("--without")
+    {
+        Description = "With --degraded: leave this spare out; may be repeated.",
+        HelpName = "PATH",
+    };
+
+    private readonly Option<double> _metadataDeadline = new("--metadata-deadline")
+    {
+        Description = $"Seconds after which a metadata write is given up ({MetadataDeadlineSecondsMin} to "
+            + $"{ControlProtocol.DeadlineSecondsMax}, default "
+            + $"{ServeOptions.MetadataDeadlineSecondsDefault}).",
+        HelpName = "S",
+        CustomParser = ParseMetadataDeadline,
+        DefaultValueFactory = _ => ServeOptions.MetadataDeadlineSecondsDefault,
+    };
+
+    private readonly Option<bool> _acceptRollback = CommonOptions.AcceptRollback();
+    private readonly Option<bool> _acceptChangedMain = CommonOptions.AcceptChangedMain();
+
     public static Command Build(CliServices services, CommonOptions common)
     {
         ServeCommand parts = new();
         Command command = new(
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
-            parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults,
+            parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults, parts._degraded,
+            parts._without, parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -58,6 +87,22 @@ internal sealed class ServeCommand
         return address;
     }
 
+    private static double ParseMetadataDeadline(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        bool isNumber = double.TryParse(
+            text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
+        bool isInside =
+            seconds >= MetadataDeadlineSecondsMin && seconds <= ControlProtocol.DeadlineSecondsMax;
+        if (!isNumber || !isInside)
+        {
+            result.AddError(
+                $"--metadata-deadline {text}: expected seconds, {MetadataDeadlineSecondsMin} to "
+                    + $"{ControlProtocol.DeadlineSecondsMax}.");
+        }
+        return seconds;
+    }
+
     private async Task<int> RunAsync(
         CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
     {
@@ -67,12 +112,31 @@ internal sealed class ServeCommand
             SocketPath = parsed.GetValue(_socket),
             Listen = parsed.GetValue(_listen),
             ReadOnly = parsed.GetValue(_readOnly),
+            AcceptsRollback = parsed.GetValue(_acceptRollback),
+            AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
             FaultsPath = parsed.GetValue(_faults),
+            Degraded = parsed.GetValue(_degraded),
+            Without = parsed.GetValue(_without) is { Length: > 0 } paths ? paths : [],
+            MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
         };
         DeviceName.Require(options.Name);
         RequireLoopback(options);
+        RequireDegraded(options);
         CommandOutput output = common.OutputFor(services, parsed, options.Name);
         return (int)await services.Server.ServeAsync(options, output, cancellation);
+    }
+
+    private static void RequireDegraded(ServeOptions options)
+    {
+        if (options.Without.Count > 0 && !options.Degraded)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "--without leaves a spare out, and the device is degraded then.",
+                "Give --degraded too if that is what you want."));
+        }
     }
 
     /// <summary>NBD here has neither encryption nor a password.</summary>

@@ -24,6 +24,12 @@ internal sealed record AssembledDevice
 
     public required RecoveredSet Set { get; init; }
 
+    /// <summary>How far the set was at this start.</summary>
+    public HistoryPoint Begun { get; init; }
+
+    /// <summary>Of this machine.</summary>
+    public HostHistory? History { get; init; }
+
     /// <summary>The primary, then the spares that are here by their index in the set.</summary>
     public required IMemberDevice[] Files { get; init; }
 
@@ -44,7 +50,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     private static readonly TimeSpan s_holderPatience = TimeSpan.FromSeconds(10);
 
-    private readonly string[] _sparePaths = [.. record.Spares.Select(spare => spare.Path)];
+    private readonly List<string> _sparePaths = [];
 
     /// <summary>
     /// Of this device's daemon: while it is there, who holds the members is not about to end.
@@ -53,6 +59,16 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     /// <summary>We answer there: nobody else of this device does any more.</summary>
     public bool IsControlSocketOurs { get; init; }
+
+    /// <summary>Go on without spares that are missing, and without those named here.</summary>
+    public bool IsDegraded { get; init; }
+
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>Go on without journal records that are lost, as a person agreed to.</summary>
+    public bool AcceptsLoss { get; init; }
+
+    public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
     public async Task<OpenedMember[]> ClaimAsync(CancellationToken cancellation)
@@ -67,11 +83,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 FilePhysicalBlockBytes = record.PhysicalBlockBytes,
             };
             claimed.Add(await ClaimAsync(record.MainPath, main, cancellation));
-            foreach (string path in _sparePaths)
-            {
-                MemberOptions spare = main with { Access = MemberAccess.ReadWrite };
-                claimed.Add(await ClaimAsync(path, spare, cancellation));
-            }
+            await ClaimSparesAsync(claimed, main with { Access = MemberAccess.ReadWrite }, cancellation);
             Check(claimed);
             claimed.ForEach(member => member.EndSession());
             return [.. claimed];
@@ -84,39 +96,98 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     /// <summary>Recover, then build. Errors of the metadata come as refusals.</summary>
-    public async Task<AssembledDevice> AssembleAsync(LoopHost host, OpenedMember[] members, IEventSink events)
+    public async Task<AssembledDevice> AssembleAsync(
+        LoopHost host, OpenedMember[] members, HostHistory history, bool acceptsChangedMain,
+        IEventSink events)
+    {
+        StartExpectation expected = new()
+        {
+            Record = record,
+            History = history,
+            Witnessed = history.Load(),
+            Main = members[0].Fingerprint(),
+            AcceptsChangedMain = acceptsChangedMain,
+            Say = onWaiting,
+        };
+        NbdWatch watch = new(onWaiting);
+        IMemberDevice[] files = await AttachAsync(host, members, watch);
+        StartJudge judge = new(host.Loop, files[0], expected);
+        await BeginRecoveryAsync(host, files, judge);
+        RecoveredSet set = await RecoveredAsync(judge);
+        return await host.RunAsync(() =>
+        {
+            AssembledDevice built = Build(host, members, files, set, events) with
+            {
+                Begun = judge.Begun,
+                History = history,
+            };
+            watch.Returned = client => NoteBack(built, client);
+            return built;
+        });
+    }
+
+    /// <summary>The members as devices on the loop, the primary first.</summary>
+    public async Task<IMemberDevice[]> AttachAsync(LoopHost host, OpenedMember[] members, NbdWatch watch)
     {
         BlockSize blockSize = new(record.BlockBytes);
         IMemberDevice[] files = [];
-        NbdWatch watch = new(onWaiting);
         await await host.RunAsync(() =>
         {
             files = [.. members.Select(member => member.Attach(host.Loop, blockSize, watch))];
             return watch.ExpectAllAsync(files);
         });
-        Recovering recovering = new();
-        await host.RunAsync(() =>
+        return files;
+    }
+
+    public Task BeginRecoveryAsync(LoopHost host, IMemberDevice[] files, StartJudge judge) =>
+        host.RunAsync(() =>
         {
             SetExpectation expected = new()
             {
                 SetUuid = record.SetUuid,
-                PrimaryBytes = members[0].SizeBytes,
+                PrimaryBytes = record.MainBytes,
+                AllowsMissing = IsDegraded,
+                AcceptsLoss = AcceptsLoss,
             };
-            new MetadataRecovery(host.Loop, files[1..], expected, DeviceCreator.NewEpoch(),
-                recovering).Begin();
+            new MetadataRecovery(
+                host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), judge, MetadataDeadline).Begin();
         });
-        MetadataRecovery recovery = await recovering.Ended;
-        if (recovery.Recovered is not RecoveredSet set)
+
+    /// <exception cref="RefusalException">What was found, or what the judge said to it.</exception>
+    public async Task<RecoveredSet> RecoveredAsync(StartJudge judge)
+    {
+        MetadataRecovery recovery = await judge.Ended;
+        return recovery.Recovered ?? throw (judge.Refusal is Refusal refusal
+            ? new RefusalException(refusal)
+            : MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!));
+    }
+
+    private async Task ClaimSparesAsync(
+        List<OpenedMember> claimed, MemberOptions options, CancellationToken cancellation)
+    {
+        string[] without = [.. Without.Select(MemberPath.Complete)];
+        MissingSpares.RequireKnown(record, without);
+        RefusalException? missing = null;
+        foreach (SpareRecord spare in record.Spares.Where(spare => !without.Contains(spare.Path)))
         {
-            throw MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!);
+            try
+            {
+                claimed.Add(await ClaimAsync(spare.Path, options, cancellation));
+                _sparePaths.Add(spare.Path);
+            }
+            catch (RefusalException e) when (MissingSpares.IsMissing(e) && record.Spares.Count > 1)
+            {
+                missing ??= e;
+                if (!IsDegraded)
+                {
+                    throw MissingSpares.ToException(e);
+                }
+            }
         }
-        RequireSamePrimary(set.Set.Primary, members[0]);
-        return await host.RunAsync(() =>
+        if (_sparePaths.Count == 0)
         {
-            AssembledDevice built = Build(host, members, files, set, events);
-            watch.Returned = client => NoteBack(built, client);
-            return built;
-        });
+            throw MissingSpares.AllAreMissing(record.Name, missing);
+        }
     }
 
     /// <summary>
@@ -176,22 +247,6 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
     }
 
-    /// <summary>
-    /// Before the first request. A copied image or a disk that tells no serial number now contradicts
-    /// nothing: it is served, and said.
-    /// </summary>
-    private void RequireSamePrimary(PrimaryIdentity recorded, OpenedMember main)
-    {
-        PrimaryFingerprint expected = PrimaryFingerprint.FromText(recorded.Bytes, recorded.Text);
-        PrimaryFingerprint found = main.Fingerprint();
-        expected.RequireMatch(main.Path, found);
-        if (expected.Compare(found, out string difference) != FingerprintMatch.Same)
-        {
-            onWaiting($"warning: whether {main.Path} is still the main device of {record.Name} is not "
-                + $"proven: {difference}.");
-        }
-    }
-
     private AssembledDevice Build(
         LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
@@ -203,9 +258,13 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             int position = set.SpareOfMember[i] + 1;
             if (set.Members[i] is not MetadataMember here)
             {
-                spares[i] = AbsentSpare(host, set, i);
+                spares[i] = AbsentSpare(host, set, i, MissingSpares.NameOf(record, set.Set.Members[i]));
                 set.Allocator.SetUsable(i, false);
                 continue;
+            }
+            if (!here.IsActive)
+            {
+                set.Allocator.SetUsable(i, false);
             }
             present.Add(files[position]);
             spareMembers[i] = members[position];
@@ -229,6 +288,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Events = events,
             IsReadOnly = isReadOnly,
         });
+        set.Store.Membership = device;
         return new AssembledDevice
         {
             Device = device,
@@ -252,8 +312,12 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
     }
 
-    /// <summary>Its blocks cannot be had until it returns; nothing new goes there.</summary>
-    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index)
+    /// <summary>
+    /// Its blocks cannot be had until it returns; nothing new goes there. Nothing is written to it, so there
+    /// is nothing for a flush to cover; what a former instance wrote to it and did not flush is as uncertain
+    /// as it is on a disk that lost power, and said at the start.
+    /// </summary>
+    private static Member AbsentSpare(LoopHost host, RecoveredSet set, int index, string name)
     {
         MemberDescription description = set.Set.Members[index];
         DeviceGeometry geometry = new()
@@ -262,17 +326,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             PhysicalBlockBytes = set.Set.Geometry.UnitBytes,
             Blocks = new BlockCount(description.Bytes / set.Set.Geometry.BlockSize.Bytes),
         };
-        return new Member(
-            index, $"spare {description.Uuid}", new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
-    }
-
-    private sealed class Recovering : IMetadataRecoveryOwner
-    {
-        private readonly TaskCompletionSource<MetadataRecovery> _ended =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task<MetadataRecovery> Ended => _ended.Task;
-
-        public void OnRecovered(MetadataRecovery recovery) => _ended.SetResult(recovery);
+        Member absent = new(index, name, new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
+        absent.FlushedWrites = absent.CompletedWrites;
+        return absent;
     }
 }

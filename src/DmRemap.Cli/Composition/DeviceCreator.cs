@@ -73,6 +73,9 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             cancellation.ThrowIfCancellationRequested();
             DeviceRecord record = RecordOf(options, main, units, mainPath, sparePaths, request);
             Register(registry, record, made);
+            // From the first start on, an old copy of a spare is noticed.
+            new HostHistory(record, services.OpenWitness(record.Name), acceptsRollback: false, warnings.Add)
+                .Note(new HistoryPoint(request.Epoch, 0, 0));
             return ReportOf(record, members, warnings);
         }
         finally

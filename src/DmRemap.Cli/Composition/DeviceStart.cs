@@ -65,6 +65,9 @@ internal sealed class DeviceStart(
         {
             ControlSocketPath = Control.Path,
             IsControlSocketOurs = Control.IsOpen,
+            IsDegraded = Options.Degraded,
+            Without = Options.Without,
+            MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
         };
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
@@ -78,13 +81,23 @@ internal sealed class DeviceStart(
         LoopHost host = new(record.Name);
         await host.Started;
         Life.OnLoop(host);
-        AssembledDevice assembled =
-            await assembly.AssembleAsync(host, members, events) with { Fence = fence };
+        HostHistory history =
+            new(record, services.OpenWitness(record.Name), Options.AcceptsRollback, events.Say);
+        AssembledDevice assembled = await assembly.AssembleAsync(
+            host, members, history, Options.AcceptsChangedMain, events) with
+        {
+            Fence = fence,
+        };
+        history.Note(assembled.Begun);
+        foreach (string line in await host.RunAsync(() => RecoveryNews.Of(record, assembled)))
+        {
+            events.Say(line);
+        }
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         if (stopAsked.IsCancellationRequested)
         {
-            await DeviceStop.ReleaseMembersAsync(host, assembled);
+            await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
             stopAsked.ThrowIfCancellationRequested();
         }
         FrontDoor door =

@@ -4,6 +4,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
 using DmRemap.Devices;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
@@ -12,9 +13,10 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>
 /// The end of a served device, once, whoever asks and how often: no new clients → what is in flight ends →
-/// the device is quiet and flushed → the clean-stop record → claims and sockets are let go, so that whoever
-/// has the answer may start anew at once. The answer comes by the deadline even if a disk never does; what
-/// the kernel still owns then outlives the answer (F-31), and so do the claims.
+/// the device is quiet and flushed → the clean-stop record, with what the primary looks like → claims and
+/// sockets are let go, so that whoever has the answer may start anew at once. The answer comes by the
+/// deadline even if a disk never does; what the kernel still owns then outlives the answer (F-31), and so do
+/// the claims.
 /// </summary>
 internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage, IDisposable
 {
@@ -28,6 +30,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly EarliestDeadline _deadline;
     private Task<StopReport>? _running;
+    private HistoryPoint _stoppedAt;
     private bool _isClean;
 
     public DeviceStop(LoopHost host, AssembledDevice assembled, FrontDoor door, TimeProvider time)
@@ -43,9 +46,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     /// End the claims, before the answer: whoever has it may serve the device again at once. Only with
     /// nothing in flight, or a write of ours could land after the next instance's (F-1).
     /// </summary>
-    public static async Task ReleaseMembersAsync(LoopHost host, AssembledDevice assembled)
+    public static async Task<bool> ReleaseMembersAsync(LoopHost host, IMemberDevice[] files, NbdFence? fence)
     {
-        IMemberDevice[] files = assembled.Files;
         bool isLanded = false;
         bool isIdle = await host.RunAsync(() =>
         {
@@ -59,7 +61,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         });
         if (!isIdle)
         {
-            return;
+            return false;
         }
         // Closing may block, and then only this thread.
         await Task.Run(() =>
@@ -67,9 +69,10 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             Array.ForEach(files, file => file.Dispose());
             if (isLanded)
             {
-                assembled.Fence?.Lift();
+                fence?.Lift();
             }
         });
+        return true;
     }
 
     /// <summary>The earliest deadline of all callers counts; all get the same report.</summary>
@@ -91,7 +94,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         if (flushed)
         {
-            _assembled.Set.Store.BeginStop(this);
+            new CleanStop(_host.Loop, _assembled.Files[0], _assembled.Set, this).Begin();
         }
         else
         {
@@ -104,6 +107,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     void IMetadataStopOwner.OnMetadataStopped(bool isClean)
     {
         _isClean = isClean;
+        MetadataStore store = _assembled.Set.Store;
+        _stoppedAt = new HistoryPoint(store.Epoch, store.Generation, store.Sequence);
         _ended.TrySetResult();
     }
 
@@ -152,8 +157,18 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
 
     private async Task ReleaseAsync(Task closed)
     {
-        await ReleaseMembersAsync(_host, _assembled);
+        // Beside the rest, as it may be on a disk that is stuck too. Should the next start come before it,
+        // the file is older than it could be, and still true.
+        Task noted = Task.Run(() =>
+        {
+            if (_isClean)
+            {
+                _assembled.History?.Note(_stoppedAt);
+            }
+        });
+        await ReleaseMembersAsync(_host, _assembled.Files, _assembled.Fence);
         await closed;
+        await noted;
     }
 
     private StopReport Report(bool hasEnded)

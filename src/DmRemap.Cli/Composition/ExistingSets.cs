@@ -45,7 +45,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     /// </exception>
     public void RequireNoneOnSpare(OpenedMember spare)
     {
-        CopyReading[] copies = Read(spare);
+        CopyReading[] copies = ReadCopies(spare);
         foreach (CopyReading copy in copies)
         {
             bool isOurs =
@@ -74,7 +74,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     /// <exception cref="RefusalException">DMR-META-WRONG-SET (exit 5).</exception>
     public void RequireNoneOnMain(OpenedMember main)
     {
-        CopyReading[] copies = Read(main);
+        CopyReading[] copies = ReadCopies(main);
         bool isSpare = Array.Exists(
             copies,
             copy => copy.Verdict is SuperblockVerdict.Valid or SuperblockVerdict.NewerFormat
@@ -85,16 +85,34 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         }
     }
 
-    private static bool IsShared(string path, string member) =>
-        MemberInspection.Relate(path, member) switch
+    /// <summary>A claimed device is the member of that set, by what we once wrote on it.</summary>
+    /// <exception cref="RefusalException">DMR-META-WRONG-SET (exit 5), DMR-META-NONE (exit 6).</exception>
+    public static void RequireMember(OpenedMember spare, Guid set, Guid member)
+    {
+        Superblock? found = Array.Find(ReadCopies(spare), copy => copy.Superblock is not null).Superblock;
+        if (found is null)
         {
-            MemberRelation.Apart or MemberRelation.SameDisk => false,
-            // The member is not there now: only its name can be compared.
-            MemberRelation.Unknown => path == member,
-            _ => true,
-        };
+            throw new RefusalException(new Refusal(
+                "DMR-META-NONE",
+                ExitCode.MetadataUnreadable,
+                spare.Path,
+                $"{spare.Path} holds no metadata of dm-remap that this version can read.",
+                "Check the path; nothing was changed."));
+        }
+        if (found.Set.SetUuid != set || found.MemberUuid != member)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-META-WRONG-SET",
+                ExitCode.RefusedForSafety,
+                spare.Path,
+                $"{spare.Path} is spare {found.MemberUuid} of set {found.Set.SetUuid}, not spare {member} of "
+                    + $"set {set}.",
+                "Check the path; nothing was changed."));
+        }
+    }
 
-    private static CopyReading[] Read(OpenedMember member)
+    /// <summary>By copy index. Before the member is attached.</summary>
+    public static CopyReading[] ReadCopies(OpenedMember member)
     {
         CopyReading[] copies = new CopyReading[SpareLayout.SuperblockCopies];
         // Direct I/O wants whole units of its own; every copy's place is a multiple of them.
@@ -111,6 +129,15 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
         }
         return copies;
     }
+
+    private static bool IsShared(string path, string member) =>
+        MemberInspection.Relate(path, member) switch
+        {
+            MemberRelation.Apart or MemberRelation.SameDisk => false,
+            // The member is not there now: only its name can be compared.
+            MemberRelation.Unknown => path == member,
+            _ => true,
+        };
 
     private static CopyReading Read(OpenedMember member, int copy, long offset, Span<byte> buffer)
     {

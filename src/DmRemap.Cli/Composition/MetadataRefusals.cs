@@ -56,7 +56,8 @@ internal static class MetadataRefusals
             MetadataRefusalKind.JournalDamaged or MetadataRefusalKind.JournalUnreadable => (
                 "DMR-META-JOURNAL-DAMAGED", ExitCode.MetadataUnreadable,
                 "acknowledged records of the journal are missing",
-                "Nothing was changed. Attach spares that are missing; else restore the spare from a copy."),
+                "Nothing was changed. Attach spares that are missing; else restore the spare from a copy. "
+                    + "Only if neither can be had: `repair --accept-loss` goes on without what they said."),
             _ => ExplainMembership(kind),
         };
 
@@ -83,12 +84,13 @@ internal static class MetadataRefusals
             MetadataRefusalKind.SpareRolledBack => (
                 "DMR-META-SPARE-ROLLED-BACK", ExitCode.RefusedForSafety,
                 "this spare was put back to an older state; what it holds of the remapped blocks is old",
-                "Attach the spare as it was last in use. Without it, `serve --degraded`: what only it holds "
-                    + "cannot be read."),
+                "Attach the spare as it was last in use. Without it, `serve --degraded --without PATH`: what "
+                    + "only it holds cannot be read."),
             MetadataRefusalKind.Diverged => (
                 "DMR-META-DIVERGED", ExitCode.RefusedForSafety,
                 "this spare went on without the others, and they without it",
-                "Decide which history is the right one and leave the other spare out; nothing was changed."),
+                "Nothing was changed. Decide which history is the right one, and leave the other spare out: "
+                    + "`serve --degraded --without PATH`."),
             MetadataRefusalKind.WrongSize => (
                 "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety,
                 "its size is not what it was when it was made",

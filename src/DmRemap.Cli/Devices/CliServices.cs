@@ -18,6 +18,9 @@ public sealed record CliServices
 
     public IDeviceServer Server { get; init; } = new NotBuiltYet();
 
+    public IMetadataTools MetadataTools { get; init; } = new NotBuiltYet();
+    public IDeviceRebinder Rebinder { get; init; } = new NotBuiltYet();
+
     public IDemonstration Demonstration { get; init; } = new NotBuiltYet();
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
@@ -26,6 +29,9 @@ public sealed record CliServices
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     public HostDirectories FindDirectories() => HostDirectories.Find(Files, Environment);
+
+    public HostWitnessFile OpenWitness(string name) =>
+        new(FindDirectories().ConfigurationPath, Files, name);
 
     public DeviceRegistry OpenRegistry() => new(FindDirectories().ConfigurationPath, Files);
 }

@@ -22,6 +22,21 @@ internal sealed class DeviceLookup(CliServices services)
         return await ControlClient.TryConnectAsync(path, name, services.AnswerTimeout, cancellation);
     }
 
+    /// <exception cref="RefusalException">DMR-DEVICE-RUNNING (exit 4).</exception>
+    public async Task RequireStoppedAsync(string name, CancellationToken cancellation)
+    {
+        using ControlClient? client = await TryConnectAsync(name, cancellation);
+        if (client is not null)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Running,
+                ExitCode.InUse,
+                name,
+                $"\"{name}\" is running.",
+                $"Stop it first: dmremap stop {name}"));
+        }
+    }
+
     /// <exception cref="RefusalException">No such device (exit 3), or not running (exit 1).</exception>
     public async Task<ControlClient> ConnectAsync(string name, CancellationToken cancellation)
     {

@@ -12,6 +12,14 @@ public interface IDeviceCreator
         CreateOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
+/// <summary>Gives a stopped device's member another place.</summary>
+public interface IDeviceRebinder
+{
+    /// <exception cref="RefusalException">Nothing was changed, or what was is said.</exception>
+    Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
 /// <summary>Serves a device in the foreground.</summary>
 public interface IDeviceServer
 {
@@ -20,6 +28,24 @@ public interface IDeviceServer
     /// </summary>
     /// <exception cref="RefusalException">It could not be started.</exception>
     Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
+/// <summary>Looks at the metadata of a device that is not served, and repairs it.</summary>
+public interface IMetadataTools
+{
+    /// <summary>
+    /// Reads and never writes. Done: all is whole; DoneDegraded: usable, and the next start repairs it; else
+    /// what `serve` would end with.
+    /// </summary>
+    Task<ExitCode> CheckAsync(SetChoice choice, CommandOutput output, CancellationToken cancellation);
+
+    /// <summary>Everything on the spares that says what is where. Exits as CheckAsync does.</summary>
+    Task<ExitCode> DumpAsync(
+        SetChoice choice, bool withRecords, CommandOutput output, CancellationToken cancellation);
+
+    /// <summary>What a start does to the metadata, and nothing else.</summary>
+    Task<ExitCode> RepairAsync(
+        RepairOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
 /// <summary>The demonstration.</summary>

@@ -6,15 +6,32 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Cli.Devices;
 
 /// <summary>The one place that refuses what this build does not contain.</summary>
-internal sealed class NotBuiltYet : IDeviceCreator, IDeviceServer, IDemonstration
+internal sealed class NotBuiltYet
+    : IDeviceCreator, IDeviceServer, IMetadataTools, IDeviceRebinder, IDemonstration
 {
     public Task<CreateReport> CreateAsync(
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("create", options.Name));
 
+    public Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("rebind", options.Name));
+
     public Task<ExitCode> ServeAsync(
         ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("serve", options.Name));
+
+    public Task<ExitCode> CheckAsync(
+        SetChoice choice, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("check", choice.Name ?? "-"));
+
+    public Task<ExitCode> DumpAsync(
+        SetChoice choice, bool withRecords, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("dump", choice.Name ?? "-"));
+
+    public Task<ExitCode> RepairAsync(
+        RepairOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("repair", options.Name));
 
     public Task<ExitCode> RunAsync(
         DemoOptions options, CommandOutput output, CancellationToken cancellation) =>

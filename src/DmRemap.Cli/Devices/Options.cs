@@ -29,6 +29,8 @@ public sealed record CreateOptions
 /// <summary>`serve`.</summary>
 public sealed record ServeOptions
 {
+    public const double MetadataDeadlineSecondsDefault = 5;
+
     public required string Name { get; init; }
 
     /// <summary>Null: NAME.nbd in the run directory.</summary>
@@ -39,9 +41,66 @@ public sealed record ServeOptions
 
     public bool ReadOnly { get; init; }
 
+    /// <summary>Serve spares that are older than what this machine last saw.</summary>
+    public bool AcceptsRollback { get; init; }
+
+    /// <summary>Serve a main device that was written without us since the last clean stop.</summary>
+    public bool AcceptsChangedMain { get; init; }
+
     /// <summary>A file of fault rules; null: no faults but those added later.</summary>
     public string? FaultsPath { get; init; }
+
+    /// <summary>Start although spares are missing.</summary>
+    public bool Degraded { get; init; }
+
+    /// <summary>Spares to leave out although they are here; only with Degraded.</summary>
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>Of each metadata write.</summary>
+    public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;
 }
+
+/// <summary>
+/// The set that `check` and `dump` read: of a registered device, or of the spares that are given.
+/// </summary>
+public sealed record SetChoice
+{
+    /// <summary>Null: SparePaths.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>In any order; empty when a name is given.</summary>
+    public IReadOnlyList<string> SparePaths { get; init; } = [];
+}
+
+/// <summary>`repair`.</summary>
+public sealed record RepairOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>Go on without acknowledged journal records that are lost.</summary>
+    public bool AcceptLoss { get; init; }
+}
+
+/// <summary>`rebind`: exactly one of main and spare.</summary>
+public sealed record RebindOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>Where the main device is now.</summary>
+    public string? MainPath { get; init; }
+
+    /// <summary>As it is registered.</summary>
+    public string? OldSparePath { get; init; }
+
+    public string? NewSparePath { get; init; }
+
+    public bool AcceptsRollback { get; init; }
+
+    public bool AcceptsChangedMain { get; init; }
+}
+
+/// <summary>What `rebind` changed.</summary>
+public sealed record RebindReport(string Name, string OldPath, string NewPath);
 
 /// <summary>`demo`.</summary>
 public sealed record DemoOptions

@@ -43,6 +43,9 @@ internal static class Amounts
     public static string Plural(long count, string singular) =>
         count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {singular}s";
 
+    public static string Plural(long count, string singular, string plural) =>
+        count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {plural}";
+
     /// <summary>"12 %"; "0 %" only for nothing and "100 %" only for all.</summary>
     public static string Percent(long part, long whole)
     {

@@ -45,6 +45,9 @@ internal sealed record StopDocument(string Name, bool WasRunning, StopReport? Re
 /// <summary>`delete --json`.</summary>
 internal sealed record DeleteDocument(string Name, bool Deleted);
 
+/// <summary>`repair --json`. WholeSet: every spare holds the whole table.</summary>
+internal sealed record RepairDocument(string Name, bool CleanStop, bool WholeSet, bool LossAccepted);
+
 /// <summary>What `--json` prints: indented, since people read it too, and every field present.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(DeviceStatus))]
@@ -58,6 +61,9 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 [JsonSerializable(typeof(StopDocument))]
 [JsonSerializable(typeof(DeleteDocument))]
 [JsonSerializable(typeof(CreateReport))]
+[JsonSerializable(typeof(CheckDocument))]
+[JsonSerializable(typeof(RepairDocument))]
+[JsonSerializable(typeof(RebindReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -41,7 +41,7 @@ public sealed class DeviceRegistry
     public DeviceRecord Load(string name)
     {
         string path = PathOf(name);
-        byte[]? text = ReadBounded(path, name);
+        byte[]? text = ReadBounded(path, name, RegistryCodec.FileBytesMax);
         if (text is null)
         {
             throw new RefusalException(new Refusal(
@@ -150,13 +150,13 @@ public sealed class DeviceRegistry
     /// <summary>
     /// Null when there is no such file. One byte more than allowed is read, so that the codec sees it.
     /// </summary>
-    private static byte[]? ReadBounded(string path, string name)
+    internal static byte[]? ReadBounded(string path, string name, int bytesMax)
     {
         try
         {
             using FileStream stream =
                 new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
-            byte[] text = new byte[RegistryCodec.FileBytesMax + 1];
+            byte[] text = new byte[bytesMax + 1];
             int length = stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false);
             return text[..length];
         }
@@ -170,7 +170,7 @@ public sealed class DeviceRegistry
         }
     }
 
-    private static bool Write(string name, string path, Func<bool> write)
+    internal static bool Write(string name, string path, Func<bool> write)
     {
         try
         {

@@ -84,7 +84,7 @@ public static class RegistryCodec
             problem = $"it is longer than {FileBytesMax} bytes";
             return RegistryParse.Damaged;
         }
-        RegistryParse format = CheckFormat(text, out problem);
+        RegistryParse format = CheckFormat(text, Format, out problem);
         if (format != RegistryParse.Ok)
         {
             return format;
@@ -108,7 +108,7 @@ public static class RegistryCodec
     /// <summary>
     /// The format alone, first: a newer version may have changed the type of everything else.
     /// </summary>
-    private static RegistryParse CheckFormat(ReadOnlySpan<byte> text, out string problem)
+    internal static RegistryParse CheckFormat(ReadOnlySpan<byte> text, int known, out string problem)
     {
         try
         {
@@ -121,13 +121,13 @@ public static class RegistryCodec
                 problem = "it has no field \"format\"";
                 return RegistryParse.Damaged;
             }
-            if (!format.TryGetInt32(out int number) || number < Format)
+            if (!format.TryGetInt32(out int number) || number < 1)
             {
                 problem = "its field \"format\" is not a format number";
                 return RegistryParse.Damaged;
             }
-            problem = number > Format ? $"format {number}" : string.Empty;
-            return number > Format ? RegistryParse.Newer : RegistryParse.Ok;
+            problem = number > known ? $"format {number}" : string.Empty;
+            return number > known ? RegistryParse.Newer : RegistryParse.Ok;
         }
         catch (Exception error) when (IsBadText(error))
         {
@@ -137,9 +137,9 @@ public static class RegistryCodec
     }
 
     /// <summary>The second is thrown for a name or text with half a surrogate pair.</summary>
-    private static bool IsBadText(Exception error) => error is JsonException or InvalidOperationException;
+    internal static bool IsBadText(Exception error) => error is JsonException or InvalidOperationException;
 
-    private static string Describe(Exception problem)
+    internal static string Describe(Exception problem)
     {
         if (problem is not JsonException error)
         {
@@ -264,7 +264,7 @@ public static class RegistryCodec
         path.StartsWith("nbd://", StringComparison.Ordinal)
             || path.StartsWith("nbd+unix://", StringComparison.Ordinal);
 
-    private static bool TryUuid(string? text, out Guid uuid) =>
+    internal static bool TryUuid(string? text, out Guid uuid) =>
         Guid.TryParseExact(text, "D", out uuid) && uuid != Guid.Empty;
 
     private static bool TryLostPolicy(string? text, out LostPolicy policy)

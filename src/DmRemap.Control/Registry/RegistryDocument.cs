@@ -51,4 +51,5 @@ internal sealed class SpareDocument
     MaxDepth = RegistryCodec.DepthMax,
     AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(RegistryDocument))]
+[JsonSerializable(typeof(HostWitnessDocument))]
 internal sealed partial class RegistryJson : JsonSerializerContext;

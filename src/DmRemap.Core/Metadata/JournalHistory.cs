@@ -27,16 +27,17 @@ public sealed record JournalChain
     public required ulong NextSequence { get; init; }
 
     /// <summary>True when each record is whole in all of these places.</summary>
-    public bool IsWholeIn(uint places)
+    public bool IsWholeIn(uint places) => CountLackingIn(places) == 0;
+
+    /// <summary>Records that are not whole in all of these places.</summary>
+    public int CountLackingIn(uint places)
     {
+        int lacking = 0;
         foreach (FoundRecord record in Records)
         {
-            if ((record.Places & places) != places)
-            {
-                return false;
-            }
+            lacking += (record.Places & places) == places ? 0 : 1;
         }
-        return true;
+        return lacking;
     }
 }
 
@@ -97,6 +98,39 @@ public sealed class JournalHistory(Guid setUuid, JournalRing ring)
             Records = [.. chain],
             Tail = tail,
             NextSequence = Math.Max(end, state.FirstJournalSequence),
+        };
+    }
+
+    /// <summary>
+    /// What is left of a damaged history, for somebody who goes on without the rest: what links to the head,
+    /// and below it every record that is proven to have been acknowledged, because another one names it as
+    /// the one before. What only a lost record said stays as it was before that record. The tail is above
+    /// every commit point, so that the next start does not miss the same records again.
+    /// </summary>
+    public JournalChain Salvage(in SuperblockState state)
+    {
+        List<FoundRecord> chain = [];
+        JournalLink tail = FindTail(state, chain);
+        HashSet<JournalLink> acknowledged = [state.JournalHead];
+        foreach (FoundRecord record in _records)
+        {
+            acknowledged.Add(record.Header.Previous);
+        }
+        foreach (FoundRecord record in _records)
+        {
+            bool isNeeded = record.Header.Sequence >= state.FirstJournalSequence && !chain.Contains(record);
+            if (isNeeded && acknowledged.Contains(record.Header.Link))
+            {
+                chain.Add(record);
+            }
+        }
+        chain.Sort(static (left, right) => left.Header.Sequence.CompareTo(right.Header.Sequence));
+        ulong end = Math.Max(tail.Sequence, _commitPointMax);
+        return new JournalChain
+        {
+            Records = [.. chain],
+            Tail = end == tail.Sequence ? tail : new JournalLink(end, 0),
+            NextSequence = Math.Max(Math.Max(_sequenceEnd, end + 1), state.FirstJournalSequence),
         };
     }
 

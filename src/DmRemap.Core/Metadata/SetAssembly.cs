@@ -41,6 +41,12 @@ public sealed record SetExpectation
 
     /// <summary>Start although active members are missing; the new epoch names them (F-14).</summary>
     public bool AllowsMissing { get; init; }
+
+    /// <summary>
+    /// Go on without journal records that were acknowledged and are lost: what they changed may show old
+    /// content. For somebody who has been told and agreed.
+    /// </summary>
+    public bool AcceptsLoss { get; init; }
 }
 
 /// <summary>What a member is at this start.</summary>

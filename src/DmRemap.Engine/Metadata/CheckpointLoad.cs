@@ -24,6 +24,7 @@ internal sealed class CheckpointLoad : IAreaReaderOwner
     private readonly MetadataMember?[] _members;
     private readonly ICheckpointLoadOwner _owner;
     private readonly AreaReader?[] _readers;
+    private readonly CheckpointDamage[] _damages;
     private readonly CheckpointReader _reader = new();
     private readonly CheckpointVerifier _verifier = new();
     private CheckpointDamage _placeDamage;
@@ -38,6 +39,7 @@ internal sealed class CheckpointLoad : IAreaReaderOwner
         _members = members;
         _owner = owner;
         _readers = new AreaReader?[members.Length];
+        _damages = new CheckpointDamage[members.Length * SpareLayout.Places];
         for (int i = 0; i < members.Length; i++)
         {
             bool isLooked = members[i] is { IsActive: true };
@@ -54,7 +56,22 @@ internal sealed class CheckpointLoad : IAreaReaderOwner
     public CheckpointDamage Damage { get; private set; }
 
     /// <summary>Places of active members that do not have it.</summary>
-    public int PlacesBad { get; private set; }
+    public int PlacesBad
+    {
+        get
+        {
+            int bad = 0;
+            foreach (CheckpointDamage damage in _damages)
+            {
+                bad += damage == CheckpointDamage.None ? 0 : 1;
+            }
+            return bad;
+        }
+    }
+
+    /// <summary>What is wrong with one place; None also for a member that is not looked at.</summary>
+    public CheckpointDamage DamageAt(int member, int place) =>
+        _damages[(member * SpareLayout.Places) + place];
 
     public void Begin() => NextPlace();
 
@@ -73,17 +90,21 @@ internal sealed class CheckpointLoad : IAreaReaderOwner
     {
         if (_loadedFrom >= 0)
         {
-            PlacesBad += reader.HasFailed || !_verifier.IsSound ? 1 : 0;
+            CheckpointDamage found = _verifier.IsSound ? CheckpointDamage.None : CheckpointDamage.Checksum;
+            _damages[_attempt] = reader.HasFailed ? CheckpointDamage.Unreadable : found;
             NextPlace();
             return;
         }
         _placeDamage = reader.HasFailed ? CheckpointDamage.Unreadable : _placeDamage;
-        if (_placeDamage == CheckpointDamage.None && _reader.IsComplete)
+        bool isShort = _placeDamage == CheckpointDamage.None && !_reader.IsComplete;
+        _placeDamage = isShort ? CheckpointDamage.NoTrailer : _placeDamage;
+        _damages[_attempt % Places] = _placeDamage;
+        if (_placeDamage == CheckpointDamage.None)
         {
+            // Those before it have been tried and are bad, whether in this pass or in the first.
             _loadedFrom = _attempt % Places;
-            PlacesBad = Math.Min(_attempt, _loadedFrom);
+            _attempt = _loadedFrom;
             Damage = CheckpointDamage.None;
-            SkipWhatWasTried();
         }
         else
         {
@@ -99,19 +120,6 @@ internal sealed class CheckpointLoad : IAreaReaderOwner
     }
 
     private int Places => _members.Length * SpareLayout.Places;
-
-    /// <summary>
-    /// Places before the one that was good have been tried and are bad, whether in this pass or in the first.
-    /// </summary>
-    private void SkipWhatWasTried()
-    {
-        PlacesBad = 0;
-        for (int place = 0; place < _loadedFrom; place++)
-        {
-            PlacesBad += _readers[place / SpareLayout.Places] is null ? 0 : 1;
-        }
-        _attempt = _loadedFrom;
-    }
 
     private void NextPlace()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -8,7 +9,9 @@ internal static class FailedWrite
     public static MetadataRefusal ToRefusal(in MetadataFailure failure, int[] spareOfMember) => new(
         MetadataRefusalKind.WriteFailed,
         spareOfMember[failure.Target],
-        string.Create(
-            CultureInfo.InvariantCulture,
-            $"writing blocks {failure.Extent} failed: {failure.Status}, errno {failure.Errno}"));
+        failure.Status == IoStatus.Pending
+            ? $"writing blocks {failure.Extent} had not come back by the deadline"
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"writing blocks {failure.Extent} failed: {failure.Status}, errno {failure.Errno}"));
 }

@@ -68,7 +68,7 @@ public sealed class MetadataReading
     /// <summary>The records that count. Null after a refusal.</summary>
     public JournalChain? Chain { get; private set; }
 
-    /// <summary>What the journal lacks, when that is the refusal.</summary>
+    /// <summary>What the journal lacks: the refusal, or the loss that the caller accepts.</summary>
     public JournalDamage? JournalDamage { get; private set; }
 
     /// <summary>The table, with the journal replayed. Null after a refusal.</summary>
@@ -80,7 +80,18 @@ public sealed class MetadataReading
 
     /// <summary>True when every active member has every part of the history in every place.</summary>
     public bool IsWholeEverywhere => Chain is not null && CheckpointPlacesBad == 0
-        && Chain.IsWholeIn(PlacesOfActive());
+        && JournalDamage is null && Chain.IsWholeIn(PlacesOfActive());
+
+    /// <summary>Records that some place of some active member does not have.</summary>
+    public int JournalRecordsPartial => Chain?.CountLackingIn(PlacesOfActive()) ?? 0;
+
+    /// <summary>What is wrong with a place of the checkpoint on an active member.</summary>
+    public CheckpointDamage CheckpointDamageAt(int member, int place) =>
+        _load?.DamageAt(member, place) ?? CheckpointDamage.None;
+
+    /// <summary>Records that this place does not have.</summary>
+    public int JournalRecordsMissingAt(int member, int place) =>
+        Chain?.CountLackingIn(1u << ((member * SpareLayout.Places) + place)) ?? 0;
 
     public void Begin()
     {
@@ -141,9 +152,13 @@ public sealed class MetadataReading
         JournalSlotsUnreadable = rings.SlotsUnreadable;
         SuperblockState state = Set!.Newest.State;
         JournalChain? chain = rings.History.Decide(state, out JournalDamage? damage);
+        JournalDamage = damage;
+        if (chain is null && _expected.AcceptsLoss)
+        {
+            chain = rings.History.Salvage(state);
+        }
         if (chain is null)
         {
-            JournalDamage = damage;
             bool isUnreadable = rings.SlotsUnreadable > 0;
             Refuse(new MetadataRefusal(
                 isUnreadable ? MetadataRefusalKind.JournalUnreadable : MetadataRefusalKind.JournalDamaged,

@@ -51,11 +51,22 @@ public sealed record RecoveredSet
     /// <summary>Superblock copies that were found invalid or unreadable; they have been rewritten.</summary>
     public required int CopiesRepaired { get; init; }
 
+    /// <summary>
+    /// Superblock copies of active members that were whole and of an older generation; rewritten too.
+    /// </summary>
+    public required int CopiesStale { get; init; }
+
     /// <summary>Places in which the checkpoint was not whole; the table has been written anew.</summary>
     public required int CheckpointPlacesBad { get; init; }
 
     /// <summary>Journal records that were applied to the checkpoint.</summary>
     public required int RecordsReplayed { get; init; }
+
+    /// <summary>Of those, records that some place did not have; the table has been written anew.</summary>
+    public required int RecordsPartial { get; init; }
+
+    /// <summary>Acknowledged records that are gone for good, as the caller accepted; else null.</summary>
+    public required JournalDamage? RecordsLost { get; init; }
 
     /// <summary>Members that were behind and hold the whole table again.</summary>
     public required int MembersResynced { get; init; }
@@ -76,6 +87,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     private readonly IMetadataRecoveryOwner _owner;
     private readonly MetadataReading _reading;
     private MetadataStore? _store;
+    private PrimaryIdentity? _primary;
     private int _joining;
 
     /// <param name="loop">On whose thread everything happens.</param>
@@ -107,6 +119,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>From OnFound on: what was found.</summary>
     public AssembledSet? Found => _reading.Set;
 
+    /// <summary>From OnFound on: how far the set has come.</summary>
+    public HistoryPoint FoundPoint => new(
+        _reading.Set!.Newest.State.Epoch, _reading.Set.GenerationMax, _reading.Chain!.Tail.Sequence);
+
+    /// <summary>From OnFound on: the table, with the journal replayed.</summary>
+    public RemapTable? Table => _reading.Table;
+
     public void Begin() => _reading.Begin();
 
     /// <summary>After OnFound: nothing is written, and the set stays as it is.</summary>
@@ -118,8 +137,10 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     }
 
     /// <summary>After OnFound: start the new epoch.</summary>
-    public void Continue()
+    /// <param name="primary">What the primary is recognised by from now on; null: as before.</param>
+    public void Continue(PrimaryIdentity? primary = null)
     {
+        _primary = primary;
         Invariant.Check(_store is null);
         AssembledSet found = _reading.Set!;
         SuperblockState newest = found.Newest.State;
@@ -138,7 +159,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         _store = new MetadataStore(new MetadataStoreParts
         {
             Loop = _loop,
-            Set = WithPast(found),
+            Set = WithPrimary(WithPast(found)),
             Members = _reading.Members,
             Table = _reading.Table!,
             Retired = _reading.Retired!,
@@ -146,7 +167,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             NextSequence = _reading.Chain.NextSequence,
             Deadline = _deadline,
         });
-        _store.Start(this, isFresh: false, needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere);
+
+        // After an accepted loss the table goes first: the same choice is there until its result is.
+        _store.Start(
+            this,
+            isFresh: false,
+            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
+            isCheckpointFirst: _reading.JournalDamage is not null);
     }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
@@ -168,7 +195,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Recovered = new RecoveredSet
             {
                 Store = _store!,
-                Set = found.Newest.Set,
+                Set = WithPrimary(found.Newest.Set),
                 Members = _reading.Members,
                 SpareOfMember = found.SpareOfMember,
                 Table = _reading.Table!,
@@ -177,8 +204,11 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
                 CopiesRepaired = found.CopiesInvalid,
+                CopiesStale = found.CopiesStale - found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
                 RecordsReplayed = _reading.Chain!.Records.Length,
+                RecordsPartial = _reading.JournalRecordsPartial,
+                RecordsLost = _reading.JournalDamage,
                 MembersResynced = _joining,
             };
         }
@@ -188,6 +218,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         }
         _owner.OnRecovered(this);
     }
+
+    private SetDescription WithPrimary(SetDescription set) =>
+        _primary is null ? set : set with { Primary = _primary };
 
     private int CountJoining()
     {

@@ -99,8 +99,7 @@ public sealed partial class MetadataStore
             if (!IsCheckpointOn(i))
             {
                 NoteFailure(_checkpoint.FirstFailure);
-                member.Role = MemberRole.Absent;
-                _isMembershipChanged = true;
+                MakeInactive(i);
                 continue;
             }
             byte bad = 0;

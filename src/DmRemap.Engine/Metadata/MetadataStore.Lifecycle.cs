@@ -83,13 +83,16 @@ public sealed partial class MetadataStore
     /// <param name="owner">Told of the end.</param>
     /// <param name="isFresh">There is no checkpoint yet: an empty one is written first.</param>
     /// <param name="needsCheckpoint">Some place lacks a part of the history, or a member is behind.</param>
-    internal void Start(IMetadataStartOwner owner, bool isFresh, bool needsCheckpoint)
+    /// <param name="isCheckpointFirst">The head given goes with a new checkpoint only: that is written before
+    /// any superblock of the epoch.</param>
+    internal void Start(
+        IMetadataStartOwner owner, bool isFresh, bool needsCheckpoint, bool isCheckpointFirst = false)
     {
         Invariant.Check(!_isStarted);
         _startOwner = owner;
         _needsCheckpoint = needsCheckpoint;
         _isFresh = isFresh;
-        if (isFresh)
+        if (isFresh || isCheckpointFirst)
         {
             BeginStartCheckpoint();
         }

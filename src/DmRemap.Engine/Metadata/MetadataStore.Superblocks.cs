@@ -184,7 +184,8 @@ public sealed partial class MetadataStore
         }
         if (_isCleanWanted && _stopNeeds <= _durable)
         {
-            FinishStop(isClean: true);
+            // A member given up in this very step may have left writes with the kernel (F-31).
+            FinishStop(isClean: Busy == 0);
         }
     }
 

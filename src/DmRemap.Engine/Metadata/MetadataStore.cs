@@ -14,6 +14,15 @@ public interface IMetadataStopOwner
     void OnMetadataStopped(bool isClean);
 }
 
+public interface IMembershipOwner
+{
+    /// <summary>
+    /// The member failed a metadata write, or missed the deadline, and is left out until the next start. On
+    /// the loop's thread; takes note, and submits nothing.
+    /// </summary>
+    void OnMemberInactive(int member);
+}
+
 internal interface IMetadataStartOwner
 {
     /// <summary>
@@ -162,6 +171,9 @@ public sealed partial class MetadataStore
     /// <summary>Meaningful when something counted a failure. Target is the member.</summary>
     public MetadataFailure LastFailure { get; private set; }
 
+    /// <summary>Told of members that become inactive.</summary>
+    public IMembershipOwner? Membership { get; set; }
+
     /// <summary>By member index: the state and what is bad of it, as the next superblocks say it.</summary>
     public MemberDescription DescriptionOf(int member) => _set.Members[member];
 
@@ -224,12 +236,21 @@ public sealed partial class MetadataStore
         return false;
     }
 
-    /// <summary>Inactive from the next generation on; a later start may take it in again.</summary>
+    /// <summary>
+    /// Inactive from the next generation on; a later start may take it in again. Who puts data on it is told
+    /// at once: more of it would hang, or fail, with the metadata.
+    /// </summary>
     private void Demote(int member)
     {
         Invariant.Check(IsAnotherActive(member));
+        MakeInactive(member);
+    }
+
+    private void MakeInactive(int member)
+    {
         _isMembershipChanged = true;
         _members[member]!.Role = MemberRole.Absent;
+        Membership?.OnMemberInactive(member);
     }
 
     /// <summary>The description of the set with what is known of its members now.</summary>

@@ -34,7 +34,17 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
 
     public void OnTimer(LoopTimer timer) => Record();
 
-    /// <summary>Now, whatever the timer says: at the end.</summary>
+    /// <summary>At the end: the timer is not left behind.</summary>
+    public void RecordLast()
+    {
+        if (_timer is not null)
+        {
+            loop.Cancel(_timer);
+        }
+        Record();
+    }
+
+    /// <summary>Now, whatever the timer says.</summary>
     public void Record()
     {
         if (_changes.IsPending)

@@ -199,5 +199,6 @@ internal static class MemberRefusals
         ExitCode.RefusedForSafety,
         path,
         $"{path} is not the disk this device was created with: {difference}.",
-        "Check the path; /dev/disk/by-id has names that stay with a disk.");
+        "Check the path; /dev/disk/by-id has names that stay with a disk. If it is a copy of the old disk,"
+            + $" made on purpose while the device was stopped: `dmremap rebind NAME --main {path}`.");
 }

@@ -11,7 +11,7 @@ namespace DmRemap.Interop.Tests.Support;
 internal sealed class NbdKit
 {
     private readonly DeviceUnderTest _device;
-    private readonly string[] _arguments;
+    private string[] _arguments;
     private RunningProgram _process;
 
     private NbdKit(DeviceUnderTest device, string name, string[] arguments)
@@ -22,6 +22,8 @@ internal sealed class NbdKit
         FilePath = Path.Combine(device.Images, name + ".served");
         _process = null!;
     }
+
+    public int ProcessId => _process.Id;
 
     public string SocketPath { get; }
 
@@ -42,6 +44,12 @@ internal sealed class NbdKit
         return kit;
     }
 
+    public Task StartAgainAsync(params string[] arguments)
+    {
+        _arguments = arguments;
+        return StartAgainAsync();
+    }
+
     public async Task StartAgainAsync()
     {
         File.Delete(SocketPath);
@@ -53,6 +61,10 @@ internal sealed class NbdKit
         Assert.False(_process.HasEnded, _process.Said);
     }
 
+    /// <summary>Does not wait.</summary>
+    public void KillNow() => _process.KillNow();
+
+    /// <summary>And waits for the end; it may have been killed before.</summary>
     public async Task KillAsync()
     {
         _process.KillNow();

@@ -197,6 +197,10 @@ internal sealed class NbdTestClient : IDisposable
         await _stream.WriteAsync(bytes, deadline.Token);
     }
 
+    /// <summary>However long it takes.</summary>
+    public async Task ReceiveAsync(Memory<byte> buffer, CancellationToken end) =>
+        await _stream.ReadExactlyAsync(buffer, end);
+
     public async Task<byte[]> ReceiveAsync(int count)
     {
         byte[] bytes = new byte[count];

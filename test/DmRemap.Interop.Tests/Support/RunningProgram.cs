@@ -115,6 +115,13 @@ internal sealed class RunningProgram : IAsyncDisposable
     /// </summary>
     public void KillNow() => _process.Kill();
 
+    /// <summary>A line for its standard input.</summary>
+    public async Task TellAsync(string line)
+    {
+        await _process.StandardInput.WriteLineAsync(line);
+        await _process.StandardInput.FlushAsync();
+    }
+
     public Task SignalAsync(string signal) => Command.SignalAsync(signal, _process.Id);
 
     public async ValueTask DisposeAsync()

@@ -28,6 +28,9 @@ internal sealed class SlowDisk : IAsyncDisposable
 
     public string Path => System.IO.Path.Combine(_mount, "disk");
 
+    /// <summary>Of the program behind the file.</summary>
+    public int MediumId => _medium.Id;
+
     public static async Task<SlowDisk> StartAsync(
         DeviceUnderTest device, long bytes, string name = "slow", string? writesTake = null)
     {

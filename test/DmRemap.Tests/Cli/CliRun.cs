@@ -71,6 +71,8 @@ internal sealed class CliRun : IDisposable
             Environment = _environment.GetValueOrDefault,
             Creator = Parts,
             Server = Parts,
+            MetadataTools = Parts,
+            Rebinder = Parts,
             Demonstration = Parts,
         };
         int code = await new CommandLineProgram(services).RunAsync(arguments);

@@ -6,12 +6,23 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Tests.Cli;
 
-/// <summary>Stands for create, serve and demo: keeps what it was asked.</summary>
-internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDemonstration
+/// <summary>Stands for what commands carry out: keeps what it was asked.</summary>
+internal sealed class RecordingParts
+    : IDeviceCreator, IDeviceServer, IMetadataTools, IDeviceRebinder, IDemonstration
 {
     public CreateOptions? Created { get; private set; }
 
     public ServeOptions? Served { get; private set; }
+
+    public SetChoice? Checked { get; private set; }
+
+    public SetChoice? Dumped { get; private set; }
+
+    public bool DumpedRecords { get; private set; }
+
+    public RepairOptions? Repaired { get; private set; }
+
+    public RebindOptions? Rebound { get; private set; }
 
     public DemoOptions? Shown { get; private set; }
 
@@ -38,11 +49,45 @@ internal sealed class RecordingParts : IDeviceCreator, IDeviceServer, IDemonstra
         });
     }
 
+    public Task<RebindReport> RebindAsync(
+        RebindOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Rebound = options;
+        return Task.FromResult(
+            new RebindReport(options.Name, "/old", options.MainPath ?? options.NewSparePath!));
+    }
+
     public Task<ExitCode> ServeAsync(
         ServeOptions options, CommandOutput output, CancellationToken cancellation)
     {
         Before(output);
         Served = options;
+        return Task.FromResult(Exit);
+    }
+
+    public Task<ExitCode> CheckAsync(
+        SetChoice choice, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Checked = choice;
+        return Task.FromResult(Exit);
+    }
+
+    public Task<ExitCode> DumpAsync(
+        SetChoice choice, bool withRecords, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Dumped = choice;
+        DumpedRecords = withRecords;
+        return Task.FromResult(Exit);
+    }
+
+    public Task<ExitCode> RepairAsync(
+        RepairOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        Before(output);
+        Repaired = options;
         return Task.FromResult(Exit);
     }
 

@@ -76,15 +76,29 @@ public sealed class UsageTests : IDisposable
     [InlineData("resume d --deadline 1", "--deadline")]
     [InlineData("delete", "NAME")]
     [InlineData("demo extra", "extra")]
-    public async Task A_bad_command_line_exits_2_and_says_what_is_wrong(string line, string says)
-    {
-        CliResult result = await _cli.RunAsync(line.Split(' '));
-        Assert.Equal(2, result.ExitCode);
-        Assert.Contains(says, result.Error, StringComparison.Ordinal);
-        Assert.Contains("[DMR-", result.Error, StringComparison.Ordinal);
-        Assert.Equal("", result.Output);
-        AssertNothingWasDone();
-    }
+    public Task A_bad_command_line_exits_2_and_says_what_is_wrong(string line, string says) =>
+        AssertBadAsync(line, says);
+
+    [Theory]
+    [InlineData("serve d --without s", "--degraded")]
+    [InlineData("serve d --degraded --without", "--without")]
+    [InlineData("serve d --metadata-deadline soon", "--metadata-deadline soon")]
+    [InlineData("serve d --metadata-deadline 0.5", "--metadata-deadline 0.5")]
+    [InlineData("serve d --metadata-deadline 86401", "--metadata-deadline 86401")]
+    [InlineData("check", "NAME")]
+    [InlineData("check d --spare s", "NAME")]
+    [InlineData("check a/b", "a/b")]
+    [InlineData("check d e", "e")]
+    [InlineData("check --spare 1 --spare 2 --spare 3 --spare 4 --spare 5 --spare 6 --spare 7 --spare 8 "
+        + "--spare 9", "9 spares")]
+    [InlineData("check d --yes", "--yes")]
+    [InlineData("dump", "--spare")]
+    [InlineData("dump d --spare s --records", "NAME")]
+    [InlineData("repair", "NAME")]
+    [InlineData("repair --spare s", "Unrecognized")]
+    [InlineData("repair a/b", "a/b")]
+    public Task A_bad_command_line_about_metadata_exits_2_and_says_what_is_wrong(string line, string says) =>
+        AssertBadAsync(line, says);
 
     [Fact]
     public async Task A_bad_command_line_with_json_is_a_document_too()
@@ -120,7 +134,11 @@ public sealed class UsageTests : IDisposable
     [InlineData("stop")]
     [InlineData("suspend")]
     [InlineData("resume")]
+    [InlineData("check")]
+    [InlineData("repair")]
+    [InlineData("dump")]
     [InlineData("delete")]
+    [InlineData("rebind")]
     [InlineData("demo")]
     public async Task Help_has_examples_and_fits_80_columns(string command)
     {
@@ -184,7 +202,8 @@ public sealed class UsageTests : IDisposable
     {
         _cli.Parts.Exit = ExitCode.DoneDegraded;
         CliResult result = await _cli.RunAsync(
-            "serve", "disk1", "--socket", "/s", "--listen", "localhost:0", "--read-only", "--faults", "f");
+            "serve", "disk1", "--socket", "/s", "--listen", "localhost:0", "--read-only", "--faults", "f",
+            "--accept-rollback", "--accept-changed-main");
         Assert.Equal(7, result.ExitCode);
         Assert.Equal(
             new ServeOptions
@@ -194,8 +213,37 @@ public sealed class UsageTests : IDisposable
                 Listen = new IPEndPoint(IPAddress.Loopback, 0),
                 ReadOnly = true,
                 FaultsPath = "f",
+                AcceptsRollback = true,
+                AcceptsChangedMain = true,
             },
             _cli.Parts.Served);
+    }
+
+    [Fact]
+    public async Task Serve_arrives_with_the_spares_it_is_to_go_without()
+    {
+        Assert.Equal(0, (await _cli.RunAsync(
+            "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
+            "2.5")).ExitCode);
+        Assert.True(_cli.Parts.Served!.Degraded);
+        Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
+        Assert.Equal(2.5, _cli.Parts.Served.MetadataDeadlineSeconds);
+    }
+
+    [Fact]
+    public async Task Check_dump_and_repair_arrive_and_return_their_exit_code()
+    {
+        _cli.Parts.Exit = ExitCode.DoneDegraded;
+        Assert.Equal(7, (await _cli.RunAsync("check", "disk1")).ExitCode);
+        Assert.Equal("disk1", _cli.Parts.Checked!.Name);
+        Assert.Empty(_cli.Parts.Checked.SparePaths);
+        Assert.Equal(
+            7, (await _cli.RunAsync("dump", "--spare", "s1", "--spare", "s2", "--records")).ExitCode);
+        Assert.Null(_cli.Parts.Dumped!.Name);
+        Assert.Equal(["s1", "s2"], _cli.Parts.Dumped.SparePaths);
+        Assert.True(_cli.Parts.DumpedRecords);
+        Assert.Equal(7, (await _cli.RunAsync("repair", "disk1", "--accept-loss", "--yes")).ExitCode);
+        Assert.Equal(new RepairOptions { Name = "disk1", AcceptLoss = true }, _cli.Parts.Repaired);
     }
 
     [Theory]
@@ -208,6 +256,43 @@ public sealed class UsageTests : IDisposable
         Assert.Equal(5, result.ExitCode);
         Assert.Contains("DMR-LISTEN-NOT-LOOPBACK", result.Error, StringComparison.Ordinal);
         AssertNothingWasDone();
+    }
+
+    [Theory]
+    [InlineData("rebind", "NAME")]
+    [InlineData("rebind d", "--main PATH or --spare OLD NEW")]
+    [InlineData("rebind d --main", "--main")]
+    [InlineData("rebind d --spare a", "--spare")]
+    [InlineData("rebind d --spare a b c", "'c'")]
+    [InlineData("rebind d --main m --spare a b", "--main PATH or --spare OLD NEW")]
+    public async Task A_bad_rebind_exits_2_and_says_what_is_wrong(string line, string says)
+    {
+        CliResult result = await _cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        AssertNothingWasDone();
+    }
+
+    [Fact]
+    public async Task Rebind_arrives_with_everything_it_was_given()
+    {
+        CliResult result = await _cli.RunAsync("rebind", "disk1", "--main", "m", "--accept-changed-main");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal("disk1: m takes the place of /old\n", result.Output);
+        Assert.Equal(
+            new RebindOptions { Name = "disk1", MainPath = "m", AcceptsChangedMain = true },
+            _cli.Parts.Rebound);
+        result = await _cli.RunAsync("rebind", "disk1", "--spare", "a", "b", "--accept-rollback", "--json");
+        Assert.Equal("b", result.Json.GetProperty("newPath").GetString());
+        Assert.Equal(
+            new RebindOptions
+            {
+                Name = "disk1",
+                OldSparePath = "a",
+                NewSparePath = "b",
+                AcceptsRollback = true,
+            },
+            _cli.Parts.Rebound);
     }
 
     [Fact]
@@ -227,10 +312,24 @@ public sealed class UsageTests : IDisposable
         Assert.Equal("DMR-INTERNAL", result.Json.GetProperty("error").GetProperty("id").GetString());
     }
 
+    private async Task AssertBadAsync(string line, string says)
+    {
+        CliResult result = await _cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        Assert.Contains("[DMR-", result.Error, StringComparison.Ordinal);
+        Assert.Equal("", result.Output);
+        AssertNothingWasDone();
+    }
+
     private void AssertNothingWasDone()
     {
         Assert.Null(_cli.Parts.Created);
         Assert.Null(_cli.Parts.Served);
+        Assert.Null(_cli.Parts.Checked);
+        Assert.Null(_cli.Parts.Dumped);
+        Assert.Null(_cli.Parts.Repaired);
+        Assert.Null(_cli.Parts.Rebound);
         Assert.Null(_cli.Parts.Shown);
     }
 }

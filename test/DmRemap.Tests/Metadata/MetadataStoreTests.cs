@@ -111,11 +111,15 @@ public sealed class MetadataStoreTests
     {
         MetadataBench bench = MetadataBench.Formatted(2, seed: 8);
         bench.MustRecover();
+        InactiveMembers told = new();
+        bench.Store.Membership = told;
         bench.Disks[1].Hang = _ => true;
         CommitRequest request = bench.BeginCommit(SetRemapped(1, 1));
         bench.Loop.RunFor(Duration.FromMilliseconds(4900));
         Assert.True(request.IsPending);
+        Assert.Empty(told.All);
         bench.Loop.RunFor(Duration.FromMilliseconds(200));
+        Assert.Equal([1], told.All);
         Assert.Equal(CommitOutcome.Done, request.Outcome);
         Assert.Equal(MemberState.Inactive, bench.Store.DescriptionOf(1).State);
         Assert.True(bench.Store.TimeOuts > 0);
@@ -415,4 +419,11 @@ public sealed class MetadataStoreTests
     });
 
     internal static TableChange Remove(long unit) => SetLost(unit) with { Kind = TableChangeKind.Remove };
+
+    private sealed class InactiveMembers : IMembershipOwner
+    {
+        public List<int> All { get; } = [];
+
+        public void OnMemberInactive(int member) => All.Add(member);
+    }
 }

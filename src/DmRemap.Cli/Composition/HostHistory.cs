@@ -1,0 +1,99 @@
+using System;
+using System.IO;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>
+/// What this machine knows of how far a device has come, against what is found on its spares (F-16).
+/// </summary>
+internal sealed class HostHistory(
+    DeviceRecord record, HostWitnessFile file, bool acceptsRollback, Action<string> say)
+{
+    /// <summary>Null when nothing is known, which is said. May block.</summary>
+    /// <exception cref="RefusalException">The file is there and cannot be used.</exception>
+    public HistoryPoint? Load()
+    {
+        HostWitness? witness;
+        try
+        {
+            witness = file.Load();
+        }
+        catch (RefusalException e) when (acceptsRollback)
+        {
+            say($"warning: {e.Message} Going on, as --accept-rollback asks.");
+            return null;
+        }
+        if (witness?.SetUuid == record.SetUuid)
+        {
+            return witness.Point;
+        }
+        string why = witness is null ? "does not exist" : "is of another set";
+        say($"{file.Path} {why}: whether the spares of {record.Name} are the newest ones cannot be checked "
+            + "at this start.");
+        return null;
+    }
+
+    /// <summary>Null: the set may be used. Pure but for the words of an accepted rollback.</summary>
+    public Refusal? Judge(HistoryPoint? witnessed, in HistoryPoint found, ReadOnlySpan<PastEpoch> past)
+    {
+        if (witnessed is not HistoryPoint seen)
+        {
+            return null;
+        }
+        HistoryRelation relation = SetHistory.Relate(seen, found, past);
+        if (relation == HistoryRelation.Follows)
+        {
+            return null;
+        }
+        string what = Describe(relation, seen, found);
+        if (acceptsRollback)
+        {
+            say($"warning: {record.Name}: {what}; going on from there, as --accept-rollback asks.");
+            return null;
+        }
+        return new Refusal(
+            "DMR-META-ROLLED-BACK",
+            ExitCode.RefusedForSafety,
+            record.Name,
+            $"{record.Name}: {what}. Blocks that were remapped or rewritten since would show old content.",
+            "Nothing was changed. Bring back the newest spares. If there are none, "
+                + $"`dmremap serve {record.Name} --accept-rollback` goes on with what these hold; check "
+                + "every file system on it then.");
+    }
+
+    /// <summary>
+    /// It is durable on the spares. A file that is not written stays true, and is said. May block.
+    /// </summary>
+    public void Note(in HistoryPoint point)
+    {
+        try
+        {
+            file.Store(new HostWitness(record.Name, record.SetUuid, point));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            say($"warning: {file.Path} could not be written ({error.Message}): an old copy of a spare that "
+                + $"is put back may not be noticed at the next start of {record.Name}.");
+        }
+    }
+
+    private static string Describe(
+        HistoryRelation relation, in HistoryPoint seen, in HistoryPoint found) => relation switch
+        {
+            HistoryRelation.Behind =>
+                $"the metadata on the spares (generation {found.Generation}, record {found.JournalSequence}) "
+                    + "is older than what this machine last saw there (generation "
+                    + $"{seen.Generation}, record {seen.JournalSequence}): an earlier copy was put back",
+            HistoryRelation.Untraceable =>
+                $"the metadata on the spares (generation {found.Generation}) has been through so many starts "
+                    + "elsewhere that whether it contains what this machine last saw (generation "
+                    + $"{seen.Generation}) cannot be told",
+            _ =>
+                $"the metadata on the spares (generation {found.Generation}) does not contain what this "
+                    + $"machine last saw there (generation {seen.Generation}): an earlier copy went on on "
+                    + "its own",
+        };
+}

@@ -1,0 +1,155 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Devices;
+using DmRemap.Engine.Metadata;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>What was found on a set's spares.</summary>
+/// <param name="Subject">The device's name, or the first spare's path.</param>
+/// <param name="Record">Null when the spares were given by path.</param>
+/// <param name="Paths">Of the spares that were read, in the order of Found.Copies.</param>
+/// <param name="Absent">Paths of the record at which nothing is.</param>
+/// <param name="Found">All of it.</param>
+internal sealed record SetReading(
+    string Subject, DeviceRecord? Record, string[] Paths, string[] Absent, MetadataReading Found);
+
+/// <summary>
+/// Reads the metadata of a set that nobody serves. The spares are opened read-only and claimed, so that
+/// nobody begins to write while it goes on, and the kernel would refuse a write of ours.
+/// </summary>
+internal sealed class SetReader(CliServices services, Action<string> say)
+{
+    /// <exception cref="RefusalException">It is being served, or there is nothing to read.</exception>
+    public async Task<SetReading> ReadAsync(SetChoice choice, CancellationToken cancellation)
+    {
+        DeviceRecord? record = null;
+        if (choice.Name is not null)
+        {
+            await new DeviceLookup(services).RequireStoppedAsync(choice.Name, cancellation);
+            record = services.OpenRegistry().Load(choice.Name);
+        }
+        List<OpenedMember> opened = [];
+        List<string> absent = [];
+        try
+        {
+            if (record is null)
+            {
+                foreach (string path in choice.SparePaths)
+                {
+                    opened.Add(await OpenUnknownAsync(MemberPath.Complete(path), cancellation));
+                }
+            }
+            else
+            {
+                await OpenRegisteredAsync(record, opened, absent, cancellation);
+            }
+            MetadataReading found = await ReadAsync(opened, ExpectationOf(record), cancellation);
+            string[] paths = [.. opened.Select(member => member.Path)];
+            return new SetReading(choice.Name ?? paths[0], record, paths, [.. absent], found);
+        }
+        finally
+        {
+            opened.ForEach(member => member.Dispose());
+        }
+    }
+
+    /// <summary>What is missing is reported, not refused: `serve` decides that.</summary>
+    private static SetExpectation ExpectationOf(DeviceRecord? record) => new()
+    {
+        SetUuid = record?.SetUuid,
+        PrimaryBytes = record?.MainBytes,
+        AllowsMissing = true,
+    };
+
+    private async Task OpenRegisteredAsync(
+        DeviceRecord record, List<OpenedMember> opened, List<string> absent, CancellationToken cancellation)
+    {
+        MemberOptions options = new()
+        {
+            Access = MemberAccess.ReadOnly,
+            BlockBytes = record.BlockBytes,
+            FilePhysicalBlockBytes = record.PhysicalBlockBytes,
+        };
+        RefusalException? missing = null;
+        foreach (SpareRecord spare in record.Spares)
+        {
+            try
+            {
+                opened.Add(await OpenedMember.ClaimAsync(spare.Path, options, say, cancellation));
+            }
+            catch (RefusalException e) when (MissingSpares.IsMissing(e))
+            {
+                absent.Add(spare.Path);
+                missing ??= e;
+            }
+        }
+        if (opened.Count == 0)
+        {
+            throw MissingSpares.AllAreMissing(record.Name, missing);
+        }
+    }
+
+    /// <summary>The block size that the set uses is in its superblocks.</summary>
+    private async Task<OpenedMember> OpenUnknownAsync(string path, CancellationToken cancellation)
+    {
+        MemberOptions options = new() { Access = MemberAccess.ReadOnly };
+        OpenedMember opened = await OpenedMember.ClaimAsync(path, options, say, cancellation);
+        Superblock? superblock = Array.Find(
+            ExistingSets.ReadCopies(opened), copy => copy.Superblock is not null).Superblock;
+        BlockSize actual = opened.Geometry.LogicalBlockSize;
+        BlockSize wanted = superblock?.Set.Geometry.BlockSize ?? actual;
+        if (wanted == actual)
+        {
+            return opened;
+        }
+        opened.Dispose();
+        return await OpenedMember.ClaimAsync(
+            path, options with { BlockBytes = wanted.Bytes }, say, cancellation);
+    }
+
+    private async Task<MetadataReading> ReadAsync(
+        List<OpenedMember> opened, SetExpectation expected, CancellationToken cancellation)
+    {
+        opened.ForEach(member => member.EndSession());
+        using LoopHost host = new(opened[0].Path);
+        await host.Started;
+        NbdWatch watch = new(say);
+        IMemberDevice[] files = [];
+        await await host.RunAsync(() =>
+        {
+            files =
+            [
+                .. opened.Select(member => member.Attach(
+                    host.Loop, member.Geometry.LogicalBlockSize, watch)),
+            ];
+            return watch.ExpectAllAsync(files);
+        });
+        Reading reading = new();
+        await host.RunAsync(() => new MetadataReading(
+            host.Loop, files, expected, FeatureFlags.Supported, reading).Begin());
+        MetadataReading found = await reading.Ended.WaitAsync(cancellation);
+        IMemberDevice[] idle = Array.FindAll(files, file => file.IsIdle);
+        await host.RunAsync(() => Array.ForEach(idle, file => file.Retire()));
+        Array.ForEach(idle, file => file.Dispose());
+        return found;
+    }
+
+    private sealed class Reading : IMetadataReadingOwner
+    {
+        private readonly TaskCompletionSource<MetadataReading> _ended =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<MetadataReading> Ended => _ended.Task;
+
+        public void OnRead(MetadataReading reading) => _ended.SetResult(reading);
+    }
+}

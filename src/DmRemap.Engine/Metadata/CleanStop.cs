@@ -1,0 +1,20 @@
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Engine.Metadata;
+
+/// <summary>
+/// The end of a set in good order, when all members are flushed and nothing is outstanding: look at the
+/// primary, then write the superblocks that say so. A primary that does not answer in time is not waited for:
+/// everything acknowledged is durable without what it would say.
+/// </summary>
+public sealed class CleanStop(
+    IEventLoop loop, IBlockDevice primary, RecoveredSet set, IMetadataStopOwner owner)
+    : IWitnessReadingOwner
+{
+    private static readonly Duration s_patience = Duration.FromSeconds(2);
+
+    public void Begin() => new WitnessReading(loop, primary, set.Table, this).Begin(s_patience);
+
+    void IWitnessReadingOwner.OnWitnessRead(WitnessReading reading) =>
+        set.Store.BeginStop(owner, reading.Witness);
+}
