@@ -21,6 +21,7 @@ public sealed class SpareAllocator
 {
     private const int Rememberable = 4096;
     private const int WindowUnits = SpareUnits.WindowUnits;
+    private const int NoSpare = -1;
 
     /// <summary>
     /// New windows keep this distance where there is room, for the neighbourhoods on both sides.
@@ -32,6 +33,7 @@ public sealed class SpareAllocator
     private readonly long[] _nextUnit = new long[Limits.SparesMax];
     private readonly long[] _neighbourhoods = new long[Rememberable];
     private readonly SpareLocation[] _windows = new SpareLocation[Rememberable];
+    private int _avoided = NoSpare;
 
     /// <summary>Free units of usable spares: what TryAllocate can still give.</summary>
     public long TotalUnitsAllocatable => Total(static spare => spare.IsUsable ? spare.Free : 0);
@@ -98,7 +100,19 @@ public sealed class SpareAllocator
     /// <summary>
     /// A free unit, preferably in order with the neighbours of this primary unit. False when none is left.
     /// </summary>
-    public bool TryAllocate(UnitNumber near, out SpareLocation location)
+    public bool TryAllocate(UnitNumber near, out SpareLocation location) =>
+        TryAllocate(near, NoSpare, out location);
+
+    /// <summary>The same, from another spare than this one where another has a unit left.</summary>
+    public bool TryAllocate(UnitNumber near, int avoidedSpare, out SpareLocation location)
+    {
+        _avoided = avoidedSpare;
+        bool found = TryAllocateAllowed(near, out location);
+        _avoided = NoSpare;
+        return found || (avoidedSpare != NoSpare && TryAllocateAllowed(near, out location));
+    }
+
+    private bool TryAllocateAllowed(UnitNumber near, out SpareLocation location)
     {
         Invariant.Check(near.Value >= 0);
         long neighbourhood = near.Value / WindowUnits;
@@ -119,7 +133,7 @@ public sealed class SpareAllocator
         if (TryRecall(neighbourhood, out int spare, out long window))
         {
             location = At(spare, (window * WindowUnits) + place);
-            return Of(spare).IsUsable && Of(spare).IsFree(location.Unit.Value);
+            return MayUse(spare) && Of(spare).IsFree(location.Unit.Value);
         }
         location = default;
         return false;
@@ -148,14 +162,14 @@ public sealed class SpareAllocator
             return false;
         }
         window += step;
-        return window >= 0 && Of(spare).IsUsable && Of(spare).IsWindowUntouched(window);
+        return window >= 0 && MayUse(spare) && Of(spare).IsWindowUntouched(window);
     }
 
     private bool TryUntouched(out int spare, out long window)
     {
         for (spare = 0; spare < _spares.Length; spare++)
         {
-            if (_spares[spare] is { IsUsable: true } units)
+            if (_spares[spare] is SpareUnits units && MayUse(spare))
             {
                 window = units.FindUntouchedWindow(_nextWindow[spare]);
                 if (window >= 0)
@@ -173,7 +187,7 @@ public sealed class SpareAllocator
     {
         for (int spare = 0; spare < _spares.Length; spare++)
         {
-            if (_spares[spare] is { IsUsable: true } units)
+            if (_spares[spare] is SpareUnits units && MayUse(spare))
             {
                 long unit = units.FindFree(_nextUnit[spare]);
                 if (unit >= 0)
@@ -187,6 +201,8 @@ public sealed class SpareAllocator
         location = default;
         return false;
     }
+
+    private bool MayUse(int spare) => spare != _avoided && Of(spare).IsUsable;
 
     private static SpareLocation At(int spare, long unit) => new(spare, new UnitNumber(unit));
 

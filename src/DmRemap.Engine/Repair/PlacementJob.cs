@@ -26,7 +26,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private bool _isMedium;
     private int _pieceErrno;
     private int _failuresOnSpare;
-    private int _skippedSpare = -1;
+    private int _avoidedSpare;
     private readonly BufferSlice _controlBuffer = AlignedMemory.Allocate(AlignedMemory.Alignment);
     private ulong _toRead;
     private ulong _toWrite;
@@ -90,7 +90,6 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                 }
                 GiveUpPlace();
             }
-            EndPlacing();
             yield return Wait.Return;
         }
     }
@@ -115,6 +114,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     {
         _attempts = 0;
         _failuresOnSpare = 0;
+        _avoidedSpare = -1;
         IsOldUndecided = false;
         Placed = default;
         _toRead = Old.Location.IsNone ? 0
@@ -178,7 +178,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private bool TryPlace()
     {
         Placed = default;
-        if (!Device.Allocator.TryAllocate(Old.Unit, out SpareLocation location))
+        if (!Device.Allocator.TryAllocate(Old.Unit, _avoidedSpare, out SpareLocation location))
         {
             return false;
         }
@@ -223,20 +223,12 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         }
         Placed = default;
         _failuresOnSpare++;
-        if (_failuresOnSpare == FailuresOnSpareMax && Device.Allocator.IsUsable(failed.Spare))
+        if (_failuresOnSpare == FailuresOnSpareMax)
         {
-            // The next attempts go to another spare, where there is one; this one is not given up for that.
-            _skippedSpare = failed.Spare;
-            Device.Allocator.SetUsable(failed.Spare, false);
-        }
-    }
-
-    private void EndPlacing()
-    {
-        if (_skippedSpare >= 0)
-        {
-            Device.Allocator.SetUsable(_skippedSpare, true);
-            _skippedSpare = -1;
+            // The next attempts go to another spare, where there is one; this one is not given up for that,
+            // and nobody else's allocations are touched.
+            _avoidedSpare = failed.Spare;
+            _failuresOnSpare = 0;
         }
     }
 }

@@ -196,6 +196,19 @@ public sealed class SpareAllocatorTests
         Assert.Equal(first.Unit.Value + 1, Allocate(allocator, 1).Unit.Value);
     }
 
+    [Fact]
+    public void Avoided_spare_is_used_only_where_no_other_has_a_unit_left()
+    {
+        SpareAllocator allocator = WithSpare(100);
+        allocator.AddSpare(3, 1);
+        Assert.Equal(0, Allocate(allocator, 0).Spare);
+        Assert.True(allocator.TryAllocate(new UnitNumber(1), 0, out SpareLocation other));
+        Assert.Equal(3, other.Spare);
+        Assert.True(allocator.TryAllocate(new UnitNumber(2), 0, out SpareLocation same));
+        Assert.Equal(0, same.Spare);
+        Assert.True(allocator.IsUsable(0));
+    }
+
     [Theory]
     [InlineData(21)]
     [InlineData(22)]

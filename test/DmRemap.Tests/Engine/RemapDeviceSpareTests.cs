@@ -4,6 +4,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
@@ -136,6 +137,46 @@ public sealed class RemapDeviceSpareTests
         Assert.Equal(1, entry.Location.Spare);
         Assert.InRange(bench.Device.Allocator.UnitsRetired(0), 0, 2);
         Assert.True(bench.Device.Allocator.IsUsable(0));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Bad_units_of_the_spares_cost_attempts_and_not_the_write(int spares)
+    {
+        EngineBench bench = new(new BenchOptions { Spares = spares });
+        bench.Primary.BadForWriting.Add(803);
+        int failures = 0;
+        foreach (SimulatedDisk spare in bench.Spares)
+        {
+            // The first five fresh units that are tried, wherever they are, are bad.
+            spare.Fault = (_, request) => request.Operation == IoOperation.Write && failures++ < 5 ? 5 : 0;
+        }
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Equal(6, failures);
+        Assert.Equal(5, bench.Device.Allocator.TotalUnitsRetired);
+    }
+
+    [Fact]
+    public void Spare_that_one_repair_avoids_is_open_to_the_others()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Primary.BadForWriting.Add(1603);
+        int failures = 0;
+        bench.Spares[0].Fault = (_, request) =>
+            request.Operation == IoOperation.Write && failures++ < 2 ? 5 : 0;
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write && failures == 2;
+        IoStatus first = IoStatus.Pending;
+        BufferSlice data = AlignedMemory.Allocate(4096);
+        bench.Start(IoOperation.Write, 800, 8, data, IoFlags.None, request => first = request.Status);
+        bench.Loop.RunUntilIdle();
+        // It has met two bad units and waits for the third; meanwhile another write needs a unit.
+        bench.Spares[0].Hang = null;
+        Assert.Equal(IoStatus.Ok, bench.Write(1600, EngineBench.Pattern(8, 512, 9)).Status);
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(IoStatus.Ok, first);
     }
 
     [Fact]
