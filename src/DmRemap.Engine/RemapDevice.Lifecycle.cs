@@ -84,7 +84,7 @@ public sealed partial class RemapDevice
         {
             // Once, when no repair holds a unit any more.
             _areLossesRecorded = true;
-            Losses.Record();
+            Losses.RecordLast();
             if (!Losses.IsIdle)
             {
                 return;

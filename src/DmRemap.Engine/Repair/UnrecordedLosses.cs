@@ -34,8 +34,17 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
 
     public void OnTimer(LoopTimer timer) => Record();
 
-    /// <summary>Now, whatever the timer says: at the end.</summary>
-    public void Record()
+    /// <summary>Now, whatever the timer says: at the end. The timer is not left behind.</summary>
+    public void RecordLast()
+    {
+        if (_timer is not null)
+        {
+            loop.Cancel(_timer);
+        }
+        Record();
+    }
+
+    private void Record()
     {
         if (_changes.IsPending)
         {

@@ -182,6 +182,27 @@ public sealed class RemapDeviceServiceTests
     }
 
     [Fact]
+    public void Stop_records_what_was_lost_and_leaves_no_timer_behind()
+    {
+        EngineBench bench = new(new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForReading.Add(803);
+        for (int i = 0; bench.Device.Tally.LostBlocks == 0; i++)
+        {
+            Assert.InRange(i, 0, 10);
+            bench.Read(800, 8);
+            if (bench.Device.Tally.LostBlocks == 0)
+            {
+                bench.Loop.RunFor(Duration.FromSeconds(70));
+            }
+        }
+        StopProbe probe = new();
+        bench.Device.BeginStop(probe);
+        bench.Loop.RunUntil(() => probe.Flushed);
+        Assert.Equal(1, bench.Log.Commits);
+        Assert.False(bench.Loop.Step());
+    }
+
+    [Fact]
     public void Requests_outside_the_device_or_malformed_are_invalid()
     {
         EngineBench bench = new();
