@@ -225,7 +225,9 @@ public sealed record SpareLayout
         // Units are counted before the metadata is subtracted: a little too much room, and no fixed point.
         long own = spareBytes / geometry.UnitBytes;
         long others = otherSpareBytes / geometry.UnitBytes;
-        long entries = Math.Min(geometry.Units, own + others + LostUnitsBudget(own + others));
+        // Retired spare units need room beside the rules, also where the primary is the smaller one.
+        long entries = Math.Min(
+            geometry.Units + own + others, own + others + LostUnitsBudget(own + others));
         entries = Math.Min(entries, TableEntriesMax);
         long wanted = AlignUp((entries + Limits.CommitChangesMax + FrameCells) * CellBytes, alignment);
 

@@ -70,6 +70,16 @@ public sealed class SpareLayoutTests
     }
 
     [Fact]
+    public void A_checkpoint_has_room_for_every_unit_of_a_small_primary_and_for_retired_spare_units()
+    {
+        for (long primary = 1L << 16; primary <= 1L << 24; primary *= 2)
+        {
+            SpareLayout layout = Compute(Limits.SpareBytesMin, 4096, 512, 4096, primary, 0)!;
+            Assert.True(layout.EntriesMax >= (primary / 4096) + layout.DataUnits);
+        }
+    }
+
+    [Fact]
     public void A_small_spare_beside_a_large_one_gives_a_quarter_to_checkpoints_at_most()
     {
         SpareLayout layout = Compute(Limits.SpareBytesMin, 4096, 512, 4096, 1L << 44, 1L << 40)!;
