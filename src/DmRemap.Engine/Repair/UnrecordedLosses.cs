@@ -34,7 +34,7 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
 
     public void OnTimer(LoopTimer timer) => Record();
 
-    /// <summary>Now, whatever the timer says: at the end. The timer is not left behind.</summary>
+    /// <summary>At the end: the timer is not left behind.</summary>
     public void RecordLast()
     {
         if (_timer is not null)
@@ -44,7 +44,8 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
         Record();
     }
 
-    private void Record()
+    /// <summary>Now, whatever the timer says.</summary>
+    public void Record()
     {
         if (_changes.IsPending)
         {

@@ -1,0 +1,260 @@
+using System.Collections.Generic;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Simulator.World;
+
+namespace DmRemap.Simulator.Checkers;
+
+/// <summary>
+/// What the table on the spares must be, over all starts of a run: everything that was committed with
+/// success, in order; of what was under way at a crash, the first few commits or none, each whole or not at
+/// all. And: no spare unit has two owners, and none that was retired has one.
+/// </summary>
+internal sealed class TableHistory
+{
+    private readonly Dictionary<long, RemapEntry> _entries = [];
+    private readonly Dictionary<SpareLocation, long> _owners = [];
+    private readonly HashSet<SpareLocation> _retired = [];
+
+    /// <summary>Under way, or ended as unknown since the last success, in order.</summary>
+    private readonly List<CommitRequest> _unsettled = [];
+
+    public long Done { get; private set; }
+
+    public int Count => _entries.Count;
+
+    public static string Describe(in RemapEntry entry) =>
+        $"unit {entry.Unit.Value} {entry.State} at {entry.Location.Spare}:{entry.Location.Unit.Value}"
+            + $" low {entry.Blocks.Low:x} high {entry.Blocks.High:x}";
+
+    public void Begin(CommitRequest request)
+    {
+        foreach (TableChange change in request.Changes)
+        {
+            if (change.Kind == TableChangeKind.Set && !change.Entry.Location.IsNone)
+            {
+                CheckClaim(change.Entry.Unit.Value, change.Entry.Location);
+            }
+        }
+        _unsettled.Add(request);
+    }
+
+    public void End(CommitRequest request)
+    {
+        switch (request.Outcome)
+        {
+            case CommitOutcome.Done:
+                Done++;
+                // A later success supersedes every unknown one before it.
+                _unsettled.RemoveAll(
+                    other => other == request || other.Outcome == CommitOutcome.Unknown);
+                Apply(request);
+                break;
+            case CommitOutcome.Failed:
+                _unsettled.Remove(request);
+                break;
+            default:
+                break;
+        }
+    }
+
+    /// <summary>
+    /// A start has read this table: is it one of those that it may be? From here on it is it.
+    /// </summary>
+    public void Adopt(RemapEntry[] entries, SpareLocation[] retired)
+    {
+        bool isOrderKnown = true;
+        foreach (CommitRequest request in _unsettled)
+        {
+            isOrderKnown &= request.Outcome != CommitOutcome.Unknown;
+        }
+        bool isRight = isOrderKnown ? IsSomePrefix(entries) : IsMadeOfParts(entries);
+        if (!isRight)
+        {
+            throw new Violation("P3", $"the recovered table is none that it may be: {Difference(entries)}");
+        }
+        _unsettled.Clear();
+        _entries.Clear();
+        _owners.Clear();
+        foreach (SpareLocation lost in _retired)
+        {
+            if (System.Array.IndexOf(retired, lost) < 0)
+            {
+                throw new Violation("P3", $"{lost} was retired, and is not");
+            }
+        }
+        _retired.UnionWith(retired);
+        foreach (RemapEntry entry in entries)
+        {
+            Set(entry);
+        }
+    }
+
+    /// <summary>A set was made anew.</summary>
+    public void OnFormat()
+    {
+        _entries.Clear();
+        _owners.Clear();
+        _retired.Clear();
+        _unsettled.Clear();
+    }
+
+    private bool IsSomePrefix(RemapEntry[] entries)
+    {
+        for (int i = 0; ; i++)
+        {
+            if (IsEqual(entries))
+            {
+                return true;
+            }
+            if (i == _unsettled.Count)
+            {
+                return false;
+            }
+            Apply(_unsettled[i]);
+        }
+    }
+
+    private bool IsEqual(RemapEntry[] entries)
+    {
+        if (entries.Length != _entries.Count)
+        {
+            return false;
+        }
+        foreach (RemapEntry entry in entries)
+        {
+            if (!_entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) || mine != entry)
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// <summary>With unknown outcomes: each unit has the rule of the table or of one of those.</summary>
+    private bool IsMadeOfParts(RemapEntry[] entries)
+    {
+        Dictionary<long, RemapEntry> found = [];
+        foreach (RemapEntry entry in entries)
+        {
+            found.Add(entry.Unit.Value, entry);
+            bool isMine = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) && mine == entry;
+            if (!isMine && !IsInUnsettled(TableChangeKind.Set, entry))
+            {
+                return false;
+            }
+        }
+        foreach (RemapEntry mine in _entries.Values)
+        {
+            if (!found.ContainsKey(mine.Unit.Value) && !IsInUnsettled(TableChangeKind.Remove, mine))
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private bool IsInUnsettled(TableChangeKind kind, in RemapEntry entry)
+    {
+        foreach (CommitRequest request in _unsettled)
+        {
+            foreach (TableChange change in request.Changes)
+            {
+                bool isIt = change.Kind == kind && change.Entry.Unit == entry.Unit
+                    && (kind == TableChangeKind.Remove || change.Entry == entry);
+                if (isIt)
+                {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    private string Difference(RemapEntry[] entries)
+    {
+        string all = $"{entries.Length} entries, {_entries.Count} expected, {_unsettled.Count} unsettled";
+        Dictionary<long, RemapEntry> found = [];
+        foreach (RemapEntry entry in entries)
+        {
+            found.Add(entry.Unit.Value, entry);
+            bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine);
+            if (!isKnown || mine != entry)
+            {
+                return $"{all}; found {Describe(entry)}, expected {(isKnown ? Describe(mine) : "nothing")}";
+            }
+        }
+        foreach (RemapEntry mine in _entries.Values)
+        {
+            if (!found.ContainsKey(mine.Unit.Value))
+            {
+                return $"{all}; {Describe(mine)} is missing";
+            }
+        }
+        return all;
+    }
+
+    private void Apply(CommitRequest request)
+    {
+        foreach (TableChange change in request.Changes)
+        {
+            switch (change.Kind)
+            {
+                case TableChangeKind.Set:
+                    Set(change.Entry);
+                    break;
+                case TableChangeKind.Remove:
+                    Release(change.Entry.Unit.Value);
+                    break;
+                case TableChangeKind.RetireSpareUnit:
+                default:
+                    _retired.Add(change.Entry.Location);
+                    break;
+            }
+        }
+    }
+
+    private void Set(in RemapEntry entry)
+    {
+        Release(entry.Unit.Value);
+        _entries[entry.Unit.Value] = entry;
+        if (!entry.Location.IsNone)
+        {
+            CheckClaim(entry.Unit.Value, entry.Location);
+            _owners[entry.Location] = entry.Unit.Value;
+        }
+    }
+
+    private void Release(long unit)
+    {
+        if (_entries.Remove(unit, out RemapEntry before) && !before.Location.IsNone)
+        {
+            _owners.Remove(before.Location);
+        }
+    }
+
+    private void CheckClaim(long unit, SpareLocation location)
+    {
+        if (_retired.Contains(location))
+        {
+            throw new Violation("owners", $"{location} is retired, and claimed for unit {unit}");
+        }
+        if (_owners.TryGetValue(location, out long owner) && owner != unit)
+        {
+            throw new Violation("owners", $"{location} belongs to unit {owner}, and is claimed for {unit}");
+        }
+        foreach (CommitRequest other in _unsettled)
+        {
+            foreach (TableChange change in other.Changes)
+            {
+                bool isTaken = change.Kind == TableChangeKind.Set && change.Entry.Location == location
+                    && change.Entry.Unit.Value != unit;
+                if (isTaken)
+                {
+                    throw new Violation(
+                        "owners", $"{location} is claimed by units {unit} and {change.Entry.Unit.Value}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+using System;
+using System.Buffers.Binary;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Metadata;
+using DmRemap.Simulator.Disks;
+using DmRemap.Simulator.World;
+
+namespace DmRemap.Simulator.Checkers;
+
+/// <summary>
+/// Looks at every write to a spare before the disk has it: data stays in the data area, metadata out of it;
+/// and the generations of the superblocks only grow. It reads superblocks by their documented offsets, with
+/// none of the product's readers.
+/// </summary>
+internal sealed class WriteWatch
+{
+    private const int SuperblockBytes = 4096;
+    private const int CopyIndexAt = 76;
+    private const int EpochAt = 88;
+    private const int GenerationAt = 104;
+
+    private readonly SpareLayout?[] _layouts;
+    private readonly SimulatedDisk[] _spares;
+    private ulong _generation;
+    private ulong _generationOnDisks;
+
+    public WriteWatch(SimulatedDisk[] spares)
+    {
+        _spares = spares;
+        _layouts = new SpareLayout?[spares.Length];
+    }
+
+    public long SuperblocksWritten { get; private set; }
+
+    public SpareLayout? LayoutOf(int spare) => _layouts[spare];
+
+    /// <summary>Known from the start of a set on: it never changes.</summary>
+    public void Learn(int spare, SpareLayout layout) => _layouts[spare] = layout;
+
+    /// <summary>A set is made anew: the former one's generations mean nothing.</summary>
+    public void OnFormat()
+    {
+        Array.Clear(_layouts);
+        _generation = 0;
+        _generationOnDisks = 0;
+    }
+
+    /// <summary>A process starts: what it writes is newer than all that the disks hold.</summary>
+    public void OnStart()
+    {
+        _generation = 0;
+        _generationOnDisks = 0;
+        Span<byte> copy = stackalloc byte[SuperblockBytes];
+        for (int spare = 0; spare < _spares.Length; spare++)
+        {
+            for (int index = 0; index < SpareLayout.SuperblockCopies && _layouts[spare] is not null; index++)
+            {
+                _spares[spare].ReadDurable(
+                    SpareLayout.SuperblockOffset(index, _spares[spare].Geometry.Bytes.Value), copy);
+                if (IsWhole(copy))
+                {
+                    ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
+                    _generationOnDisks = Math.Max(_generationOnDisks, generation);
+                }
+            }
+        }
+    }
+
+    public void OnWrite(SimulatedDisk disk, IoRequest request, IoOrigin origin)
+    {
+        if (_layouts[disk.Index] is not SpareLayout layout)
+        {
+            return;
+        }
+        int size = disk.Geometry.LogicalBlockSize.Bytes;
+        long start = request.Extent.Start.Value * size;
+        long end = request.Extent.End.Value * size;
+        if (origin == IoOrigin.Data)
+        {
+            if (start < layout.Data.Start || end > layout.Data.Start + layout.Data.Bytes)
+            {
+                throw new Violation(
+                    "metadata area", $"data is written to bytes [{start}, {end}) of spare {disk.Index}");
+            }
+            return;
+        }
+        if (start < layout.Data.Start + layout.Data.Bytes && end > layout.Data.Start)
+        {
+            throw new Violation(
+                "data area", $"metadata is written to bytes [{start}, {end}) of spare {disk.Index}");
+        }
+        for (int index = 0; index < SpareLayout.SuperblockCopies; index++)
+        {
+            if (start == SpareLayout.SuperblockOffset(index, disk.Geometry.Bytes.Value))
+            {
+                OnSuperblock(disk.Index, index, request.Buffer.Span[..SuperblockBytes]);
+            }
+        }
+    }
+
+    private void OnSuperblock(int spare, int index, ReadOnlySpan<byte> copy)
+    {
+        SuperblocksWritten++;
+        ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
+        uint written = BinaryPrimitives.ReadUInt32LittleEndian(copy[CopyIndexAt..]);
+        if (written != index || !IsWhole(copy))
+        {
+            throw new Violation("superblocks", $"copy {index} of spare {spare} says that it is {written}");
+        }
+        bool isNewer = generation > _generationOnDisks && generation >= _generation;
+        if (!isNewer)
+        {
+            throw new Violation(
+                "generations",
+                $"spare {spare} copy {index}: generation {generation} is written; {_generation} was before"
+                    + $" it, {_generationOnDisks} was on the disks at the start");
+        }
+        _generation = generation;
+        if (BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]) == 0)
+        {
+            throw new Violation("superblocks", "an epoch of zero");
+        }
+    }
+
+    /// <summary>CRC-32C, bit by bit, over all but the last four bytes.</summary>
+    private static bool IsWhole(ReadOnlySpan<byte> copy)
+    {
+        uint register = uint.MaxValue;
+        for (int at = 0; at < SuperblockBytes - 4; at += 8)
+        {
+            register = at + 8 <= SuperblockBytes - 4
+                ? System.Numerics.BitOperations.Crc32C(
+                    register, BinaryPrimitives.ReadUInt64LittleEndian(copy[at..]))
+                : System.Numerics.BitOperations.Crc32C(
+                    register, BinaryPrimitives.ReadUInt32LittleEndian(copy[at..]));
+        }
+        return ~register == BinaryPrimitives.ReadUInt32LittleEndian(copy[(SuperblockBytes - 4)..]);
+    }
+}

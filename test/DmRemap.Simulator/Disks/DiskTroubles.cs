@@ -1,0 +1,134 @@
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Simulator.Disks;
+
+/// <summary>
+/// What is wrong with a disk as a whole at the moment, and what it has answered since the last start: the
+/// checkers excuse with it, and with nothing else.
+/// </summary>
+internal sealed class DiskTroubles
+{
+    private const int Gone = 6;
+
+    private long _silentUntil;
+    private long _goneUntil;
+
+    /// <summary>Until when it was silent, slow or away, at the latest, so far.</summary>
+    public long LastTroubleAt { get; private set; }
+
+    /// <summary>Nothing lands before this time.</summary>
+    public long SilentUntil
+    {
+        get => _silentUntil;
+        set
+        {
+            _silentUntil = value;
+            NoteTrouble(value);
+        }
+    }
+
+    /// <summary>Everything of the data path fails until this time, as a pulled disk does.</summary>
+    public long GoneUntil
+    {
+        get => _goneUntil;
+        set
+        {
+            _goneUntil = value;
+            NoteTrouble(value);
+        }
+    }
+
+    /// <summary>So many operations of the data path fail, with this errno.</summary>
+    public int FailuresLeft { get; set; }
+
+    public int FailureErrno { get; set; }
+
+    /// <summary>They fail only after the kernel's own time-out.</summary>
+    public bool AreFailuresSlow { get; set; }
+
+    /// <summary>So many writes take very long.</summary>
+    public int SlowWritesLeft { get; set; }
+
+    public long SlowWriteNanoseconds { get; set; }
+
+    /// <summary>Metadata reads that fail; those that return something else.</summary>
+    public int MetadataReadsFailing { get; set; }
+
+    public int MetadataReadsStrange { get; set; }
+
+    public int MetadataWritesFailing { get; set; }
+
+    /// <summary>An error that is no bad sector's was answered since the start.</summary>
+    public bool HasAnsweredOther { get; set; }
+
+    /// <summary>A read, write or flush failed for the medium since the start.</summary>
+    public int MediumReadErrors { get; set; }
+
+    public int MediumWriteErrors { get; set; }
+
+    public bool HasFailedFlush { get; set; }
+
+    public bool HasFailedMetadata { get; set; }
+
+    public void NoteTrouble(long until) => LastTroubleAt = System.Math.Max(LastTroubleAt, until);
+
+    public void OnStart()
+    {
+        HasAnsweredOther = false;
+        MediumReadErrors = 0;
+        MediumWriteErrors = 0;
+        HasFailedFlush = false;
+        HasFailedMetadata = false;
+    }
+
+    /// <summary>Everything heals, but for bad sectors.</summary>
+    public void Calm()
+    {
+        SilentUntil = 0;
+        GoneUntil = 0;
+        FailuresLeft = 0;
+        SlowWritesLeft = 0;
+        MetadataReadsFailing = 0;
+        MetadataReadsStrange = 0;
+        MetadataWritesFailing = 0;
+    }
+
+    /// <summary>The errno of an error that is not the medium's; -1: none.</summary>
+    public int TakeFailure(IoOrigin origin, IoOperation operation, long now)
+    {
+        if (origin == IoOrigin.Metadata)
+        {
+            return TakeMetadataFailure(operation);
+        }
+        if (now < GoneUntil)
+        {
+            HasAnsweredOther = true;
+            HasFailedFlush |= operation == IoOperation.Flush;
+            return Gone;
+        }
+        if (FailuresLeft == 0)
+        {
+            return -1;
+        }
+        FailuresLeft--;
+        HasAnsweredOther = true;
+        HasFailedFlush |= operation == IoOperation.Flush;
+        return FailureErrno;
+    }
+
+    private int TakeMetadataFailure(IoOperation operation)
+    {
+        if (operation == IoOperation.Read && MetadataReadsFailing > 0)
+        {
+            MetadataReadsFailing--;
+            return 5;
+        }
+        if (operation == IoOperation.Write && MetadataWritesFailing > 0)
+        {
+            MetadataWritesFailing--;
+            HasFailedMetadata = true;
+            return 5;
+        }
+        return -1;
+    }
+}

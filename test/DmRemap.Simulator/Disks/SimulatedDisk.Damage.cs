@@ -1,0 +1,190 @@
+using System;
+using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
+using DmRemap.Simulator.World;
+
+namespace DmRemap.Simulator.Disks;
+
+/// <summary>What happens to a disk from outside: power cuts, sectors that go bad, bits that change.</summary>
+internal sealed partial class SimulatedDisk
+{
+    /// <summary>
+    /// Power fails: of every sector in the cache and in flight, any may have reached the medium.
+    /// </summary>
+    public void CutPower()
+    {
+        foreach (Page page in _maybeDirty)
+        {
+            page.IsListed = false;
+            for (int sector = 0; sector < Page.Sectors; sector++)
+            {
+                if ((page.Dirty & (1 << sector)) != 0)
+                {
+                    bool isKept = _dice.Percent(Traits.KeptAtPowerCutPercent) && TryStore(page, sector);
+                    if (!isKept)
+                    {
+                        page.Drop(sector);
+                    }
+                }
+            }
+        }
+        _maybeDirty.Clear();
+        while (_inFlight.Count > 0)
+        {
+            DiskOperation operation = _inFlight[^1];
+            if (operation.Request!.Operation is IoOperation.Write or IoOperation.WriteZeroes)
+            {
+                Tear(operation.Request);
+            }
+            _universe.Agenda.Cancel(operation);
+            Forget(operation);
+        }
+    }
+
+    /// <summary>The physical sector around this one goes bad.</summary>
+    public void Spoil(long sector, FaultKinds kind)
+    {
+        long first = PhysicalStart(sector);
+        for (long each = first; each < first + PhysicalSectors; each++)
+        {
+            if (each < 0 || each >= Sectors)
+            {
+                continue;
+            }
+            OnSpoiled?.Invoke(each);
+            Page page = PageOf(each);
+            byte bit = (byte)(1 << (int)(each % Page.Sectors));
+            if (kind is FaultKinds.PrimaryReads or FaultKinds.SpareReads)
+            {
+                Ruin(each);
+            }
+            else if (kind is FaultKinds.PrimaryWeak)
+            {
+                page.Weak |= bit;
+                page.WeakReadsLeft = _dice.Between(1, 12);
+                OnUnreadable?.Invoke(each);
+            }
+            else
+            {
+                if ((page.Dirty & bit) != 0 && !Traits.ErrorsAtFlush)
+                {
+                    // It went bad just after it had been stored.
+                    page.Store((int)(each % Page.Sectors));
+                }
+                page.BadForWriting |= bit;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Is a sector of this one's physical sector unreadable on the medium (below whatever the cache holds for
+    /// now), or as the caller says?
+    /// </summary>
+    public bool IsAnyBadForReading(long sector, Predicate<long> wasBad)
+    {
+        long start = PhysicalStart(sector);
+        for (long each = start; each < start + PhysicalSectors; each++)
+        {
+            if (each >= 0 && each < Sectors && (IsBad(each) || wasBad(each)))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>Bits change on the medium, with nobody noticing.</summary>
+    public void Rot(long startByte, long bytes)
+    {
+        for (int i = _dice.Between(1, 4); i > 0; i--)
+        {
+            long at = startByte + _dice.Below(bytes);
+            Page page = PageOf(at / Page.SectorBytes);
+            int sector = (int)(at / Page.SectorBytes % Page.Sectors);
+            page.Current(sector)[(int)(at % Page.SectorBytes)] ^= (byte)(1 << _dice.Below(8));
+            page.Store(sector);
+        }
+    }
+
+    /// <summary>A copy of all that is durable.</summary>
+    public List<Page> TakeImage()
+    {
+        List<Page> image = [];
+        foreach (Page? page in _pages)
+        {
+            if (page is not null)
+            {
+                Page copy = _pool.Rent(page.Index);
+                copy.CopyFrom(page);
+                image.Add(copy);
+            }
+        }
+        return image;
+    }
+
+    /// <summary>The content becomes that of the image. The machine is off.</summary>
+    public void RestoreImage(List<Page> image)
+    {
+        Invariant.Check(_inFlight.Count == 0);
+        foreach (Page? page in _pages)
+        {
+            if (page is not null)
+            {
+                for (int sector = 0; sector < Page.Sectors; sector++)
+                {
+                    _initial((page.Index * Page.Sectors) + sector, page.Current(sector));
+                    page.Store(sector);
+                }
+            }
+        }
+        foreach (Page saved in image)
+        {
+            PageOf(saved.Index * Page.Sectors).CopyFrom(saved);
+        }
+    }
+
+    /// <summary>What is durable in these bytes, for checkers.</summary>
+    public void ReadDurable(long startByte, Span<byte> into)
+    {
+        for (int done = 0; done < into.Length; done += Page.SectorBytes)
+        {
+            long sector = (startByte + done) / Page.SectorBytes;
+            PageOf(sector).Durable((int)(sector % Page.Sectors)).CopyTo(into[done..]);
+        }
+    }
+
+    /// <summary>Of the physical sector that holds this one; it may begin before the disk does.</summary>
+    private long PhysicalStart(long sector)
+    {
+        long shifted = sector - AlignmentSectors;
+        long inside = ((shifted % PhysicalSectors) + PhysicalSectors) % PhysicalSectors;
+        return sector - inside;
+    }
+
+    private bool IsRuined(long sector) =>
+        _pages[sector / Page.Sectors] is Page page
+        && (page.BadForReading & ~page.Dirty & (1 << (int)(sector % Page.Sectors))) != 0;
+
+    private bool IsBad(long sector) =>
+        _pages[sector / Page.Sectors] is Page page
+        && ((page.BadForReading | page.Weak) & (1 << (int)(sector % Page.Sectors))) != 0;
+
+    private void Ruin(long sector)
+    {
+        PageOf(sector).BadForReading |= (byte)(1 << (int)(sector % Page.Sectors));
+        OnUnreadable?.Invoke(sector);
+    }
+
+    private void Tear(IoRequest request)
+    {
+        long first = FirstSector(request);
+        int count = SectorCount(request);
+        for (int i = 0; i < count; i++)
+        {
+            if (_dice.OneIn(2) && !RefusesAny(first + i, 1, isForced: true))
+            {
+                WriteSector(first + i, BytesFor(request, i), isForced: true);
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+namespace DmRemap.Simulator.World;
+
+/// <summary>
+/// What the design claims to survive at present: within it every failure is a bug. The same in words:
+/// docs/internals/fault-model.md.
+/// </summary>
+internal static class Budget
+{
+    /// <summary>
+    /// Off: OldImage, because an old image of a spare is not recognised yet. MetadataMisreads, because a copy
+    /// that reads wrongly once, and was the only one of its generation, makes recovery use that number again.
+    /// </summary>
+    public const FaultKinds Allowed =
+        FaultKinds.PrimaryReads | FaultKinds.PrimaryWrites | FaultKinds.PrimaryWeak
+        | FaultKinds.PrimaryAtFlush | FaultKinds.PrimaryTransient | FaultKinds.PrimaryVanishes
+        | FaultKinds.PrimaryHangs | FaultKinds.SpareReads | FaultKinds.SpareWrites
+        | FaultKinds.SpareTransient | FaultKinds.SpareVanishes | FaultKinds.SpareHangs
+        | FaultKinds.SlowWrites | FaultKinds.PowerCuts | FaultKinds.Kills
+        | FaultKinds.MetadataRot | FaultKinds.MetadataReads | FaultKinds.MetadataWrites
+        | FaultKinds.MissingSpare;
+
+    /// <summary>A start without one of its spares is refused, not made.</summary>
+    public const bool DegradedStarts = false;
+
+    /// <summary>Superblock copies of one spare that may be damaged between two complete starts.</summary>
+    public const int CopiesDamagedMax = 2;
+
+    /// <summary>A stop of an idle device whose disks answer takes at most this, in milliseconds.</summary>
+    public const long IdleStopMs = 5_000;
+
+    /// <summary>The same with requests in flight.</summary>
+    public const long BusyStopMs = 60_000;
+
+    /// <summary>No disk is silent for longer, in milliseconds.</summary>
+    public const long SilenceMsMax = 180_000;
+
+    /// <summary>Then every request has been answered, in milliseconds.</summary>
+    public const long AnswerMsMax = 3_600_000;
+}

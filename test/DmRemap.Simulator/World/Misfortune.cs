@@ -1,0 +1,182 @@
+using System;
+using DmRemap.Core.Metadata;
+using DmRemap.Simulator.Checkers;
+using DmRemap.Simulator.Disks;
+
+namespace DmRemap.Simulator.World;
+
+/// <summary>Makes things go wrong, as the run's swarm allows and within its budget.</summary>
+internal sealed class Misfortune(
+    Universe universe, SimulationConfig config, Dice dice, SimulatedDisk primary, SimulatedDisk[] spares,
+    WriteWatch watch)
+{
+    private const int SpoiledMax = 120;
+    private const long Millisecond = 1_000_000;
+
+    /// <summary>What may strike while requests run; twice what is common.</summary>
+    private static readonly FaultKinds[] s_whileServing =
+    [
+        FaultKinds.PrimaryReads, FaultKinds.PrimaryReads, FaultKinds.PrimaryWrites, FaultKinds.PrimaryWrites,
+        FaultKinds.PrimaryWrites, FaultKinds.PrimaryWeak, FaultKinds.PrimaryTransient,
+        FaultKinds.PrimaryVanishes, FaultKinds.PrimaryHangs, FaultKinds.SpareReads, FaultKinds.SpareWrites,
+        FaultKinds.SpareWrites, FaultKinds.SpareTransient, FaultKinds.SpareVanishes, FaultKinds.SpareHangs,
+        FaultKinds.SlowWrites, FaultKinds.MetadataWrites,
+    ];
+
+    private readonly FaultKinds[] _kinds = Array.FindAll(s_whileServing, config.Has);
+    private int _spoiled;
+
+    /// <summary>Before a request: perhaps something breaks.</summary>
+    public void Strike()
+    {
+        if (_kinds.Length > 0 && dice.Percent(config.FaultPercent))
+        {
+            FaultKinds kind = dice.Pick<FaultKinds>(_kinds);
+            universe.Trace.Add(
+                TraceKind.Fault, universe.Now, (long)kind, 0, 0,
+                universe.Trace.IsPrinting ? kind.ToString() : null);
+            Strike(kind);
+        }
+    }
+
+    /// <summary>The machine is off, and the last start before was complete.</summary>
+    public void StrikeWhileOff()
+    {
+        for (int i = 0; i < spares.Length; i++)
+        {
+            if (config.Has(FaultKinds.MetadataRot) && watch.LayoutOf(i) is SpareLayout layout
+                && dice.OneIn(2))
+            {
+                Rot(i, layout);
+            }
+        }
+    }
+
+    /// <summary>A start begins.</summary>
+    public void StrikeAtStart()
+    {
+        // One spare only: what a read misses there is on another place of it, or on another spare.
+        SimulatedDisk spare = dice.Pick<SimulatedDisk>(spares);
+        if (config.Has(FaultKinds.MetadataReads) && dice.OneIn(3))
+        {
+            spare.Troubles.MetadataReadsFailing = 1;
+        }
+        if (config.Has(FaultKinds.MetadataMisreads) && dice.OneIn(3))
+        {
+            spare.Troubles.MetadataReadsStrange = 1;
+        }
+        bool isHanging = config.Has(FaultKinds.SpareHangs) && dice.OneIn(8);
+        spare.Troubles.SilentUntil = isHanging ? Later(Budget.SilenceMsMax) : 0;
+    }
+
+    public void Calm()
+    {
+        primary.Troubles.Calm();
+        Array.ForEach(spares, spare => spare.Troubles.Calm());
+    }
+
+    private void Strike(FaultKinds kind)
+    {
+        switch (kind)
+        {
+            case FaultKinds.PrimaryReads:
+            case FaultKinds.PrimaryWrites:
+            case FaultKinds.PrimaryWeak:
+                SpoilPrimary(kind);
+                break;
+            case FaultKinds.SpareReads:
+            case FaultKinds.SpareWrites:
+                SpoilSpare(kind);
+                break;
+            case FaultKinds.PrimaryTransient:
+                Disturb(primary);
+                break;
+            case FaultKinds.SpareTransient:
+                Disturb(dice.Pick<SimulatedDisk>(spares));
+                break;
+            case FaultKinds.PrimaryVanishes:
+                primary.Troubles.GoneUntil = Later(20_000);
+                break;
+            case FaultKinds.SpareVanishes:
+                dice.Pick<SimulatedDisk>(spares).Troubles.GoneUntil = Later(20_000);
+                break;
+            case FaultKinds.PrimaryHangs:
+                primary.Troubles.SilentUntil = Later(Budget.SilenceMsMax);
+                break;
+            case FaultKinds.SpareHangs:
+                dice.Pick<SimulatedDisk>(spares).Troubles.SilentUntil = Later(Budget.SilenceMsMax);
+                break;
+            case FaultKinds.SlowWrites:
+                SimulatedDisk slow = dice.OneIn(2) ? primary : dice.Pick<SimulatedDisk>(spares);
+                DiskTroubles troubles = slow.Troubles;
+                troubles.SlowWritesLeft = dice.Between(1, 4);
+                troubles.SlowWriteNanoseconds = dice.Spread(Budget.SilenceMsMax) * Millisecond;
+                break;
+            case FaultKinds.MetadataWrites:
+                dice.Pick<SimulatedDisk>(spares).Troubles.MetadataWritesFailing = dice.Between(1, 3);
+                break;
+            default:
+                break;
+        }
+    }
+
+    private long Later(long msMax) => universe.Now + (dice.Spread(msMax) * Millisecond);
+
+    private void SpoilPrimary(FaultKinds kind)
+    {
+        long sector = dice.OneIn(3)
+            ? dice.Below(primary.Sectors)
+            : dice.Below(Math.Min((long)config.HotBlocks * config.SectorsPerBlock, primary.Sectors));
+        for (int i = dice.OneIn(3) ? dice.Between(2, 8) : 1; i > 0 && _spoiled < SpoiledMax; i--)
+        {
+            _spoiled++;
+            primary.Spoil(Math.Min(sector, primary.Sectors - 1), kind);
+            sector += config.PhysicalBytes / Page.SectorBytes;
+        }
+    }
+
+    /// <summary>In the data area, near its start, where units are handed out.</summary>
+    private void SpoilSpare(FaultKinds kind)
+    {
+        SimulatedDisk spare = dice.Pick<SimulatedDisk>(spares);
+        if (watch.LayoutOf(spare.Index) is SpareLayout layout && _spoiled < SpoiledMax)
+        {
+            long units = Math.Min(config.SpareUnits, 100);
+            long at = layout.Data.Start + dice.Below(units * config.UnitBytes);
+            if (at < layout.Data.Start + layout.Data.Bytes)
+            {
+                _spoiled++;
+                spare.Spoil(at / Page.SectorBytes, kind);
+            }
+        }
+    }
+
+    /// <summary>Errors that say nothing of a place: a reset, a time-out, a short transfer.</summary>
+    private void Disturb(SimulatedDisk disk)
+    {
+        disk.Troubles.FailuresLeft = dice.Between(1, 6);
+        disk.Troubles.FailureErrno = dice.Pick<int>([0, 5, 5, 6, 19, 28, 62, 110]);
+        disk.Troubles.AreFailuresSlow = disk.Troubles.FailureErrno == 5 && dice.OneIn(2);
+    }
+
+    /// <summary>A few superblock copies, and one place of each other piece: the rest is whole.</summary>
+    private void Rot(int spare, SpareLayout layout)
+    {
+        int copies = dice.Between(0, Budget.CopiesDamagedMax);
+        int first = dice.Below(SpareLayout.SuperblockCopies);
+        for (int i = 0; i < copies; i++)
+        {
+            int copy = (first + i) % SpareLayout.SuperblockCopies;
+            ByteRegion slot = layout.Superblock(copy);
+            spares[spare].Rot(slot.Start, SpareLayout.SuperblockBytes);
+        }
+        int place = dice.Below(SpareLayout.Places);
+        if (dice.OneIn(2))
+        {
+            spares[spare].Rot(layout.Area(CheckpointArea.A, place).Start, 512);
+            spares[spare].Rot(layout.Area(CheckpointArea.B, place).Start, 512);
+            spares[spare].Rot((place == 0 ? layout.Journal1 : layout.Journal2).Start, 16_384);
+        }
+        universe.Trace.Add(TraceKind.Fault, universe.Now, (long)FaultKinds.MetadataRot, spare, copies);
+    }
+}

@@ -1,0 +1,26 @@
+using System;
+
+namespace DmRemap.Simulator.World;
+
+/// <summary>What became of a run.</summary>
+internal sealed record Outcome
+{
+    public required ulong Seed { get; init; }
+
+    public required ulong TraceHash { get; init; }
+
+    public required long Events { get; init; }
+
+    public required long Nanoseconds { get; init; }
+
+    public required int Crashes { get; init; }
+
+    public required int Recoveries { get; init; }
+
+    public required long Requests { get; init; }
+
+    public required long Remaps { get; init; }
+
+    /// <summary>Null: no promise was broken.</summary>
+    public required Exception? Broken { get; init; }
+}

@@ -1,0 +1,130 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
+using DmRemap.Simulator.Checkers;
+using DmRemap.Simulator.Disks;
+
+namespace DmRemap.Simulator.World;
+
+/// <summary>
+/// Everything that touches how a set is made, recovered and stopped: what a composition root does. The one
+/// file that knows these interfaces of the metadata.
+/// </summary>
+internal sealed partial class SimulatedSystem
+    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
+{
+    private MetadataStore? _store;
+
+    /// <summary>Why the start was refused; null when it was not.</summary>
+    public MetadataRefusal? Refusal { get; private set; }
+
+    public void BeginFormat(ulong epoch)
+    {
+        Guid[] uuids = new Guid[_spares.Length];
+        for (int i = 0; i < uuids.Length; i++)
+        {
+            uuids[i] = new Guid($"3e3be400-0000-4000-8000-00000000000{i}");
+        }
+        FormatRequest request = new()
+        {
+            SetUuid = new Guid("5e700000-0000-4000-8000-000000000001"),
+            MemberUuids = uuids,
+            Geometry = _config.Geometry,
+            PrimaryPhysicalBlockBytes = _config.PhysicalBytes,
+            Primary = new PrimaryIdentity
+            {
+                Bytes = (long)_config.Blocks * _config.BlockBytes,
+                Text = "a simulated disk",
+            },
+            Epoch = epoch,
+        };
+        new MetadataFormatter(_process, MetadataDevices(), request, this).Begin();
+    }
+
+    public void BeginRecovery(ulong epoch)
+    {
+        SetExpectation expected = new() { PrimaryBytes = (long)_config.Blocks * _config.BlockBytes };
+        new MetadataRecovery(_process, MetadataDevices(), expected, epoch, this).Begin();
+    }
+
+    void IMetadataFormatOwner.OnFormatted(MetadataFormatter formatter)
+    {
+        Refusal = formatter.Refusal;
+        Phase = formatter.Refusal is null ? SystemPhase.Stopped : SystemPhase.Refused;
+    }
+
+    void IMetadataRecoveryOwner.OnRecovered(MetadataRecovery recovery)
+    {
+        if (recovery.Recovered is not RecoveredSet set)
+        {
+            Refusal = recovery.Refusal;
+            Phase = SystemPhase.Refused;
+            return;
+        }
+        _store = set.Store;
+        _history.Adopt(set.Entries, set.Retired);
+        Member[] members = new Member[set.Members.Length];
+        RemapTable table = new(set.Set.Geometry);
+        SpareAllocator allocator = new();
+        for (int i = 0; i < members.Length; i++)
+        {
+            SimulatedDisk disk = _spares[set.SpareOfMember[i]];
+            SpareLayout layout = set.Members[i].Layout;
+            _watch.Learn(disk.Index, layout);
+            members[i] = new Member(i, $"spare{i}", View(disk, IoOrigin.Data), layout.DataStart)
+            {
+                Kind = KindOf(disk),
+            };
+            allocator.AddSpare(i, Math.Min(layout.DataUnits, _config.SpareUnits));
+        }
+        foreach (SpareLocation retired in set.Retired)
+        {
+            allocator.MarkRetired(retired);
+        }
+        foreach (RemapEntry entry in set.Entries)
+        {
+            table.Set(entry);
+            if (!entry.Location.IsNone)
+            {
+                allocator.MarkUsed(entry.Location, entry.Unit);
+            }
+        }
+        _log = new CommitWatch(_universe, _history, set.Store);
+        Serve(new RemapDeviceParts
+        {
+            Loop = _process,
+            Primary = new Member(
+                Member.Primary, "main", View(_primary, IoOrigin.Data), new BlockNumber(0))
+            {
+                Kind = KindOf(_primary),
+            },
+            Spares = members,
+            Table = table,
+            Allocator = allocator,
+            Log = _log,
+            Events = this,
+        });
+    }
+
+    void IMetadataStopOwner.OnMetadataStopped(bool isClean)
+    {
+        WasCleanStop = isClean;
+        Phase = SystemPhase.Stopped;
+    }
+
+    private void StopMetadata() => _store!.BeginStop(this);
+
+    private static MemberKind KindOf(SimulatedDisk disk) =>
+        disk.Traits.IsFile ? MemberKind.File : MemberKind.BlockDevice;
+
+    private IBlockDevice[] MetadataDevices() =>
+        Array.ConvertAll(_offered, disk => (IBlockDevice)View(disk, IoOrigin.Metadata));
+
+    private DiskView View(SimulatedDisk disk, IoOrigin origin) =>
+        new(disk, this, origin, disk == _primary ? null : _watch);
+}

@@ -1,0 +1,204 @@
+using System;
+using DmRemap.Core.Metadata;
+using DmRemap.Simulator.Disks;
+
+namespace DmRemap.Simulator.World;
+
+/// <summary>The course of a run: format, several starts with their ends, the last judgement.</summary>
+internal sealed partial class Simulation
+{
+    private const long Millisecond = 1_000_000;
+    private const int FormatsMax = 4;
+    private const int RefusalsMax = 3;
+
+    private bool HasCrashes => _config.Has(FaultKinds.PowerCuts) || _config.Has(FaultKinds.Kills);
+
+    private void Live()
+    {
+        Format();
+        for (int boot = 0; boot < _config.Boots; boot++)
+        {
+            LiveOneBoot();
+        }
+        _misfortune.Calm();
+        _crash.Clear();
+        JudgeAll();
+    }
+
+    /// <summary>A crash in it leaves a set that is made again.</summary>
+    private void Format()
+    {
+        for (int attempt = 0; attempt < FormatsMax; attempt++)
+        {
+            _watch.OnFormat();
+            SimulatedSystem system = NewSystem(_spares);
+            system.BeginFormat(NewEpoch());
+            bool mayCrash = HasCrashes && attempt < FormatsMax - 1 && _dice.OneIn(10);
+            _crash.Clear();
+            if (mayCrash)
+            {
+                _crash.Set(_dice.Spread(60));
+            }
+            if (RunUntil(() => system.Phase != SystemPhase.Starting))
+            {
+                Require(system.Phase == SystemPhase.Stopped, "create", $"refused: {system.Refusal}");
+                EndProcess();
+                return;
+            }
+            Crash();
+            TryStartOfHalfMadeSet();
+        }
+    }
+
+    /// <summary>What a create that was cut off has left is no set, or an empty one.</summary>
+    private void TryStartOfHalfMadeSet()
+    {
+        _crash.Clear();
+        _history.OnFormat();
+        SimulatedSystem system = NewSystem(_spares);
+        system.BeginRecovery(NewEpoch());
+        RunUntil(() => system.Phase != SystemPhase.Starting);
+        bool isEmpty = system.Phase == SystemPhase.Refused || system.Device!.Table.Count == 0;
+        Require(isEmpty, "create", "a set that was half made has rules");
+        EndProcess();
+    }
+
+    private void LiveOneBoot()
+    {
+        if (_config.Has(FaultKinds.MissingSpare) && _dice.OneIn(6))
+        {
+            _crash.Clear();
+            TryStartWithout(_dice.Below(_spares.Length));
+        }
+        _crash.Clear();
+        if (HasCrashes && !_dice.OneIn(4))
+        {
+            _crash.Draw();
+        }
+        if (Start() is not SimulatedSystem system)
+        {
+            return;
+        }
+        _workload.Begin(system.Device!, _config.OperationsPerBoot, _misfortune.Strike);
+        if (!RunUntil(() => _workload.IsDone && (_dice.OneIn(20) || IsAnswered)))
+        {
+            NoteRemaps(system);
+            Crash();
+            return;
+        }
+        NoteRemaps(system);
+        Stop(system);
+    }
+
+    private bool IsAnswered => _workload.UnderWay == 0 && !_workload.IsMoving;
+
+    /// <summary>Until the device serves; null when a crash came first.</summary>
+    private SimulatedSystem? Start()
+    {
+        for (int refusals = 0; ; refusals++)
+        {
+            _misfortune.StrikeAtStart();
+            _watch.OnStart();
+            _excuses.OnStart();
+            SimulatedSystem system = NewSystem(_spares);
+            _universe.Trace.Add(TraceKind.Boot, _universe.Now, _recoveries);
+            system.BeginRecovery(NewEpoch());
+            if (!RunUntil(() => system.Phase != SystemPhase.Starting))
+            {
+                Crash();
+                return null;
+            }
+            if (system.Phase == SystemPhase.Serving)
+            {
+                _recoveries++;
+                return system;
+            }
+            // Only a metadata write that failed may stop a start, and then the next may succeed.
+            bool isExcused = system.Refusal!.Kind == MetadataRefusalKind.WriteFailed
+                && _config.Has(FaultKinds.MetadataWrites) && refusals < RefusalsMax;
+            Require(isExcused, "P3", $"the start was refused: {system.Refusal}");
+            EndProcess();
+            _misfortune.Calm();
+        }
+    }
+
+    private void Stop(SimulatedSystem system)
+    {
+        bool isIdle = IsAnswered;
+        long began = _universe.Now;
+        long quietAt = Math.Max(_primary.QuietAt(), LastQuiet());
+        bool areDisksAnswering = quietAt < began + (1_000 * Millisecond);
+        long deadline = began + ((isIdle ? Budget.IdleStopMs : Budget.BusyStopMs) * Millisecond);
+        _workload.IsStopping = true;
+        system.BeginStop();
+        bool isOver = RunUntil(
+            () => system.Phase == SystemPhase.Stopped || _universe.Now > deadline);
+        if (!isOver || system.Phase != SystemPhase.Stopped)
+        {
+            Require(
+                !isOver || !areDisksAnswering, "P4",
+                $"a stop took {(_universe.Now - began) / Millisecond} ms although all disks answer");
+            // What the real program does at its deadline: the rest is left to recovery.
+            Crash();
+            return;
+        }
+        _universe.Trace.Add(TraceKind.Stopped, _universe.Now, system.WasCleanStop ? 1 : 0);
+        Require(_workload.UnderWay == 0, "stop", $"{_workload.UnderWay} requests were never answered");
+        if (system.WasFlushed && system.WasCleanStop)
+        {
+            Require(system.TimersSet == 0, "stop", $"{system.TimersSet} timers are left");
+            Require(InFlight() == 0, "stop", $"{InFlight()} operations are left");
+            _model.Flushed(_model.Tick());
+        }
+        else
+        {
+            bool isExcused = _excuses.ExcusesFlush(Core.Abstractions.IoStatus.DeviceError)
+                || _config.Has(FaultKinds.MetadataWrites);
+            Require(isExcused, "stop", "not clean, and no disk failed");
+        }
+        EndProcess();
+        if (_config.Has(FaultKinds.PowerCuts) && _dice.OneIn(2))
+        {
+            CutPower();
+        }
+        _misfortune.StrikeWhileOff();
+    }
+
+    /// <summary>Calm disks: the table and every sector are what they may be, and stay so.</summary>
+    private void JudgeAll()
+    {
+        _excuses.OnStart();
+        SimulatedSystem system = Start()!;
+        for (int pass = 0; pass < 2; pass++)
+        {
+            ReadEverything(system);
+        }
+        Stop(system);
+        Require(_universe.Process is null, "stop", "the last stop did not end");
+    }
+
+    private void ReadEverything(SimulatedSystem system)
+    {
+        _workload.AskForEverything(system.Device!);
+        RunUntil(() => IsAnswered);
+    }
+
+    /// <summary>A start that must be refused, and must write nothing.</summary>
+    private void TryStartWithout(int missing)
+    {
+        if (_spares.Length == 1)
+        {
+            return;
+        }
+        SimulatedDisk[] offered = [.. _spares[..missing], .. _spares[(missing + 1)..]];
+        long written = _watch.SuperblocksWritten;
+        _watch.OnStart();
+        SimulatedSystem system = NewSystem(offered);
+        system.BeginRecovery(NewEpoch());
+        RunUntil(() => system.Phase != SystemPhase.Starting);
+        Require(
+            system.Phase == SystemPhase.Refused && written == _watch.SuperblocksWritten, "P7",
+            $"spare {missing} is missing, and the start went on: {system.Phase}, {system.Refusal}");
+        EndProcess();
+    }
+}

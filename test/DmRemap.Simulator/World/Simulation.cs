@@ -1,0 +1,109 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Simulator.Checkers;
+using DmRemap.Simulator.Client;
+using DmRemap.Simulator.Disks;
+
+namespace DmRemap.Simulator.World;
+
+/// <summary>
+/// One run: a set is made, started and ended several times, each time by a crash or a stop, while disks fail
+/// under it; in the end, on calm disks, every sector is read twice. The seed decides everything.
+/// </summary>
+internal sealed partial class Simulation
+{
+    private readonly ulong _seed;
+    private readonly Universe _universe;
+    private readonly Dice _dice;
+    private readonly SimulationConfig _config;
+    private readonly SimulatedDisk _primary;
+    private readonly SimulatedDisk[] _spares;
+    private readonly SectorModel _model;
+    private readonly Excuses _excuses;
+    private readonly Workload _workload;
+    private readonly WriteWatch _watch;
+    private readonly TableHistory _history = new();
+    private readonly Misfortune _misfortune;
+    private readonly CrashPlan _crash;
+    private readonly Workshop _workshop;
+    private int _crashes;
+    private int _recoveries;
+    private long _remaps;
+
+    public Simulation(ulong seed, FaultKinds allowed, Workshop workshop, Trace trace)
+    {
+        _seed = seed;
+        _workshop = workshop;
+        Dice dice = new(Dice.Mix(seed));
+        _universe = new Universe(trace);
+        _config = SimulationConfig.Draw(dice.Fork(), allowed);
+        _dice = dice.Fork();
+        _primary = new SimulatedDisk(
+            -1, _universe, dice.Fork(), workshop.Pages, PrimaryGeometry(), _config.Primary,
+            Stamp.FillAdopted);
+        _spares = new SimulatedDisk[_config.Spares];
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            _spares[i] = new SimulatedDisk(
+                i, _universe, dice.Fork(), workshop.Pages, SpareGeometry(), _config.Spare, Stamp.FillForeign);
+        }
+        _model = new SectorModel(_config.Sectors);
+        _excuses = new Excuses(_primary, _spares);
+        _watch = new WriteWatch(_spares);
+        _misfortune = new Misfortune(_universe, _config, dice.Fork(), _primary, _spares, _watch);
+        Array.ForEach(workshop.Requests, request => request.Abandon());
+        Promptness promptness = new(_config, _primary);
+        _primary.OnSpoiled = promptness.OnSpoiled;
+        _workload = new Workload(
+            _universe, _config, dice.Fork(), workshop.Requests, _model, new Readability(_primary, _model),
+            _excuses, promptness, new Suspension(_universe, dice.Fork(), _primary, _model));
+        _crash = new CrashPlan(_universe, _workload, dice.Fork());
+    }
+
+    public SimulationConfig Config => _config;
+
+    public Outcome Run()
+    {
+        Exception? broken = null;
+        try
+        {
+            Live();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whatever it is: a checker's finding, a broken invariant, or a bug of ours that looks like one.
+            broken = e;
+        }
+        _primary.GiveBackPages();
+        Array.ForEach(_spares, spare => spare.GiveBackPages());
+        return new Outcome
+        {
+            Seed = _seed,
+            TraceHash = _universe.Trace.Hash,
+            Events = _universe.Events,
+            Nanoseconds = _universe.Now,
+            Crashes = _crashes,
+            Recoveries = _recoveries,
+            Requests = _workload.Asked,
+            Remaps = _remaps,
+            Broken = broken,
+        };
+    }
+
+    private DeviceGeometry PrimaryGeometry() => new()
+    {
+        LogicalBlockSize = new BlockSize(_config.BlockBytes),
+        PhysicalBlockBytes = _config.PhysicalBytes,
+        Blocks = new BlockCount(_config.Blocks),
+        AlignmentOffsetBytes = _config.AlignmentOffset,
+        CanDiscard = _config.Primary.CanDiscard,
+        CanWriteZeroes = _config.Primary.CanWriteZeroes,
+    };
+
+    private DeviceGeometry SpareGeometry() => new()
+    {
+        LogicalBlockSize = new BlockSize(_config.BlockBytes),
+        PhysicalBlockBytes = _config.PhysicalBytes,
+        Blocks = new BlockCount(Limits.SpareBytesMin / _config.BlockBytes),
+    };
+}
