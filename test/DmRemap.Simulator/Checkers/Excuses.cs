@@ -62,7 +62,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     public bool ExcusesWrite(IoStatus status) => status switch
     {
         IoStatus.OutOfSpares => _isExhausted,
-        IoStatus.MetadataUnavailable => Any(disk => disk.Troubles.HasFailedMetadata),
+        IoStatus.MetadataUnavailable => Any(disk => disk.HasFailedMetadata),
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
@@ -77,7 +77,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     {
         Gather();
         // The request tells the first of its errors, and the extents of all.
-        bool isRuleInDoubt = Any(disk => disk.Troubles.HasFailedMetadata);
+        bool isRuleInDoubt = Any(disk => disk.HasFailedMetadata);
         return (status is IoStatus.Unreadable or IoStatus.DeviceError or IoStatus.MetadataUnavailable)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
     }

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Simulator.World;
@@ -15,6 +16,9 @@ internal sealed class TableHistory
     private readonly Dictionary<long, RemapEntry> _entries = [];
     private readonly Dictionary<SpareLocation, long> _owners = [];
     private readonly HashSet<SpareLocation> _retired = [];
+
+    /// <summary>Rules that say what was given up as lost: a checkpoint may have written them.</summary>
+    private readonly List<RemapEntry> _losses = [];
 
     /// <summary>Under way, or ended as unknown since the last success, in order.</summary>
     private readonly List<CommitRequest> _unsettled = [];
@@ -39,6 +43,12 @@ internal sealed class TableHistory
         _unsettled.Add(request);
     }
 
+    /// <summary>
+    /// Blocks were given up. Nobody waits for the record of that; a checkpoint may hold it, or a start may
+    /// know nothing of it.
+    /// </summary>
+    public void OnLost(in RemapEntry entry) => _losses.Add(entry);
+
     public void End(CommitRequest request)
     {
         switch (request.Outcome)
@@ -48,6 +58,7 @@ internal sealed class TableHistory
                 // A later success supersedes every unknown one before it.
                 _unsettled.RemoveAll(
                     other => other == request || other.Outcome == CommitOutcome.Unknown);
+                ForgetLosses(request);
                 Apply(request);
                 break;
             case CommitOutcome.Failed:
@@ -74,6 +85,7 @@ internal sealed class TableHistory
             throw new Violation("P3", $"the recovered table is none that it may be: {Difference(entries)}");
         }
         _unsettled.Clear();
+        _losses.Clear();
         _entries.Clear();
         _owners.Clear();
         foreach (SpareLocation lost in _retired)
@@ -90,6 +102,19 @@ internal sealed class TableHistory
         }
     }
 
+    /// <summary>A newer rule of these units is durable: what was in memory before it is gone.</summary>
+    private void ForgetLosses(CommitRequest request)
+    {
+        foreach (TableChange change in request.Changes)
+        {
+            if (change.Kind != TableChangeKind.RetireSpareUnit)
+            {
+                UnitNumber unit = change.Entry.Unit;
+                _losses.RemoveAll(lost => lost.Unit == unit);
+            }
+        }
+    }
+
     /// <summary>A set was made anew.</summary>
     public void OnFormat()
     {
@@ -97,6 +122,7 @@ internal sealed class TableHistory
         _owners.Clear();
         _retired.Clear();
         _unsettled.Clear();
+        _losses.Clear();
     }
 
     private bool IsSomePrefix(RemapEntry[] entries)
@@ -117,18 +143,17 @@ internal sealed class TableHistory
 
     private bool IsEqual(RemapEntry[] entries)
     {
-        if (entries.Length != _entries.Count)
-        {
-            return false;
-        }
+        int known = 0;
         foreach (RemapEntry entry in entries)
         {
-            if (!_entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) || mine != entry)
+            bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine);
+            known += isKnown ? 1 : 0;
+            if ((!isKnown || mine != entry) && !_losses.Contains(entry))
             {
                 return false;
             }
         }
-        return true;
+        return known == _entries.Count;
     }
 
     /// <summary>With unknown outcomes: each unit has the rule of the table or of one of those.</summary>
@@ -139,7 +164,7 @@ internal sealed class TableHistory
         {
             found.Add(entry.Unit.Value, entry);
             bool isMine = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) && mine == entry;
-            if (!isMine && !IsInUnsettled(TableChangeKind.Set, entry))
+            if (!isMine && !IsInUnsettled(TableChangeKind.Set, entry) && !_losses.Contains(entry))
             {
                 return false;
             }

@@ -143,12 +143,43 @@ internal sealed partial class SimulatedDisk
         long elapsed = _universe.Now - operation.SubmittedAt;
         // An error that took this long says nothing of the medium (F-17).
         Troubles.HasAnsweredOther |= errno >= 0 && elapsed >= 24_000_000_000;
+        Troubles.HasFailedMetadata |= IsOverdue(operation);
         Forget(operation);
         if (!process.IsDead)
         {
             request.SetResult(
                 errno < 0 ? IoStatus.Ok : IoStatus.DeviceError, Math.Max(0, errno), new Duration(elapsed));
             process.DeliverLater(request);
+        }
+    }
+
+    /// <summary>
+    /// Has metadata failed here since the start, or is a write of it late, so that a commit need not be done?
+    /// </summary>
+    public bool HasFailedMetadata
+    {
+        get
+        {
+            bool hasFailed = Troubles.HasFailedMetadata;
+            foreach (DiskOperation operation in _inFlight)
+            {
+                hasFailed |= IsOverdue(operation);
+            }
+            return hasFailed;
+        }
+    }
+
+    /// <summary>Operations in flight that nobody has given up at a deadline.</summary>
+    public int InFlightInTime
+    {
+        get
+        {
+            int count = 0;
+            foreach (DiskOperation operation in _inFlight)
+            {
+                count += IsOverdue(operation) ? 0 : 1;
+            }
+            return count;
         }
     }
 
@@ -163,6 +194,10 @@ internal sealed partial class SimulatedDisk
         }
         Array.Clear(_pages);
     }
+
+    private bool IsOverdue(DiskOperation operation) =>
+        operation.Origin == IoOrigin.Metadata
+        && _universe.Now - operation.SubmittedAt >= Budget.MetadataDeadlineMs * 1_000_000;
 
     private static string? Describe(DiskOperation operation, bool isPrinting) => isPrinting
         ? $"{operation.Origin} {operation.Request!.Operation} {operation.Request.Flags}"

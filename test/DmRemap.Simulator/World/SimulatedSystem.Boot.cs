@@ -67,32 +67,14 @@ internal sealed partial class SimulatedSystem
             return;
         }
         _store = set.Store;
-        _history.Adopt(set.Entries, set.Retired);
+        _history.Adopt(EntriesOf(set.Table), set.Retired);
         Member[] members = new Member[set.Members.Length];
-        RemapTable table = new(set.Set.Geometry);
-        SpareAllocator allocator = new();
         for (int i = 0; i < members.Length; i++)
         {
-            SimulatedDisk disk = _spares[set.SpareOfMember[i]];
-            SpareLayout layout = set.Members[i].Layout;
-            _watch.Learn(disk.Index, layout);
-            members[i] = new Member(i, $"spare{i}", View(disk, IoOrigin.Data), layout.DataStart)
-            {
-                Kind = KindOf(disk),
-            };
-            allocator.AddSpare(i, Math.Min(layout.DataUnits, _config.SpareUnits));
-        }
-        foreach (SpareLocation retired in set.Retired)
-        {
-            allocator.MarkRetired(retired);
-        }
-        foreach (RemapEntry entry in set.Entries)
-        {
-            table.Set(entry);
-            if (!entry.Location.IsNone)
-            {
-                allocator.MarkUsed(entry.Location, entry.Unit);
-            }
+            members[i] = set.Members[i] is MetadataMember here
+                ? Present(i, _offered[set.SpareOfMember[i]], here.Layout)
+                : Absent(i, set);
+            Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
         }
         _log = new CommitWatch(_universe, _history, set.Store);
         Serve(new RemapDeviceParts
@@ -104,8 +86,8 @@ internal sealed partial class SimulatedSystem
                 Kind = KindOf(_primary),
             },
             Spares = members,
-            Table = table,
-            Allocator = allocator,
+            Table = set.Table,
+            Allocator = set.Allocator,
             Log = _log,
             Events = this,
         });
@@ -118,6 +100,44 @@ internal sealed partial class SimulatedSystem
     }
 
     private void StopMetadata() => _store!.BeginStop(this);
+
+    private Member Present(int index, SimulatedDisk disk, SpareLayout layout)
+    {
+        _watch.Learn(disk.Index, layout);
+        return new Member(index, $"spare{disk.Index}", View(disk, IoOrigin.Data), layout.DataStart)
+        {
+            Kind = KindOf(disk),
+        };
+    }
+
+    /// <summary>Its blocks cannot be had, and nothing new goes there.</summary>
+    private Member Absent(int index, RecoveredSet set)
+    {
+        set.Allocator.SetUsable(index, false);
+        AbsentDisk disk = new(_process, _spares[0].Geometry);
+        return new Member(index, $"absent{index}", disk, new BlockNumber(0));
+    }
+
+    /// <summary>Fewer units than the spare has, so that they can run out.</summary>
+    private void Narrow(SpareAllocator allocator, int spare, long units)
+    {
+        for (long unit = _config.SpareUnits; unit < units; unit++)
+        {
+            allocator.MarkRetired(new SpareLocation(spare, new UnitNumber(unit)));
+        }
+    }
+
+    private static RemapEntry[] EntriesOf(RemapTable table)
+    {
+        RemapEntry[] entries = new RemapEntry[table.Count];
+        UnitNumber from = new(0);
+        for (int i = 0; table.TryGetNext(from, out RemapEntry entry); i++)
+        {
+            entries[i] = entry;
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return entries;
+    }
 
     private static MemberKind KindOf(SimulatedDisk disk) =>
         disk.Traits.IsFile ? MemberKind.File : MemberKind.BlockDevice;

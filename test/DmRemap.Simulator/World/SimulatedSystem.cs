@@ -1,3 +1,5 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Simulator.Checkers;
 using DmRemap.Simulator.Disks;
@@ -87,6 +89,14 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         _universe.Trace.Add(
             TraceKind.Publish, _universe.Now, (long)happened.Kind, happened.Blocks.Start.Value,
             happened.Errno, _universe.Trace.IsPrinting ? $"{happened.Kind} {happened.Blocks}" : null);
+        if (happened.Kind == EngineEventKind.Lost && !happened.Blocks.IsEmpty)
+        {
+            UnitNumber unit = Device!.Units.UnitOf(happened.Blocks.Start);
+            if (Device.Table.TryGet(unit, out RemapEntry entry))
+            {
+                _history.OnLost(entry);
+            }
+        }
         _excuses.OnEvent(happened, Device!);
     }
 
