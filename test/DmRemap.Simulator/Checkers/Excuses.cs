@@ -59,12 +59,10 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         _areWritesRejected |= happened.Kind == EngineEventKind.WritesRejected;
     }
 
-    public bool HasKeptMetadataBack => Any(disk => disk.HasKeptMetadataBack);
-
     public bool ExcusesWrite(IoStatus status) => status switch
     {
         IoStatus.OutOfSpares => _isExhausted,
-        IoStatus.MetadataUnavailable => HasKeptMetadataBack,
+        IoStatus.MetadataUnavailable => Any(disk => disk.HasFailedMetadata),
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
@@ -79,7 +77,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     {
         Gather();
         // The request tells the first of its errors, and the extents of all.
-        bool isRuleInDoubt = HasKeptMetadataBack;
+        bool isRuleInDoubt = Any(disk => disk.HasFailedMetadata);
         return (status is IoStatus.Unreadable or IoStatus.DeviceError or IoStatus.MetadataUnavailable)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
     }

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Simulator.World;
@@ -16,14 +17,11 @@ internal sealed class TableHistory
     private readonly Dictionary<SpareLocation, long> _owners = [];
     private readonly HashSet<SpareLocation> _retired = [];
 
+    /// <summary>Rules that say what was given up as lost: a checkpoint may have written them.</summary>
+    private readonly List<RemapEntry> _losses = [];
+
     /// <summary>Under way, or ended as unknown since the last success, in order.</summary>
     private readonly List<CommitRequest> _unsettled = [];
-
-    /// <summary>
-    /// Units of which the device has said that blocks are lost since the start: a checkpoint may hold that
-    /// before the commit which records it.
-    /// </summary>
-    private readonly HashSet<long> _givenUp = [];
 
     public long Done { get; private set; }
 
@@ -32,14 +30,6 @@ internal sealed class TableHistory
     public static string Describe(in RemapEntry entry) =>
         $"unit {entry.Unit.Value} {entry.State} at {entry.Location.Spare}:{entry.Location.Unit.Value}"
             + $" low {entry.Blocks.Low:x} high {entry.Blocks.High:x}";
-
-    public void OnLost(long firstUnit, long lastUnit)
-    {
-        for (long unit = firstUnit; unit <= lastUnit; unit++)
-        {
-            _givenUp.Add(unit);
-        }
-    }
 
     public void Begin(CommitRequest request)
     {
@@ -53,6 +43,12 @@ internal sealed class TableHistory
         _unsettled.Add(request);
     }
 
+    /// <summary>
+    /// Blocks were given up. Nobody waits for the record of that; a checkpoint may hold it, or a start may
+    /// know nothing of it.
+    /// </summary>
+    public void OnLost(in RemapEntry entry) => _losses.Add(entry);
+
     public void End(CommitRequest request)
     {
         switch (request.Outcome)
@@ -62,6 +58,7 @@ internal sealed class TableHistory
                 // A later success supersedes every unknown one before it.
                 _unsettled.RemoveAll(
                     other => other == request || other.Outcome == CommitOutcome.Unknown);
+                ForgetLosses(request);
                 Apply(request);
                 break;
             case CommitOutcome.Failed:
@@ -88,7 +85,7 @@ internal sealed class TableHistory
             throw new Violation("P3", $"the recovered table is none that it may be: {Difference(entries)}");
         }
         _unsettled.Clear();
-        _givenUp.Clear();
+        _losses.Clear();
         _entries.Clear();
         _owners.Clear();
         foreach (SpareLocation lost in _retired)
@@ -105,6 +102,19 @@ internal sealed class TableHistory
         }
     }
 
+    /// <summary>A newer rule of these units is durable: what was in memory before it is gone.</summary>
+    private void ForgetLosses(CommitRequest request)
+    {
+        foreach (TableChange change in request.Changes)
+        {
+            if (change.Kind != TableChangeKind.RetireSpareUnit)
+            {
+                UnitNumber unit = change.Entry.Unit;
+                _losses.RemoveAll(lost => lost.Unit == unit);
+            }
+        }
+    }
+
     /// <summary>A set was made anew.</summary>
     public void OnFormat()
     {
@@ -112,6 +122,7 @@ internal sealed class TableHistory
         _owners.Clear();
         _retired.Clear();
         _unsettled.Clear();
+        _losses.Clear();
     }
 
     private bool IsSomePrefix(RemapEntry[] entries)
@@ -132,33 +143,17 @@ internal sealed class TableHistory
 
     private bool IsEqual(RemapEntry[] entries)
     {
-        int added = 0;
+        int known = 0;
         foreach (RemapEntry entry in entries)
         {
-            if (!IsMine(entry))
+            bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine);
+            known += isKnown ? 1 : 0;
+            if ((!isKnown || mine != entry) && !_losses.Contains(entry))
             {
                 return false;
             }
-            added += _entries.ContainsKey(entry.Unit.Value) ? 0 : 1;
         }
-        return entries.Length - added == _entries.Count;
-    }
-
-    /// <summary>The unit's rule, or that with blocks lost in it which the device has given up.</summary>
-    private bool IsMine(in RemapEntry entry)
-    {
-        bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine);
-        if (isKnown && mine == entry)
-        {
-            return true;
-        }
-        BlockStates before = isKnown ? mine.Blocks : BlockStates.AllOnPrimary;
-        ulong lost = entry.Blocks.MaskOf(BlockState.Lost);
-        bool isSamePlace = isKnown
-            ? mine.State == entry.State && mine.Location == entry.Location
-            : entry.State == UnitState.LostUnreadable;
-        return _givenUp.Contains(entry.Unit.Value) && isSamePlace
-            && before.With(lost, BlockState.Lost) == entry.Blocks;
+        return known == _entries.Count;
     }
 
     /// <summary>With unknown outcomes: each unit has the rule of the table or of one of those.</summary>
@@ -168,7 +163,8 @@ internal sealed class TableHistory
         foreach (RemapEntry entry in entries)
         {
             found.Add(entry.Unit.Value, entry);
-            if (!IsMine(entry) && !IsInUnsettled(TableChangeKind.Set, entry))
+            bool isMine = _entries.TryGetValue(entry.Unit.Value, out RemapEntry mine) && mine == entry;
+            if (!isMine && !IsInUnsettled(TableChangeKind.Set, entry) && !_losses.Contains(entry))
             {
                 return false;
             }

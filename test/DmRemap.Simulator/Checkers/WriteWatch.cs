@@ -18,9 +18,14 @@ internal sealed class WriteWatch
     private const int CopyIndexAt = 76;
     private const int EpochAt = 88;
     private const int GenerationAt = 104;
+    private const int MembersAt = 1024;
+    private const int MemberBytes = 128;
+    private const int MemberStateAt = 16;
+    private const byte Active = 1;
 
     private readonly SpareLayout?[] _layouts;
     private readonly SimulatedDisk[] _spares;
+    private readonly byte[] _newest = new byte[SuperblockBytes];
     private ulong _generation;
     private ulong _generationOnDisks;
 
@@ -60,11 +65,19 @@ internal sealed class WriteWatch
                 if (IsWhole(copy))
                 {
                     ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
-                    _generationOnDisks = Math.Max(_generationOnDisks, generation);
+                    if (generation > _generationOnDisks)
+                    {
+                        _generationOnDisks = generation;
+                        copy.CopyTo(_newest);
+                    }
                 }
             }
         }
     }
+
+    /// <summary>Does the newest superblock on the disks, at the start, count this member as active?</summary>
+    public bool IsActive(int member) =>
+        _newest[MembersAt + (member * MemberBytes) + MemberStateAt] == Active;
 
     public void OnWrite(SimulatedDisk disk, IoRequest request, IoOrigin origin)
     {

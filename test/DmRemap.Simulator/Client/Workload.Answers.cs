@@ -85,7 +85,10 @@ internal sealed partial class Workload
         {
             Unexcused(request, "no failed extent is named");
         }
-        _promptness.CheckRead(request, io.Token, _universe.Now);
+        if (_device!.Table.IsEntirelyPrimary(io.Extent))
+        {
+            _promptness.CheckRead(request, io.Token, _universe.Now);
+        }
         Span<byte> data = request.Buffer.Span;
         for (int i = 0; i < request.Sectors; i++)
         {

@@ -99,25 +99,6 @@ internal sealed partial class SimulatedDisk
         _universe.Plan(operation, latency);
     }
 
-    /// <summary>
-    /// Metadata was not written, by an error or by the deadline after which a write counts as stuck.
-    /// </summary>
-    public bool HasKeptMetadataBack
-    {
-        get
-        {
-            foreach (DiskOperation operation in _inFlight)
-            {
-                Troubles.HasFailedMetadata |= IsLateMetadata(operation);
-            }
-            return Troubles.HasFailedMetadata;
-        }
-    }
-
-    private bool IsLateMetadata(DiskOperation operation) =>
-        operation.Origin == IoOrigin.Metadata
-        && _universe.Now - operation.SubmittedAt >= Budget.MetadataDeadlineNanoseconds;
-
     /// <summary>When everything in flight will have landed; the end of time when that is not known.</summary>
     public long QuietAt()
     {
@@ -141,7 +122,6 @@ internal sealed partial class SimulatedDisk
                 operation, Troubles.SilentUntil + _dice.Below(Traits.LatencyMax));
             return;
         }
-        Troubles.HasFailedMetadata |= IsLateMetadata(operation);
         IoRequest request = operation.Request!;
         int errno = Troubles.TakeFailure(operation.Origin, request.Operation, _universe.Now);
         if (errno >= 0)
@@ -163,12 +143,43 @@ internal sealed partial class SimulatedDisk
         long elapsed = _universe.Now - operation.SubmittedAt;
         // An error that took this long says nothing of the medium (F-17).
         Troubles.HasAnsweredOther |= errno >= 0 && elapsed >= 24_000_000_000;
+        Troubles.HasFailedMetadata |= IsOverdue(operation);
         Forget(operation);
         if (!process.IsDead)
         {
             request.SetResult(
                 errno < 0 ? IoStatus.Ok : IoStatus.DeviceError, Math.Max(0, errno), new Duration(elapsed));
             process.DeliverLater(request);
+        }
+    }
+
+    /// <summary>
+    /// Has metadata failed here since the start, or is a write of it late, so that a commit need not be done?
+    /// </summary>
+    public bool HasFailedMetadata
+    {
+        get
+        {
+            bool hasFailed = Troubles.HasFailedMetadata;
+            foreach (DiskOperation operation in _inFlight)
+            {
+                hasFailed |= IsOverdue(operation);
+            }
+            return hasFailed;
+        }
+    }
+
+    /// <summary>Operations in flight that nobody has given up at a deadline.</summary>
+    public int InFlightInTime
+    {
+        get
+        {
+            int count = 0;
+            foreach (DiskOperation operation in _inFlight)
+            {
+                count += IsOverdue(operation) ? 0 : 1;
+            }
+            return count;
         }
     }
 
@@ -183,6 +194,10 @@ internal sealed partial class SimulatedDisk
         }
         Array.Clear(_pages);
     }
+
+    private bool IsOverdue(DiskOperation operation) =>
+        operation.Origin == IoOrigin.Metadata
+        && _universe.Now - operation.SubmittedAt >= Budget.MetadataDeadlineMs * 1_000_000;
 
     private static string? Describe(DiskOperation operation, bool isPrinting) => isPrinting
         ? $"{operation.Origin} {operation.Request!.Operation} {operation.Request.Flags}"

@@ -25,8 +25,8 @@ internal static class Budget
     /// <summary>Superblock copies of one spare that may be damaged between two complete starts.</summary>
     public const int CopiesDamagedMax = 2;
 
-    /// <summary>A metadata write that takes so long counts as stuck.</summary>
-    public const long MetadataDeadlineNanoseconds = 5_000_000_000;
+    /// <summary>A metadata write that takes longer counts as stuck, in milliseconds.</summary>
+    public const long MetadataDeadlineMs = 5_000;
 
     /// <summary>A stop of an idle device whose disks answer takes at most this, in milliseconds.</summary>
     public const long IdleStopMs = 5_000;

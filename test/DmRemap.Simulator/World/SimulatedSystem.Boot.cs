@@ -1,9 +1,9 @@
 using System;
-using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
 using DmRemap.Simulator.Checkers;
@@ -16,10 +16,9 @@ namespace DmRemap.Simulator.World;
 /// file that knows these interfaces of the metadata.
 /// </summary>
 internal sealed partial class SimulatedSystem
-    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner, IMetadataReadingOwner
+    : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
 {
     private MetadataStore? _store;
-    private AssembledSet? _found;
 
     /// <summary>Why the start was refused; null when it was not.</summary>
     public MetadataRefusal? Refusal { get; private set; }
@@ -53,24 +52,6 @@ internal sealed partial class SimulatedSystem
         new MetadataRecovery(_process, MetadataDevices(), expected, epoch, this).Begin();
     }
 
-    /// <summary>What a start would find; nothing is written.</summary>
-    public void BeginReading()
-    {
-        SetExpectation expected = new() { PrimaryBytes = (long)_config.Blocks * _config.BlockBytes };
-        new MetadataReading(_process, MetadataDevices(), expected, FeatureFlags.Supported, this).Begin();
-    }
-
-    /// <summary>After a reading: the set goes on without this spare.</summary>
-    public bool IsKnownToBeInactive(int member) =>
-        _found is AssembledSet set && set.Newest.Set.Members[member].State == MemberState.Inactive;
-
-    void IMetadataReadingOwner.OnRead(MetadataReading reading)
-    {
-        Refusal = reading.Refusal;
-        _found = reading.Set;
-        Phase = reading.Refusal is null ? SystemPhase.Stopped : SystemPhase.Refused;
-    }
-
     void IMetadataFormatOwner.OnFormatted(MetadataFormatter formatter)
     {
         Refusal = formatter.Refusal;
@@ -90,18 +71,10 @@ internal sealed partial class SimulatedSystem
         Member[] members = new Member[set.Members.Length];
         for (int i = 0; i < members.Length; i++)
         {
-            SimulatedDisk disk = _spares[set.SpareOfMember[i]];
-            SpareLayout layout = set.Members[i]!.Layout;
-            _watch.Learn(disk.Index, layout);
-            members[i] = new Member(i, $"spare{i}", View(disk, IoOrigin.Data), layout.DataStart)
-            {
-                Kind = KindOf(disk),
-            };
-            // A small spare: what it has beyond is out of use.
-            for (long unit = _config.SpareUnits; unit < layout.DataUnits; unit++)
-            {
-                set.Allocator.MarkRetired(new SpareLocation(i, new UnitNumber(unit)));
-            }
+            members[i] = set.Members[i] is MetadataMember here
+                ? Present(i, _offered[set.SpareOfMember[i]], here.Layout)
+                : Absent(i, set);
+            Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
         }
         _log = new CommitWatch(_universe, _history, set.Store);
         Serve(new RemapDeviceParts
@@ -126,19 +99,45 @@ internal sealed partial class SimulatedSystem
         Phase = SystemPhase.Stopped;
     }
 
-    private static RemapEntry[] EntriesOf(RemapTable table)
+    private void StopMetadata() => _store!.BeginStop(this);
+
+    private Member Present(int index, SimulatedDisk disk, SpareLayout layout)
     {
-        List<RemapEntry> entries = [];
-        UnitNumber from = new(0);
-        while (from.Value < table.Geometry.Units && table.TryGetNext(from, out RemapEntry entry))
+        _watch.Learn(disk.Index, layout);
+        return new Member(index, $"spare{disk.Index}", View(disk, IoOrigin.Data), layout.DataStart)
         {
-            entries.Add(entry);
-            from = new UnitNumber(entry.Unit.Value + 1);
-        }
-        return [.. entries];
+            Kind = KindOf(disk),
+        };
     }
 
-    private void StopMetadata() => _store!.BeginStop(this);
+    /// <summary>Its blocks cannot be had, and nothing new goes there.</summary>
+    private Member Absent(int index, RecoveredSet set)
+    {
+        set.Allocator.SetUsable(index, false);
+        AbsentDisk disk = new(_process, _spares[0].Geometry);
+        return new Member(index, $"absent{index}", disk, new BlockNumber(0));
+    }
+
+    /// <summary>Fewer units than the spare has, so that they can run out.</summary>
+    private void Narrow(SpareAllocator allocator, int spare, long units)
+    {
+        for (long unit = _config.SpareUnits; unit < units; unit++)
+        {
+            allocator.MarkRetired(new SpareLocation(spare, new UnitNumber(unit)));
+        }
+    }
+
+    private static RemapEntry[] EntriesOf(RemapTable table)
+    {
+        RemapEntry[] entries = new RemapEntry[table.Count];
+        UnitNumber from = new(0);
+        for (int i = 0; table.TryGetNext(from, out RemapEntry entry); i++)
+        {
+            entries[i] = entry;
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return entries;
+    }
 
     private static MemberKind KindOf(SimulatedDisk disk) =>
         disk.Traits.IsFile ? MemberKind.File : MemberKind.BlockDevice;

@@ -89,12 +89,13 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         _universe.Trace.Add(
             TraceKind.Publish, _universe.Now, (long)happened.Kind, happened.Blocks.Start.Value,
             happened.Errno, _universe.Trace.IsPrinting ? $"{happened.Kind} {happened.Blocks}" : null);
-        if (happened.Kind == EngineEventKind.Lost)
+        if (happened.Kind == EngineEventKind.Lost && !happened.Blocks.IsEmpty)
         {
-            UnitGeometry units = _config.Geometry;
-            long last = happened.Blocks.End.Value - 1;
-            _history.OnLost(
-                units.UnitOf(happened.Blocks.Start).Value, units.UnitOf(new BlockNumber(last)).Value);
+            UnitNumber unit = Device!.Units.UnitOf(happened.Blocks.Start);
+            if (Device.Table.TryGet(unit, out RemapEntry entry))
+            {
+                _history.OnLost(entry);
+            }
         }
         _excuses.OnEvent(happened, Device!);
     }

@@ -1,4 +1,5 @@
 using System;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Simulator.Disks;
 
@@ -113,9 +114,9 @@ internal sealed partial class Simulation
                 _recoveries++;
                 return system;
             }
-            // Only a metadata write that failed may stop a start, and then the next may succeed.
+            // Only a metadata write that failed or hung may stop a start, and then the next may succeed.
             bool isExcused = system.Refusal!.Kind == MetadataRefusalKind.WriteFailed
-                && _excuses.HasKeptMetadataBack && refusals < RefusalsMax;
+                && _excuses.ExcusesWrite(IoStatus.MetadataUnavailable) && refusals < RefusalsMax;
             Require(isExcused, "P3", $"the start was refused: {system.Refusal}");
             EndProcess();
             _misfortune.Calm();
@@ -147,13 +148,14 @@ internal sealed partial class Simulation
         if (system.WasFlushed && system.WasCleanStop)
         {
             Require(system.TimersSet == 0, "stop", $"{system.TimersSet} timers are left");
-            Require(InFlight() == 0, "stop", $"{InFlight()} operations are left");
+            int left = _primary.InFlightInTime + Array.FindAll(_spares, HasLeft).Length;
+            Require(left == 0, "stop", $"{InFlight()} operations are left");
             _model.Flushed(_model.Tick());
         }
         else
         {
-            bool isExcused = _excuses.ExcusesFlush(Core.Abstractions.IoStatus.DeviceError)
-                || _excuses.HasKeptMetadataBack;
+            bool isExcused = _excuses.ExcusesFlush(IoStatus.DeviceError)
+                || _excuses.ExcusesWrite(IoStatus.MetadataUnavailable);
             Require(isExcused, "stop", "not clean, and no disk failed");
         }
         EndProcess();
@@ -163,6 +165,8 @@ internal sealed partial class Simulation
         }
         _misfortune.StrikeWhileOff();
     }
+
+    private static bool HasLeft(SimulatedDisk spare) => spare.InFlightInTime > 0;
 
     /// <summary>Calm disks: the table and every sector are what they may be, and stay so.</summary>
     private void JudgeAll()
@@ -184,8 +188,8 @@ internal sealed partial class Simulation
     }
 
     /// <summary>
-    /// A start that must be refused, unless the others have recorded that they go on without that spare. It
-    /// only reads.
+    /// A start that must be refused, and must write nothing; but a spare that the others have given up is not
+    /// missed.
     /// </summary>
     private void TryStartWithout(int missing)
     {
@@ -196,12 +200,15 @@ internal sealed partial class Simulation
         SimulatedDisk[] offered = [.. _spares[..missing], .. _spares[(missing + 1)..]];
         long written = _watch.SuperblocksWritten;
         _watch.OnStart();
+        if (!_watch.IsActive(missing))
+        {
+            return;
+        }
         SimulatedSystem system = NewSystem(offered);
-        system.BeginReading();
+        system.BeginRecovery(NewEpoch());
         RunUntil(() => system.Phase != SystemPhase.Starting);
-        bool isRight = system.Phase == SystemPhase.Refused || system.IsKnownToBeInactive(missing);
         Require(
-            isRight && written == _watch.SuperblocksWritten, "P7",
+            system.Phase == SystemPhase.Refused && written == _watch.SuperblocksWritten, "P7",
             $"spare {missing} is missing, and the start went on: {system.Phase}, {system.Refusal}");
         EndProcess();
     }

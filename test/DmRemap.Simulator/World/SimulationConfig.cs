@@ -123,6 +123,8 @@ internal sealed record SimulationConfig
                 or FaultKinds.MetadataWrites;
             faults |= dice.OneIn(isRare ? 5 : 2) ? kind : FaultKinds.None;
         }
+        // A place that failed is given up, and then the other must not rot.
+        faults &= (faults & FaultKinds.MetadataWrites) != 0 ? ~FaultKinds.MetadataRot : ~FaultKinds.None;
         return faults;
     }
 }
