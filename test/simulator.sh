@@ -7,7 +7,7 @@ set -euo pipefail
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-fresh=(--from 1 --seeds 4000)
+fresh=(--from 1 --seeds 2000)
 planted=(--planted-some 3)
 if [ "${DMREMAP_LONG:-0}" = 1 ]; then
     fresh=(--minutes 30)
