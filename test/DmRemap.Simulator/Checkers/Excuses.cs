@@ -93,7 +93,8 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     private void Gather()
     {
-        HasSeenOther |= IsDegraded || primary.Troubles.HasAnsweredOther || Any(disk => disk.Troubles.HasAnsweredOther);
+        HasSeenOther |= IsDegraded || primary.Troubles.HasAnsweredOther
+            || Any(disk => disk.Troubles.HasAnsweredOther);
         HasSeenSpareReads |= Any(disk => disk.Troubles.MediumReadErrors > 0);
     }
 

@@ -7,8 +7,8 @@ namespace DmRemap.Simulator.World;
 internal static class Budget
 {
     /// <summary>
-    /// Off: DegradedStarts, because nothing makes them yet, a flush fails on the spare that is not here, and a
-    /// spare that was one generation ahead when power was cut is called diverged when it returns.
+    /// Off: DegradedStarts, because nothing makes them yet, a flush fails on the spare that is not here, and
+    /// a spare that was one generation ahead when power was cut is called diverged when it returns.
     /// </summary>
     public const FaultKinds Allowed =
         FaultKinds.PrimaryReads | FaultKinds.PrimaryWrites | FaultKinds.PrimaryWeak

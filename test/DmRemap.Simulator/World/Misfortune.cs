@@ -40,8 +40,8 @@ internal sealed class Misfortune(
     }
 
     /// <summary>
-    /// The machine is off, and the last start before was complete. A place of which a write failed or was late
-    /// is given up until the next start; then the other one must not rot.
+    /// The machine is off, and the last start before was complete. A place of which a write failed or was
+    /// late is given up until the next start; then the other one must not rot.
     /// </summary>
     public void StrikeWhileOff()
     {

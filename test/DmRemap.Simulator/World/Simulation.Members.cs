@@ -97,8 +97,8 @@ internal sealed partial class Simulation
     }
 
     /// <summary>
-    /// Damage beyond all claims: the start may refuse. What it may not do is go on with another table: that is
-    /// looked at where the table is adopted. Afterwards everything is as it was.
+    /// Damage beyond all claims: the start may refuse. What it may not do is go on with another table: that
+    /// is looked at where the table is adopted. Afterwards everything is as it was.
     /// </summary>
     private void TryRuined()
     {

@@ -110,8 +110,9 @@ internal sealed record SimulationConfig
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"
-            + $"{Blocks} blocks of {BlockBytes} bytes, physical {PhysicalBytes} + {AlignmentOffset} ({SparePhysicalBytes}), units of"
-            + $" {UnitBytes}; {Spares} spares of {SpareUnits} units; {Boots} starts of {OperationsPerBoot}"
+            + $"{Blocks} blocks of {BlockBytes} bytes, physical {PhysicalBytes} + {AlignmentOffset}"
+            + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
+            + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
