@@ -149,11 +149,15 @@ public sealed class MetadataDamageTests
     {
         private readonly byte[] _written = Content.Of(Unit, 2);
         private byte[] _image = [];
+        private byte[] _witness = [];
         private JsonElement _dump;
 
         private Scene(DeviceUnderTest device) => Device = device;
 
         public DeviceUnderTest Device { get; }
+
+        /// <summary>How far this machine has seen the set.</summary>
+        private string WitnessPath => Path.Combine(Device.ConfigFolder, Name + ".state");
 
         public static async Task<Scene> MakeAsync()
         {
@@ -171,6 +175,7 @@ public sealed class MetadataDamageTests
                 scene._dump = document.RootElement.Clone();
             }
             scene._image = await scene.ReadSpareAsync();
+            scene._witness = await File.ReadAllBytesAsync(scene.WitnessPath);
             return scene;
         }
 
@@ -204,11 +209,8 @@ public sealed class MetadataDamageTests
 
         public void Restore()
         {
-            // This machine would rightly say that the spare was put back to an older state (F-16).
-            foreach (string witness in Directory.GetFiles(Device.ConfigFolder, "*.state"))
-            {
-                File.Delete(witness);
-            }
+            // Else this machine would rightly say that the spare was put back to an older state (F-16).
+            File.WriteAllBytes(WitnessPath, _witness);
             using FileStream file = new(Device.SparePath, FileMode.Open);
             file.Write(_image);
         }

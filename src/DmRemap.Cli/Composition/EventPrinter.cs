@@ -106,8 +106,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
             EngineEventKind.MemberInactive =>
-                $"DMR-EVENT-SPARE-INACTIVE {member}: it did not take the table in time; what it holds of it is "
-                    + "old from here on, it gets nothing new, and the next start writes it anew",
+                $"DMR-EVENT-SPARE-INACTIVE {member}: it did not take the table in time; what it holds of it "
+                    + "is old from here on, it gets nothing new, and the next start writes it anew",
             EngineEventKind.None => "DMR-EVENT-NONE",
             _ => $"DMR-EVENT-{happened.Kind}",
         };

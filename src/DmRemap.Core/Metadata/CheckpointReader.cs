@@ -236,11 +236,7 @@ public sealed class CheckpointReader
         {
             return CheckpointDamage.Checksum;
         }
-        bool isCounted = Get64(cell, CheckpointFormat.TrailerLengthAt) == (ulong)_expected.LengthBytes
-            && Get64(cell, CheckpointFormat.TrailerRunsAt) == (ulong)_expected.Runs
-            && Get64(cell, CheckpointFormat.TrailerEntriesAt) == (ulong)_expected.Entries
-            && Get64(cell, CheckpointFormat.TrailerRetiredRunsAt) == (ulong)_expected.RetiredRuns;
-        if (_entries != _expected.Entries || !isCounted)
+        if (_entries != _expected.Entries || !CheckpointVerifier.IsTrailerOf(_expected, cell))
         {
             return CheckpointDamage.WrongCount;
         }

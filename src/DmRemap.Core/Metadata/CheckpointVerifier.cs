@@ -49,6 +49,20 @@ public sealed class CheckpointVerifier
         uint crc = BinaryPrimitives.ReadUInt32LittleEndian(cell[CheckpointFormat.TrailerCrcAt..]);
         IsSound = cell.StartsWith(CheckpointFormat.TrailerMagic)
             && crc == _expected.Crc
-            && Crc32C.Finish(_register) == _expected.Crc;
+            && Crc32C.Finish(_register) == _expected.Crc
+            && IsTrailerOf(_expected, cell);
     }
+
+    /// <summary>
+    /// The numbers of a trailer, which its checksum does not cover. Asked alike by who looks at a place and
+    /// by who loads it: else a place counts as whole that no start can load.
+    /// </summary>
+    internal static bool IsTrailerOf(in CheckpointPointer expected, ReadOnlySpan<byte> cell) =>
+        Get64(cell, CheckpointFormat.TrailerLengthAt) == (ulong)expected.LengthBytes
+        && Get64(cell, CheckpointFormat.TrailerRunsAt) == (ulong)expected.Runs
+        && Get64(cell, CheckpointFormat.TrailerEntriesAt) == (ulong)expected.Entries
+        && Get64(cell, CheckpointFormat.TrailerRetiredRunsAt) == (ulong)expected.RetiredRuns;
+
+    private static ulong Get64(ReadOnlySpan<byte> cell, int at) =>
+        BinaryPrimitives.ReadUInt64LittleEndian(cell[at..]);
 }

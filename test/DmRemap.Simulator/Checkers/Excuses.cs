@@ -23,6 +23,9 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     public bool HasSeenSpareReads { get; private set; }
 
+    /// <summary>A spare is not here: what lies on it cannot be had.</summary>
+    public bool IsDegraded { get; set; }
+
     /// <summary>
     /// A sector of the primary that goes bad while its write waits for a spare loses nothing; but a spare
     /// unit that no longer reads does.
@@ -42,6 +45,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         if (happened.Kind == EngineEventKind.Exhausted)
         {
             bool isTrue = device.Allocator.TotalUnitsFree == 0
+                || IsDegraded
                 || Sum(disk => disk.Troubles.MediumWriteErrors) >= PlacesTriedMax
                 || Any(disk => disk.Troubles.HasAnsweredOther);
             if (!isTrue)
@@ -52,6 +56,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
             _isExhausted = true;
         }
         if (happened.Kind == EngineEventKind.Remapped && IsNeverMedium(happened.Errno)
+            && !IsDegraded
             && !Any(disk => disk.Troubles.HasAnsweredOther))
         {
             throw new Violation("P5", $"{happened.Blocks} were moved for errno {happened.Errno}");
@@ -64,6 +69,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         IoStatus.OutOfSpares => _isExhausted,
         IoStatus.MetadataUnavailable => Any(disk => disk.HasFailedMetadata),
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
+            || IsDegraded
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
         _ => false,
@@ -71,7 +77,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     public bool ExcusesFlush(IoStatus status) =>
         status == IoStatus.DeviceError
-        && (primary.Troubles.HasFailedFlush || Any(disk => disk.Troubles.HasFailedFlush));
+        && (IsDegraded || primary.Troubles.HasFailedFlush || Any(disk => disk.Troubles.HasFailedFlush));
 
     public bool ExcusesRead(IoStatus status)
     {
@@ -87,7 +93,8 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     private void Gather()
     {
-        HasSeenOther |= primary.Troubles.HasAnsweredOther || Any(disk => disk.Troubles.HasAnsweredOther);
+        HasSeenOther |= IsDegraded || primary.Troubles.HasAnsweredOther
+            || Any(disk => disk.Troubles.HasAnsweredOther);
         HasSeenSpareReads |= Any(disk => disk.Troubles.MediumReadErrors > 0);
     }
 

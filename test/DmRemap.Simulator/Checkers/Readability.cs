@@ -27,6 +27,9 @@ internal sealed class Readability
     public bool MayFail(long sector, int began) =>
         _badSince[sector] != 0 || _primary.IsAnyBadForReading(sector, each => _healedAt[each] >= began);
 
+    /// <summary>It failed with reason: so it may again, until it is written.</summary>
+    public void OnFailed(long sector) => _badSince[sector] = _model.Clock;
+
     public void OnWritten(long sector, int began)
     {
         if (_badSince[sector] < began)

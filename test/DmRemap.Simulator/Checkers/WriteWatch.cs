@@ -51,17 +51,18 @@ internal sealed class WriteWatch
     }
 
     /// <summary>A process starts: what it writes is newer than all that the disks hold.</summary>
-    public void OnStart()
+    public void OnStart(SimulatedDisk[] offered)
     {
         _generation = 0;
         _generationOnDisks = 0;
         Span<byte> copy = stackalloc byte[SuperblockBytes];
-        for (int spare = 0; spare < _spares.Length; spare++)
+        foreach (SimulatedDisk spare in offered)
         {
-            for (int index = 0; index < SpareLayout.SuperblockCopies && _layouts[spare] is not null; index++)
+            int copies = _layouts[spare.Index] is null ? 0 : SpareLayout.SuperblockCopies;
+            for (int index = 0; index < copies; index++)
             {
-                _spares[spare].ReadDurable(
-                    SpareLayout.SuperblockOffset(index, _spares[spare].Geometry.Bytes.Value), copy);
+                spare.ReadDurable(
+                    SpareLayout.SuperblockOffset(index, spare.Geometry.Bytes.Value), copy);
                 if (IsWhole(copy))
                 {
                     ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
@@ -120,7 +121,9 @@ internal sealed class WriteWatch
         {
             throw new Violation("superblocks", $"copy {index} of spare {spare} says that it is {written}");
         }
-        bool isNewer = generation > _generationOnDisks && generation >= _generation;
+        // A start that was shown another content than there is may not have seen the highest number.
+        bool isSeen = !Array.Exists(_spares, disk => disk.Troubles.HasMisread);
+        bool isNewer = (generation > _generationOnDisks || !isSeen) && generation >= _generation;
         if (!isNewer)
         {
             throw new Violation(

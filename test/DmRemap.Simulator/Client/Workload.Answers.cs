@@ -102,6 +102,7 @@ internal sealed partial class Workload
                 {
                     Unexcused(request, $"sector {sector} is not bad: {_readability.Describe(sector)}");
                 }
+                _readability.OnFailed(sector);
                 continue;
             }
             if (!Stamp.TryRead(data.Slice(i * Page.SectorBytes, Page.SectorBytes), out ulong value))

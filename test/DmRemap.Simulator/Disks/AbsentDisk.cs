@@ -3,7 +3,9 @@ using DmRemap.Simulator.World;
 
 namespace DmRemap.Simulator.Disks;
 
-/// <summary>What stands for a spare that is not here: every request is answered with "no such device".</summary>
+/// <summary>
+/// What stands for a spare that is not here: every request is answered with "no such device".
+/// </summary>
 internal sealed class AbsentDisk(SimulatedProcess process, DeviceGeometry geometry) : IBlockDevice
 {
     private const int NoSuchDevice = 19;

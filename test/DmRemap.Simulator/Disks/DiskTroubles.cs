@@ -70,6 +70,9 @@ internal sealed class DiskTroubles
 
     public bool HasFailedMetadata { get; set; }
 
+    /// <summary>A metadata read of this start returned something else.</summary>
+    public bool HasMisread { get; set; }
+
     public void NoteTrouble(long until) => LastTroubleAt = System.Math.Max(LastTroubleAt, until);
 
     public void OnStart()
@@ -79,6 +82,7 @@ internal sealed class DiskTroubles
         MediumWriteErrors = 0;
         HasFailedFlush = false;
         HasFailedMetadata = false;
+        HasMisread = false;
     }
 
     /// <summary>Everything heals, but for bad sectors.</summary>

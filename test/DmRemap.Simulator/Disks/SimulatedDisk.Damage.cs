@@ -99,12 +99,28 @@ internal sealed partial class SimulatedDisk
         for (int i = _dice.Between(1, 4); i > 0; i--)
         {
             long at = startByte + _dice.Below(bytes);
+            _universe.Trace.Add(TraceKind.Rot, _universe.Now, Index, at);
             Page page = PageOf(at / Page.SectorBytes);
             int sector = (int)(at / Page.SectorBytes % Page.Sectors);
             page.Current(sector)[(int)(at % Page.SectorBytes)] ^= (byte)(1 << _dice.Below(8));
             page.Store(sector);
         }
     }
+
+    /// <summary>Zeros, on the medium.</summary>
+    public void Erase(long startByte, long bytes)
+    {
+        for (long at = startByte; at < startByte + bytes; at += Page.SectorBytes)
+        {
+            long sector = at / Page.SectorBytes;
+            int inPage = (int)(sector % Page.Sectors);
+            PageOf(sector).Current(inPage).Clear();
+            PageOf(sector).Store(inPage);
+        }
+    }
+
+    /// <summary>Something in the cache is not on the medium.</summary>
+    public bool IsDirty => _maybeDirty.Exists(page => page.Dirty != 0);
 
     /// <summary>A copy of all that is durable.</summary>
     public List<Page> TakeImage()
@@ -120,6 +136,12 @@ internal sealed partial class SimulatedDisk
             }
         }
         return image;
+    }
+
+    public void DropImage(List<Page> image)
+    {
+        image.ForEach(_pool.Return);
+        image.Clear();
     }
 
     /// <summary>The content becomes that of the image. The machine is off.</summary>

@@ -282,6 +282,7 @@ internal sealed partial class SimulatedDisk
     private int ReadStrangely(IoRequest request)
     {
         Troubles.MetadataReadsStrange--;
+        Troubles.HasMisread = true;
         int errno = Read(request);
         if (errno != Ok)
         {

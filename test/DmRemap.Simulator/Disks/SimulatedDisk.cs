@@ -143,7 +143,7 @@ internal sealed partial class SimulatedDisk
         long elapsed = _universe.Now - operation.SubmittedAt;
         // An error that took this long says nothing of the medium (F-17).
         Troubles.HasAnsweredOther |= errno >= 0 && elapsed >= 24_000_000_000;
-        Troubles.HasFailedMetadata |= IsOverdue(operation);
+        Troubles.HasFailedMetadata |= IsLate(operation, Budget.MetadataLateMs);
         Forget(operation);
         if (!process.IsDead)
         {
@@ -163,7 +163,7 @@ internal sealed partial class SimulatedDisk
             bool hasFailed = Troubles.HasFailedMetadata;
             foreach (DiskOperation operation in _inFlight)
             {
-                hasFailed |= IsOverdue(operation);
+                hasFailed |= IsLate(operation, Budget.MetadataLateMs);
             }
             return hasFailed;
         }
@@ -177,7 +177,7 @@ internal sealed partial class SimulatedDisk
             int count = 0;
             foreach (DiskOperation operation in _inFlight)
             {
-                count += IsOverdue(operation) ? 0 : 1;
+                count += IsLate(operation, Budget.MetadataDeadlineMs) ? 0 : 1;
             }
             return count;
         }
@@ -195,9 +195,9 @@ internal sealed partial class SimulatedDisk
         Array.Clear(_pages);
     }
 
-    private bool IsOverdue(DiskOperation operation) =>
+    private bool IsLate(DiskOperation operation, long milliseconds) =>
         operation.Origin == IoOrigin.Metadata
-        && _universe.Now - operation.SubmittedAt >= Budget.MetadataDeadlineMs * 1_000_000;
+        && _universe.Now - operation.SubmittedAt >= milliseconds * 1_000_000;
 
     private static string? Describe(DiskOperation operation, bool isPrinting) => isPrinting
         ? $"{operation.Origin} {operation.Request!.Operation} {operation.Request.Flags}"

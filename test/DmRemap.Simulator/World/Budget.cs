@@ -7,8 +7,8 @@ namespace DmRemap.Simulator.World;
 internal static class Budget
 {
     /// <summary>
-    /// Off: OldImage, because an old image of a spare is not recognised yet. MetadataMisreads, because a copy
-    /// that reads wrongly once, and was the only one of its generation, makes recovery use that number again.
+    /// Off: DegradedStarts, because nothing makes them yet, a flush fails on the spare that is not here, and
+    /// a spare that was one generation ahead when power was cut is called diverged when it returns.
     /// </summary>
     public const FaultKinds Allowed =
         FaultKinds.PrimaryReads | FaultKinds.PrimaryWrites | FaultKinds.PrimaryWeak
@@ -17,16 +17,17 @@ internal static class Budget
         | FaultKinds.SpareTransient | FaultKinds.SpareVanishes | FaultKinds.SpareHangs
         | FaultKinds.SlowWrites | FaultKinds.PowerCuts | FaultKinds.Kills
         | FaultKinds.MetadataRot | FaultKinds.MetadataReads | FaultKinds.MetadataWrites
-        | FaultKinds.MissingSpare;
-
-    /// <summary>A start without one of its spares is refused, not made.</summary>
-    public const bool DegradedStarts = false;
+        | FaultKinds.MetadataMisreads | FaultKinds.MissingSpare | FaultKinds.OldImage
+        | FaultKinds.MetadataRuin;
 
     /// <summary>Superblock copies of one spare that may be damaged between two complete starts.</summary>
     public const int CopiesDamagedMax = 2;
 
     /// <summary>A metadata write that takes longer counts as stuck, in milliseconds.</summary>
     public const long MetadataDeadlineMs = 5_000;
+
+    /// <summary>One that takes so long may be why a commit behind it has failed, in milliseconds.</summary>
+    public const long MetadataLateMs = 1_000;
 
     /// <summary>A stop of an idle device whose disks answer takes at most this, in milliseconds.</summary>
     public const long IdleStopMs = 5_000;

@@ -58,4 +58,12 @@ internal enum FaultKinds
 
     /// <summary>A metadata read that returns another place's content, or bits that are not there.</summary>
     MetadataMisreads = 1 << 20,
+
+    /// <summary>Starts without one of the spares, because a person says so; it returns later.</summary>
+    DegradedStarts = 1 << 21,
+
+    /// <summary>
+    /// More damage to metadata than can be survived, for one start that must refuse or be right.
+    /// </summary>
+    MetadataRuin = 1 << 22,
 }

@@ -39,9 +39,16 @@ internal sealed class Misfortune(
         }
     }
 
-    /// <summary>The machine is off, and the last start before was complete.</summary>
+    /// <summary>
+    /// The machine is off, and the last start before was complete. A place of which a write failed or was
+    /// late is given up until the next start; then the other one must not rot.
+    /// </summary>
     public void StrikeWhileOff()
     {
+        if (Array.Exists(spares, spare => spare.HasFailedMetadata))
+        {
+            return;
+        }
         for (int i = 0; i < spares.Length; i++)
         {
             if (config.Has(FaultKinds.MetadataRot) && watch.LayoutOf(i) is SpareLayout layout
@@ -67,6 +74,26 @@ internal sealed class Misfortune(
         }
         bool isHanging = config.Has(FaultKinds.SpareHangs) && dice.OneIn(8);
         spare.Troubles.SilentUntil = isHanging ? Later(Budget.SilenceMsMax) : 0;
+    }
+
+    /// <summary>Any piece of metadata of any spare, as many as chance will have.</summary>
+    public void Ruin(SimulatedDisk spare)
+    {
+        if (watch.LayoutOf(spare.Index) is not SpareLayout layout)
+        {
+            return;
+        }
+        int percent = dice.Pick<int>([30, 60, 90, 100]);
+        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        {
+            RuinPiece(spare, new ByteRegion(layout.Superblock(copy).Start, 4096), percent);
+        }
+        for (int place = 0; place < SpareLayout.Places; place++)
+        {
+            RuinPiece(spare, place == 0 ? layout.Journal1 : layout.Journal2, percent);
+            RuinPiece(spare, layout.Area(CheckpointArea.A, place), percent);
+            RuinPiece(spare, layout.Area(CheckpointArea.B, place), percent);
+        }
     }
 
     public void Calm()
@@ -157,6 +184,24 @@ internal sealed class Misfortune(
         disk.Troubles.FailuresLeft = dice.Between(1, 6);
         disk.Troubles.FailureErrno = dice.Pick<int>([0, 5, 5, 6, 19, 28, 62, 110]);
         disk.Troubles.AreFailuresSlow = disk.Troubles.FailureErrno == 5 && dice.OneIn(2);
+    }
+
+    private void RuinPiece(SimulatedDisk spare, ByteRegion piece, int percent)
+    {
+        if (!dice.Percent(percent))
+        {
+            return;
+        }
+        // Its beginning, where what it holds is; all of it, now and then.
+        long bytes = dice.OneIn(2) ? System.Math.Min(piece.Bytes, 16_384) : piece.Bytes;
+        if (dice.OneIn(2))
+        {
+            spare.Erase(piece.Start, bytes);
+        }
+        else
+        {
+            spare.Rot(piece.Start, bytes);
+        }
     }
 
     /// <summary>A few superblock copies, and one place of each other piece: the rest is whole.</summary>

@@ -46,9 +46,13 @@ internal sealed partial class SimulatedSystem
         new MetadataFormatter(_process, MetadataDevices(), request, this).Begin();
     }
 
-    public void BeginRecovery(ulong epoch)
+    public void BeginRecovery(ulong epoch, bool allowsMissing = false)
     {
-        SetExpectation expected = new() { PrimaryBytes = (long)_config.Blocks * _config.BlockBytes };
+        SetExpectation expected = new()
+        {
+            PrimaryBytes = (long)_config.Blocks * _config.BlockBytes,
+            AllowsMissing = allowsMissing,
+        };
         new MetadataRecovery(_process, MetadataDevices(), expected, epoch, this).Begin();
     }
 
@@ -67,6 +71,9 @@ internal sealed partial class SimulatedSystem
             return;
         }
         _store = set.Store;
+        _universe.Trace.Add(
+            TraceKind.Found, _universe.Now, set.CopiesRepaired, set.CheckpointPlacesBad,
+            set.RecordsReplayed);
         _history.Adopt(EntriesOf(set.Table), set.Retired);
         Member[] members = new Member[set.Members.Length];
         for (int i = 0; i < members.Length; i++)

@@ -66,12 +66,22 @@ internal sealed partial class Simulation
 
     private void LiveOneBoot()
     {
+        bool wasClean = _wasLastStopClean;
+        _wasLastStopClean = false;
+        _crash.Clear();
         if (_config.Has(FaultKinds.MissingSpare) && _dice.OneIn(6))
         {
-            _crash.Clear();
             TryStartWithout(_dice.Below(_spares.Length));
         }
-        _crash.Clear();
+        if (_config.Has(FaultKinds.OldImage))
+        {
+            TryOldImage();
+        }
+        if (_config.Has(FaultKinds.MetadataRuin) && wasClean && _dice.OneIn(3))
+        {
+            TryRuined();
+        }
+        ChooseOffered();
         if (HasCrashes && !_dice.OneIn(4))
         {
             _crash.Draw();
@@ -99,11 +109,11 @@ internal sealed partial class Simulation
         for (int refusals = 0; ; refusals++)
         {
             _misfortune.StrikeAtStart();
-            _watch.OnStart();
+            _watch.OnStart(_offered);
             _excuses.OnStart();
-            SimulatedSystem system = NewSystem(_spares);
+            SimulatedSystem system = NewSystem(_offered);
             _universe.Trace.Add(TraceKind.Boot, _universe.Now, _recoveries);
-            system.BeginRecovery(NewEpoch());
+            system.BeginRecovery(NewEpoch(), _offered.Length < _spares.Length);
             if (!RunUntil(() => system.Phase != SystemPhase.Starting))
             {
                 Crash();
@@ -151,6 +161,8 @@ internal sealed partial class Simulation
             int left = _primary.InFlightInTime + Array.FindAll(_spares, HasLeft).Length;
             Require(left == 0, "stop", $"{InFlight()} operations are left");
             _model.Flushed(_model.Tick());
+            _cleanStops++;
+            _wasLastStopClean = true;
         }
         else
         {
@@ -171,7 +183,8 @@ internal sealed partial class Simulation
     /// <summary>Calm disks: the table and every sector are what they may be, and stay so.</summary>
     private void JudgeAll()
     {
-        _excuses.OnStart();
+        _offered = _spares;
+        _excuses.IsDegraded = false;
         SimulatedSystem system = Start()!;
         for (int pass = 0; pass < 2; pass++)
         {
@@ -185,31 +198,5 @@ internal sealed partial class Simulation
     {
         _workload.AskForEverything(system.Device!);
         RunUntil(() => IsAnswered);
-    }
-
-    /// <summary>
-    /// A start that must be refused, and must write nothing; but a spare that the others have given up is not
-    /// missed.
-    /// </summary>
-    private void TryStartWithout(int missing)
-    {
-        if (_spares.Length == 1)
-        {
-            return;
-        }
-        SimulatedDisk[] offered = [.. _spares[..missing], .. _spares[(missing + 1)..]];
-        long written = _watch.SuperblocksWritten;
-        _watch.OnStart();
-        if (!_watch.IsActive(missing))
-        {
-            return;
-        }
-        SimulatedSystem system = NewSystem(offered);
-        system.BeginRecovery(NewEpoch());
-        RunUntil(() => system.Phase != SystemPhase.Starting);
-        Require(
-            system.Phase == SystemPhase.Refused && written == _watch.SuperblocksWritten, "P7",
-            $"spare {missing} is missing, and the start went on: {system.Phase}, {system.Refusal}");
-        EndProcess();
     }
 }

@@ -103,7 +103,7 @@ internal sealed partial class Simulation
     private DeviceGeometry SpareGeometry() => new()
     {
         LogicalBlockSize = new BlockSize(_config.BlockBytes),
-        PhysicalBlockBytes = _config.PhysicalBytes,
+        PhysicalBlockBytes = _config.SparePhysicalBytes,
         Blocks = new BlockCount(Limits.SpareBytesMin / _config.BlockBytes),
     };
 }

@@ -13,6 +13,9 @@ internal sealed record SimulationConfig
 
     public required int PhysicalBytes { get; init; }
 
+    /// <summary>Of the spares: the longer, the fewer slots the journal has.</summary>
+    public required int SparePhysicalBytes { get; init; }
+
     public required int AlignmentOffset { get; init; }
 
     public required int UnitBytes { get; init; }
@@ -84,6 +87,7 @@ internal sealed record SimulationConfig
             Faults = faults,
             BlockBytes = blockBytes,
             PhysicalBytes = physicalBytes,
+            SparePhysicalBytes = dice.OneIn(3) ? dice.Pick<int>([16_384, 65_536]) : physicalBytes,
             AlignmentOffset = isMisaligned ? 512 * dice.Between(1, 7) : 0,
             UnitBytes = unitBytes,
             Blocks = blocks,
@@ -106,8 +110,9 @@ internal sealed record SimulationConfig
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"
-            + $"{Blocks} blocks of {BlockBytes} bytes, physical {PhysicalBytes} + {AlignmentOffset}, units of"
-            + $" {UnitBytes}; {Spares} spares of {SpareUnits} units; {Boots} starts of {OperationsPerBoot}"
+            + $"{Blocks} blocks of {BlockBytes} bytes, physical {PhysicalBytes} + {AlignmentOffset}"
+            + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
+            + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
@@ -123,8 +128,6 @@ internal sealed record SimulationConfig
                 or FaultKinds.MetadataWrites;
             faults |= dice.OneIn(isRare ? 5 : 2) ? kind : FaultKinds.None;
         }
-        // A place that failed is given up, and then the other must not rot.
-        faults &= (faults & FaultKinds.MetadataWrites) != 0 ? ~FaultKinds.MetadataRot : ~FaultKinds.None;
         return faults;
     }
 }

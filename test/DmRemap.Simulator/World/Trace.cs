@@ -23,6 +23,8 @@ internal enum TraceKind : byte
     Publish,
     Suspend,
     Resume,
+    Found,
+    Rot,
 }
 
 /// <summary>

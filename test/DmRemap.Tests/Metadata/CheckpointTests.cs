@@ -211,9 +211,14 @@ public sealed class CheckpointTests
     public void Flipped_bytes_are_always_damage()
     {
         byte[] bytes = Write(RandomSample(new Random(6), 60), 4096, out CheckpointPointer pointer);
-        long covered = pointer.LengthBytes - Cell + 12;
-        for (int at = 0; at < covered; at++)
+        long trailer = pointer.LengthBytes - Cell;
+        for (int at = 0; at < trailer + 48; at++)
         {
+            if (at >= trailer + 12 && at < trailer + 16)
+            {
+                // Unused, and read by nobody.
+                continue;
+            }
             bytes[at] ^= 0x10;
             Assert.NotEqual(CheckpointDamage.None, Read(bytes, pointer, 4096, out _));
             Assert.False(IsSound(bytes, pointer, 4096));
