@@ -6,6 +6,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Devices;
 using DmRemap.Linux.Loop;
 using DmRemap.Tests.Linux;
+using DmRemap.Tests.Support;
 using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Tests.Devices;
@@ -127,6 +128,7 @@ public sealed partial class UringFileTests
 
         private long _before;
         private int _completed;
+        private int _last = WarmUp + (Allocations.Attempts * Measured);
 
         public long AllocatedBytes { get; private set; } = -1;
 
@@ -145,22 +147,30 @@ public sealed partial class UringFileTests
         {
             _completed++;
             Failures += request.Status == IoStatus.Ok ? 0 : 1;
-            if (_completed == WarmUp)
+            if (_completed >= WarmUp && (_completed - WarmUp) % Measured == 0)
             {
-                _before = GC.GetAllocatedBytesForCurrentThread();
+                Measure();
             }
-            else if (_completed == WarmUp + Measured)
-            {
-                AllocatedBytes = GC.GetAllocatedBytesForCurrentThread() - _before;
-            }
-            if (_completed < WarmUp + Measured)
+            if (_completed < _last)
             {
                 Next(request, request.Buffer);
             }
-            else if (_completed == WarmUp + Measured + InFlight - 1)
+            else if (_completed == _last + InFlight - 1)
             {
                 done.Set();
             }
+        }
+
+        /// <summary>The end of an attempt and the begin of the next, until one allocates nothing.</summary>
+        private void Measure()
+        {
+            long now = GC.GetAllocatedBytesForCurrentThread();
+            if (_completed > WarmUp && _completed <= _last)
+            {
+                AllocatedBytes = AllocatedBytes < 0 ? now - _before : long.Min(AllocatedBytes, now - _before);
+                _last = AllocatedBytes == 0 ? int.Min(_last, _completed) : _last;
+            }
+            _before = now;
         }
 
         private void Next(IoRequest request, BufferSlice buffer)

@@ -1,4 +1,3 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -18,25 +17,7 @@ public sealed class MetadataAllocationTests
         SimulatedDisk disk = new(loop, SimulatedDisk.MakeGeometry(Limits.SpareBytesMin / 512));
         OneSet set = new(loop, disk);
         CommitRequest request = new(4);
-        Assert.Equal(0, LeastAllocatedBy(() => CommitTimes(loop, set, request, 2_000)));
-    }
-
-    /// <summary>
-    /// The least of a few rounds: a collection that another thread's test causes ends this thread's
-    /// allocation buffer, and the unused rest of it is counted. What allocates per commit shows in every
-    /// round.
-    /// </summary>
-    private static long LeastAllocatedBy(Action round)
-    {
-        round();
-        long least = long.MaxValue;
-        for (int i = 0; i < 5 && least > 0; i++)
-        {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            round();
-            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
-        }
-        return least;
+        Allocations.AssertNone(() => CommitTimes(loop, set, request, 2_000));
     }
 
     private static void CommitTimes(SimulatedLoop loop, OneSet set, CommitRequest request, int times)
