@@ -1,5 +1,4 @@
 using System.Numerics;
-using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine;
@@ -19,20 +18,22 @@ public sealed class TableTally
     public static TableTally Of(RemapTable table)
     {
         TableTally tally = new();
-        UnitNumber from = new(0);
-        while (table.TryGetNext(from, out RemapEntry entry))
+        RemapTable.RunWalk walk = table.WalkRuns();
+        while (walk.TryNext(out RemapEntry first, out int count))
         {
-            tally.Add(entry, table.Geometry, 1);
-            from = new UnitNumber(entry.Unit.Value + 1);
+            tally.Add(first, table.Geometry, count);
         }
         return tally;
     }
 
-    internal void Add(in RemapEntry entry, UnitGeometry units, int sign)
+    /// <param name="entry">Of one unit.</param>
+    /// <param name="units">Of the table.</param>
+    /// <param name="count">How many units like it appear; negative: disappear.</param>
+    internal void Add(in RemapEntry entry, UnitGeometry units, long count)
     {
         ulong full = units.FullMask(entry.Unit);
-        RemappedUnits += entry.Location.IsNone ? 0 : sign;
-        LostBlocks += sign * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Lost) & full);
-        ZeroBlocks += sign * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Zero) & full);
+        RemappedUnits += entry.Location.IsNone ? 0 : count;
+        LostBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Lost) & full);
+        ZeroBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Zero) & full);
     }
 }

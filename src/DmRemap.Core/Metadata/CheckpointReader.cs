@@ -55,14 +55,10 @@ public enum CheckpointDamage : byte
 /// </summary>
 public sealed class CheckpointReader
 {
-    private const int BatchEntries = 1024;
-
-    private readonly RemapEntry[] _batch = new RemapEntry[BatchEntries];
     private SetDescription? _set;
-    private RemapTable? _table;
+    private RemapTable.Loader? _loader;
     private RetiredUnits? _retired;
     private CheckpointPointer _expected;
-    private int _batched;
     private long _cell;
     private long _cells;
     private long _unitEnd;
@@ -89,14 +85,12 @@ public sealed class CheckpointReader
         CheckpointPointer expected = state.Checkpoint;
         long cells = expected.Runs + expected.RetiredRuns + SpareLayout.FrameCells;
         Invariant.Check(cells * SpareLayout.CellBytes == expected.LengthBytes);
-        Invariant.Check(table.Count == 0);
         _set = set;
         _expected = expected;
         _firstSequence = state.FirstJournalSequence;
         _retiredMax = retiredMax;
-        _table = table;
+        _loader = new RemapTable.Loader(table, expected.Entries);
         _retired = retired;
-        _batched = 0;
         _cell = 0;
         _cells = cells;
         _unitEnd = 0;
@@ -179,24 +173,10 @@ public sealed class CheckpointReader
         {
             return CheckpointDamage.WrongCount;
         }
-        for (int i = 0; i < count; i++)
-        {
-            if (_batched == BatchEntries)
-            {
-                FlushBatch();
-            }
-            _batch[_batched] = TableCell.At(first, i);
-            _batched++;
-        }
+        _loader!.Add(first, count);
         _entries += count;
         _unitEnd = first.Unit.Value + count;
         return CheckpointDamage.None;
-    }
-
-    private void FlushBatch()
-    {
-        _table!.SetAscending(_batch.AsSpan(0, _batched));
-        _batched = 0;
     }
 
     private CheckpointDamage TakeRetiredRun(ReadOnlySpan<byte> cell)
@@ -240,7 +220,7 @@ public sealed class CheckpointReader
         {
             return CheckpointDamage.WrongCount;
         }
-        FlushBatch();
+        _loader!.End();
         IsComplete = true;
         return CheckpointDamage.None;
     }

@@ -5,18 +5,21 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Core.Metadata;
 
 /// <summary>Applies records to a table, in order; the last word on a unit counts.</summary>
-public static class JournalReplay
+/// <param name="set">Whose bounds count.</param>
+/// <param name="table">Changed.</param>
+/// <param name="retired">Added to.</param>
+public sealed class JournalReplay(SetDescription set, RemapTable table, RetiredUnits retired)
 {
+    // Entries of ascending units, not yet in the table: a leaf is built once for all that touch it.
+    private readonly RemapEntry[] _batch = new RemapEntry[Limits.CommitChangesMax];
+    private int _batched;
+
     /// <summary>
     /// Apply one record. On damage (behind a right checksum: a forger's or a bug's work) it has been applied
     /// in part, and the table must not be used.
     /// </summary>
     /// <param name="cells">64 bytes each.</param>
-    /// <param name="set">Whose bounds count.</param>
-    /// <param name="table">Changed.</param>
-    /// <param name="retired">Added to.</param>
-    public static CheckpointDamage Apply(
-        ReadOnlySpan<byte> cells, SetDescription set, RemapTable table, RetiredUnits retired)
+    public CheckpointDamage Apply(ReadOnlySpan<byte> cells)
     {
         CheckpointDamage damage = CheckpointDamage.None;
         while (damage == CheckpointDamage.None && !cells.IsEmpty)
@@ -24,17 +27,18 @@ public static class JournalReplay
             ReadOnlySpan<byte> cell = cells[..SpareLayout.CellBytes];
             damage = cell[TableCell.KindAt] switch
             {
-                TableCell.SetKind => ApplySet(cell, set, table),
-                TableCell.RemoveKind => ApplyRemoval(cell, set, table),
-                TableCell.RetireKind => ApplyRetirement(cell, set, retired),
+                TableCell.SetKind => ApplySet(cell),
+                TableCell.RemoveKind => ApplyRemoval(cell),
+                TableCell.RetireKind => ApplyRetirement(cell),
                 _ => CheckpointDamage.EntryContradictory,
             };
             cells = cells[SpareLayout.CellBytes..];
         }
+        FlushBatch();
         return damage;
     }
 
-    private static CheckpointDamage ApplySet(ReadOnlySpan<byte> cell, SetDescription set, RemapTable table)
+    private CheckpointDamage ApplySet(ReadOnlySpan<byte> cell)
     {
         CheckpointDamage damage = TableCell.ReadRun(cell, set, out RemapEntry first, out int count);
         if (damage != CheckpointDamage.None || count > Limits.CommitChangesMax)
@@ -43,13 +47,29 @@ public static class JournalReplay
         }
         for (int i = 0; i < count; i++)
         {
-            table.Set(TableCell.At(first, i));
+            Add(TableCell.At(first, i));
         }
         return CheckpointDamage.None;
     }
 
-    private static CheckpointDamage ApplyRemoval(
-        ReadOnlySpan<byte> cell, SetDescription set, RemapTable table)
+    private void Add(in RemapEntry entry)
+    {
+        bool isAscending = _batched == 0 || _batch[_batched - 1].Unit < entry.Unit;
+        if (!isAscending || _batched == _batch.Length)
+        {
+            FlushBatch();
+        }
+        _batch[_batched] = entry;
+        _batched++;
+    }
+
+    private void FlushBatch()
+    {
+        table.SetAscending(_batch.AsSpan(0, _batched));
+        _batched = 0;
+    }
+
+    private CheckpointDamage ApplyRemoval(ReadOnlySpan<byte> cell)
     {
         CheckpointDamage damage =
             TableCell.ReadRemoval(cell, set, out UnitNumber first, out int count);
@@ -57,6 +77,7 @@ public static class JournalReplay
         {
             return damage == CheckpointDamage.None ? CheckpointDamage.WrongCount : damage;
         }
+        FlushBatch();
         for (int i = 0; i < count; i++)
         {
             table.Remove(new UnitNumber(first.Value + i));
@@ -64,8 +85,7 @@ public static class JournalReplay
         return CheckpointDamage.None;
     }
 
-    private static CheckpointDamage ApplyRetirement(
-        ReadOnlySpan<byte> cell, SetDescription set, RetiredUnits retired)
+    private CheckpointDamage ApplyRetirement(ReadOnlySpan<byte> cell)
     {
         CheckpointDamage damage = TableCell.ReadRetired(cell, set, out SpareLocation first, out int count);
         if (damage != CheckpointDamage.None || count > Limits.CommitChangesMax)

@@ -120,12 +120,7 @@ public sealed partial class RemapTable
             if (TryFind(LeafOf(new UnitNumber(unit)), local, LeafLayout.Units - 1, out RemapRun run))
             {
                 int found = Math.Max(local, run.First);
-                UnitNumber at = new(unit - local + found);
-                first = EntryOf(run, found, at);
-                count = run.End - found;
-                // A short first or last unit lacks places: it is a run of its own.
-                bool endsShort = at.Value + count == Geometry.Units && count > 1;
-                count = at.Value == 0 ? 1 : count - (endsShort ? 1 : 0);
+                first = FirstOfRun(run, found, unit - local + found, out count);
                 return true;
             }
         }

@@ -22,8 +22,8 @@ public static class AllocatorLoad
         {
             allocator.MarkRetired(location);
         }
-        UnitNumber next = new(0);
-        while (table.TryGetNextRun(next, out RemapEntry first, out int count))
+        RemapTable.RunWalk walk = table.WalkRuns();
+        while (walk.TryNext(out RemapEntry first, out int count))
         {
             for (int i = 0; i < count && !first.Location.IsNone; i++)
             {
@@ -34,7 +34,6 @@ public static class AllocatorLoad
                 }
                 allocator.MarkUsed(location, new UnitNumber(first.Unit.Value + i));
             }
-            next = new UnitNumber(first.Unit.Value + count);
         }
         return allocator;
     }

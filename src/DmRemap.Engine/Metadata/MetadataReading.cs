@@ -175,11 +175,10 @@ public sealed class MetadataReading
         RemapTable table = _load!.Table;
         SetDescription set = Set!.Newest.Set;
         CheckpointDamage damage = CheckpointDamage.None;
+        JournalReplay replay = new(set, table, _load.Retired);
         foreach (FoundRecord record in chain.Records)
         {
-            damage = damage == CheckpointDamage.None
-                ? JournalReplay.Apply(record.Cells, set, table, _load.Retired)
-                : damage;
+            damage = damage == CheckpointDamage.None ? replay.Apply(record.Cells) : damage;
         }
         SpareAllocator? allocator = damage == CheckpointDamage.None
             ? AllocatorLoad.TryLoad(set, table, _load.Retired)

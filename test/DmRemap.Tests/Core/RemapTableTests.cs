@@ -309,6 +309,31 @@ public sealed class RemapTableTests
             from = entry.Unit.Value + 1;
         }
         Assert.False(table.TryGetNext(new UnitNumber(from), out _));
+        CheckRuns(table, model);
+    }
+
+    /// <summary>Both ways to walk the runs give the same, and together every entry once.</summary>
+    private static void CheckRuns(RemapTable table, SortedDictionary<long, RemapEntry> model)
+    {
+        RemapTable.RunWalk walk = table.WalkRuns();
+        long from = 0;
+        long units = 0;
+        while (walk.TryNext(out RemapEntry first, out int count))
+        {
+            Assert.True(table.TryGetNextRun(new UnitNumber(from), out RemapEntry found, out int alike));
+            Assert.Equal((found, alike), (first, count));
+            for (int i = 0; i < count; i++)
+            {
+                RemapEntry entry = model[first.Unit.Value + i];
+                UnitNumber place = new(first.Location.Unit.Value + (first.Location.IsNone ? 0 : i));
+                Assert.Equal(first with { Unit = entry.Unit, Location = entry.Location }, entry);
+                Assert.Equal(place, entry.Location.Unit);
+            }
+            units += count;
+            from = first.Unit.Value + count;
+        }
+        Assert.False(table.TryGetNextRun(new UnitNumber(from), out _, out _));
+        Assert.Equal(model.Count, units);
     }
 
     [Fact]

@@ -351,7 +351,7 @@ public sealed class CheckpointTests
             ReadOnlySpan<byte> cells = record.AsSpan(2 * Cell, header.Cells * Cell);
             Assert.Equal(
                 CheckpointDamage.None,
-                JournalReplay.Apply(cells, TableSample.Set, sample.Table, sample.Retired));
+                new JournalReplay(TableSample.Set, sample.Table, sample.Retired).Apply(cells));
         }
     }
 

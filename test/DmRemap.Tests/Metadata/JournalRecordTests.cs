@@ -287,8 +287,8 @@ public sealed class JournalRecordTests
 
     private static CheckpointDamage Replay(
         byte[] record, JournalRecordHeader header, RemapTable table, RetiredUnits retired) =>
-        JournalReplay.Apply(
-            record.AsSpan(FirstCell, header.Cells * Cell), TableSample.Set, table, retired);
+        new JournalReplay(TableSample.Set, table, retired)
+            .Apply(record.AsSpan(FirstCell, header.Cells * Cell));
 
     private static void FixChecksum(Span<byte> record)
     {
