@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 work=$(mktemp -d)
-program="$root/artifacts/bin/DmRemap.Cli/release/dmremap"
+program="$root/artifacts/publish/DmRemap.Cli/release/dmremap"
 trap 'rm -rf "$work"' EXIT
 
 first_run() { "$root/dmremap" --version >"$work/out" 2>"$work/err"; }

@@ -207,8 +207,11 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
 
     private static string FindProgram()
     {
+        // artifacts/bin/DmRemap.Interop.Tests/release: a release build is what users run, compiled ahead.
         DirectoryInfo configuration = new(AppContext.BaseDirectory.TrimEnd('/'));
-        string bin = configuration.Parent!.Parent!.FullName;
-        return Path.Combine(bin, "DmRemap.Cli", configuration.Name, "dmremap");
+        DirectoryInfo bin = configuration.Parent!.Parent!;
+        bool isRelease = configuration.Name == "release";
+        string outputs = isRelease ? Path.Combine(bin.Parent!.FullName, "publish") : bin.FullName;
+        return Path.Combine(outputs, "DmRemap.Cli", configuration.Name, "dmremap");
     }
 }
