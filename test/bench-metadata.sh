@@ -54,17 +54,38 @@ new_device() {
     "$root/dmremap" create bench --main "$work/main" --spare "$1" --yes --force >&2
 }
 
+# ready_ms: milliseconds from the start of the program to the line that says that it serves.
+ready_ms() {
+    local began
+    began=$(date +%s%N)
+    serve "$work/good"
+    echo $((($(date +%s%N) - began) / 1000000))
+}
+
+# load_and_stop FILE: a stop under load, its milliseconds added to the file.
+load_and_stop() {
+    fio --name=load --ioengine=nbd --uri="$uri" --rw=randrw --bs=4k --iodepth=32 --size=64m --time_based \
+        --runtime=60 >/dev/null 2>&1 &
+    load=$!
+    others+=("$load")
+    sleep 2
+    stop_ms 5 >>"$1"
+    wait "$load" 2>/dev/null || true
+}
+
+stop_row() { row "$1, ms: median of 9" "30" "$(median <"$2") ($(sort -n "$2" | tail -n 1) at most)"; }
+
 # serve FAULTS
 serve() {
     "$root/dmremap" serve bench --faults "$1" >"$work/serve.out" 2>&1 &
     server=$!
     others+=("$server")
     local tries
-    for tries in $(seq 1 300); do
+    for tries in $(seq 1 3000); do
         if grep -q '^ready' "$work/serve.out"; then
             return 0
         fi
-        sleep 0.1
+        sleep 0.01
     done
     say "not ready after $tries tries"
     cat "$work/serve.out" >&2
@@ -110,7 +131,7 @@ start_nbdkit() {
 
 new_spare() { rm -f "$work/spare"; dd if=/dev/zero of="$work/spare" bs=1M count=160 status=none conv=fsync; }
 
-say "1 of 4: remaps, on a spare whose writes take 2 ms"
+say "1 of 5: remaps, on a spare whose writes take 2 ms"
 new_spare
 start_nbdkit --filter=delay file "$work/spare" wdelay=2ms
 read -r one many < <(measure_remaps "nbd+unix:///?socket=$work/spare.sock")
@@ -125,21 +146,14 @@ read -r one many < <(measure_remaps "$work/spare")
 row "spare file on $(stat -f -c %T "$work"): remaps a second, one at a time" "reported" "$one"
 row "the same: with 64 in flight" "reported" "$many"
 
-say "2 of 4: stop under load"
+say "2 of 5: stop under load"
 for _ in 1 2 3 4 5 6 7 8 9; do
     serve "$work/good"
-    fio --name=load --ioengine=nbd --uri="$uri" --rw=randrw --bs=4k --iodepth=32 --size=64m --time_based \
-        --runtime=60 >/dev/null 2>&1 &
-    load=$!
-    others+=("$load")
-    sleep 2
-    stop_ms 5 >>"$work/stops"
-    wait "$load" 2>/dev/null || true
+    load_and_stop "$work/stops"
 done
-row "stop under full fio load, ms: median of 9" "30" \
-    "$(median <"$work/stops") ($(sort -n "$work/stops" | tail -n 1) at most)"
+stop_row "stop under full fio load" "$work/stops"
 
-say "3 of 4: stop with a spare that never answers"
+say "3 of 5: stop with a spare that never answers"
 new_spare
 start_nbdkit file "$work/spare"
 new_device "nbd+unix:///?socket=$work/spare.sock"
@@ -161,7 +175,27 @@ kill "$kit"
 row "stop with a spare that never answers, deadline 1,000 ms: ms after it, most of 5" "50" \
     "$(sort -n "$work/stuck" | tail -n 1 | awk '{ printf "%.1f", $1 - 1000 }')"
 
-say "4 of 4: tables"
+say "4 of 5: the whole program, with a table of 1,000,000"
+truncate -s 1T "$table_work/main"
+dd if=/dev/zero of="$table_work/spare" bs=1M count=5400 status=none conv=fsync
+"$root/dmremap" delete bench --yes >/dev/null 2>&1 || true
+"$root/dmremap" create bench --main "$table_work/main" --spare "$table_work/spare" --yes --force >&2
+for table in none 1000000; do
+    if [ "$table" != none ]; then
+        dotnet "$benchmarks" fill "$table_work/spare" "$table"
+    fi
+    for _ in 1 2 3 4 5 6 7 8 9; do
+        : >"$work/serve.out"
+        ready_ms >>"$work/ready-$table"
+        load_and_stop "$work/stops-$table"
+    done
+done
+row "from the start of the program to ready, no remaps, ms: median of 9" "-" "$(median <"$work/ready-none")"
+row "the same with 1,000,000 remaps" "-" "$(median <"$work/ready-1000000")"
+stop_row "stop under full fio load with 1,000,000 remaps" "$work/stops-1000000"
+rm -f "$table_work/main" "$table_work/spare"
+
+say "5 of 5: tables"
 dotnet "$benchmarks" metadata "$table_work" 1000 1000000 >"$work/tables"
 # | remaps | mode | open | checkpoint | longest turn | stop | bytes a remap |
 while IFS='|' read -r _ remaps mode open checkpoint turn stop bytes _; do

@@ -1,4 +1,6 @@
 using System;
+using System.Diagnostics;
+using System.Globalization;
 using System.IO;
 using System.Threading;
 using DmRemap.Core.Abstractions;
@@ -62,6 +64,17 @@ internal sealed class BenchSet
             file.Write(zeros);
         }
         file.Flush(flushToDisk: true);
+    }
+
+    /// <summary>
+    /// Remap so many units of the device that this spare is the only one of, and that is not served now.
+    /// </summary>
+    public static void FillSpare(string path, string remaps)
+    {
+        using BenchSet set = new(path);
+        set.Recover((ulong)Stopwatch.GetTimestamp());
+        set.Fill(long.Parse(remaps, CultureInfo.InvariantCulture));
+        set.Stop();
     }
 
     public void Format()
