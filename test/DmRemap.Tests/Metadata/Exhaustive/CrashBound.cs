@@ -10,8 +10,8 @@ namespace DmRemap.Tests.Metadata.Exhaustive;
 /// </summary>
 /// <param name="WritesMax">Up to so many writes: every subset.</param>
 /// <param name="NearMax">
-/// Beyond, up to so many: none, all, each alone, all but each one. Still more: none, all, those of each disk
-/// alone.
+/// Beyond, up to so many: none, all, each alone, all but each one. Still more: none, all, of each disk none
+/// or all, and of what was submitted together none or all.
 /// </param>
 /// <param name="TornMax">
 /// At most so many of them torn at once, each in every form, beside each of those choices for the others (at
@@ -28,7 +28,8 @@ internal sealed record CrashBound(int WritesMax, int NearMax, int TornMax, bool 
 
     /// <summary>By write: Absent, Whole, or 2 and up, the torn forms.</summary>
     /// <param name="disks">By write: its disk.</param>
-    public IEnumerable<int[]> Choices(int[] disks)
+    /// <param name="batches">By write: alike for those submitted together.</param>
+    public IEnumerable<int[]> Choices(int[] disks, int[] batches)
     {
         int writes = disks.Length;
         if (writes == 0)
@@ -44,7 +45,7 @@ internal sealed record CrashBound(int WritesMax, int NearMax, int TornMax, bool 
         }
         return writes <= NearMax
             ? NearSubsets(writes).Concat(NearTorn(writes)).Concat(allAlike)
-            : ByDisk(disks).Concat(allAlike);
+            : ByGroup(disks).Concat(MixedByGroup(batches)).Concat(allAlike);
     }
 
     /// <summary>Nothing torn, and of each disk none or all.</summary>
@@ -88,12 +89,16 @@ internal sealed record CrashBound(int WritesMax, int NearMax, int TornMax, bool 
         }
     }
 
-    private static IEnumerable<int[]> ByDisk(int[] disks)
+    private static IEnumerable<int[]> ByGroup(int[] groups)
     {
-        int[] different = [.. disks.Distinct()];
+        int[] different = [.. groups.Distinct()];
         return Subsets(different.Length).Select(
-            subset => disks.Select(disk => subset[Array.IndexOf(different, disk)]).ToArray());
+            subset => groups.Select(group => subset[Array.IndexOf(different, group)]).ToArray());
     }
+
+    /// <summary>Without none and all.</summary>
+    private static IEnumerable<int[]> MixedByGroup(int[] groups) =>
+        ByGroup(groups).Where(choice => Array.Exists(choice, one => one != choice[0]));
 
     private static IEnumerable<int[]> NearSubsets(int writes)
     {

@@ -113,7 +113,8 @@ internal sealed class CrashExplorer
         DiskWrite[] writes = [.. timeline.Uncertain];
         bool isOverlapping = writes.Any(one => writes.Any(other => one != other && one.Overlaps(other)));
         Interlocked.Add(ref _overlaps, isOverlapping ? 1 : 0);
-        foreach (int[] choice in bound.Choices([.. writes.Select(write => write.Disk)]))
+        int[] disks = [.. writes.Select(write => write.Disk)];
+        foreach (int[] choice in bound.Choices(disks, [.. writes.Select(write => write.Batch)]))
         {
             Interlocked.Increment(ref _states);
             yield return (choice, Crashed(timeline.Durable, writes, choice, isBackwards: false));

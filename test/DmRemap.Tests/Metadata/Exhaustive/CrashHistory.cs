@@ -115,7 +115,7 @@ internal sealed class CrashHistory : IMetadataFormatOwner, ICommitOwner, IMetada
     }
 
     private void RunUntil(Func<bool> condition) =>
-        _timeline.Loop.RunUntil(() => condition() || _explorer.IsBroken);
+        _timeline.Loop.RunUntil(() => _explorer.IsBroken || condition());
 
     private void RunUntilQuiet() => RunUntil(() => !Store.IsWriting && _timeline.IsIdle);
 

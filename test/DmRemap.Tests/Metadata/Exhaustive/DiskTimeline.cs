@@ -26,6 +26,7 @@ internal sealed class DiskTimeline : ITimerOwner
     private readonly LoopTimer _timer;
     private readonly bool _isInstant;
     private bool _isNew;
+    private int _answers;
 
     /// <param name="images">Changed from here on.</param>
     /// <param name="isInstant">Everything is done when it is submitted: for runs that nobody cuts.</param>
@@ -82,6 +83,9 @@ internal sealed class DiskTimeline : ITimerOwner
         DiskWrite? write = request.Operation == IoOperation.Write
             ? new DiskWrite(
                 disk.Index, BytesAt(request), request.Buffer.Span, request.IsForceUnitAccess)
+            {
+                Batch = _answers,
+            }
             : null;
         if (_isInstant)
         {
@@ -101,6 +105,7 @@ internal sealed class DiskTimeline : ITimerOwner
     {
         TakePoint();
         Events++;
+        _answers++;
         (TimelineDisk disk, IoRequest request, DiskWrite? write) = _waiting.Dequeue();
         Finish(disk, request, write);
         if (_waiting.Count > 0)

@@ -10,7 +10,9 @@ namespace DmRemap.Tests.Metadata.Exhaustive;
 
 /// <summary>
 /// Nothing is drawn by lot: every history of up to three operations, cut at every point, with what its
-/// uncertain writes may leave. docs/internals/testing.md states the bound.
+/// uncertain writes may leave. docs/internals/testing.md states the bound. Seen to fail with: records, or the
+/// checkpoint, written without FUA; all superblock copies in one wave; the next sequence taken from the tail
+/// of the chain; the ring freed before the superblocks that name the checkpoint are durable.
 /// </summary>
 public sealed class ExhaustiveCrashTests(ITestOutputHelper output)
 {

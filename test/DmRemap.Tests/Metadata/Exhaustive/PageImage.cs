@@ -167,6 +167,9 @@ internal sealed class DiskWrite
     /// <summary>Of a superblock; else 0.</summary>
     public ulong Generation { get; }
 
+    /// <summary>Alike for all that were submitted with no answer between them.</summary>
+    public int Batch { get; init; }
+
     /// <summary>Acknowledged into the disk's cache.</summary>
     public bool IsCached { get; set; }
 
