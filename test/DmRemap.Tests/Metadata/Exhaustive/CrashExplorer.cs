@@ -149,9 +149,10 @@ internal sealed class CrashExplorer
     }
 
     /// <summary>
-    /// Once for each image; and, after the first crash, once more over what that leaves, which must be the same.
+    /// Once for each image; and, after the first crash, once more over what that leaves: the same table.
     /// </summary>
-    private CrashOutcome Recover(PageImage[] images, ulong epoch, CrashJudgement judgement, int[] choice)
+    private CrashOutcome Recover(
+        PageImage[] images, ulong epoch, CrashJudgement judgement, int[] choice)
     {
         UInt128 key = KeyOf(images);
         if (_known.TryGetValue(key, out CrashOutcome? known))
@@ -161,14 +162,15 @@ internal sealed class CrashExplorer
         PageImage[] left = [.. images.Select(image => image.Clone())];
         CrashOutcome outcome = CrashRecovery.Run(new DiskTimeline(left, isInstant: true), epoch).Outcome();
         bool isNew = _known.TryAdd(key, outcome);
-        bool isReopened = isNew && outcome.Refusal is null && epoch == FirstEpoch && judgement.Depth.IsReopened;
+        bool isFirst = epoch == FirstEpoch && outcome.Refusal is null;
+        bool isReopened = isNew && isFirst && judgement.Depth.IsReopened;
         if (isReopened && _reopened.TryAdd(KeyOf(left), 0))
         {
             CrashOutcome again =
                 CrashRecovery.Run(new DiskTimeline(left, isInstant: true), LastEpoch).Outcome();
             if (!again.IsSameTable(outcome) || again.NextSequence < outcome.NextSequence)
             {
-                Fail($"{judgement.Where} [{string.Join(' ', choice)}]: {outcome}; then, opened again: {again}");
+                Fail($"{judgement.Where} [{string.Join(' ', choice)}]: {outcome}; opened again: {again}");
             }
         }
         return outcome;

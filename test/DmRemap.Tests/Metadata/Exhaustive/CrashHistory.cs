@@ -178,8 +178,8 @@ internal sealed class CrashHistory : IMetadataFormatOwner, ICommitOwner, IMetada
     }
 
     /// <summary>
-    /// Commits that change nothing and are long: three records, of which the last begins a checkpoint. It goes
-    /// on beside what follows.
+    /// Commits that change nothing and are long: three records, of which the last begins a checkpoint. It
+    /// goes on beside what follows.
     /// </summary>
     private void FillRing()
     {
@@ -228,7 +228,7 @@ internal sealed class CrashHistory : IMetadataFormatOwner, ICommitOwner, IMetada
         _timeline.NoteAcknowledged();
     }
 
-    /// <summary>The place to which the last active member's records go first fails, and takes nothing.</summary>
+    /// <summary>The second journal place of the last active member takes nothing; or the first.</summary>
     private Func<DiskWrite, WriteFate> OnePlaceFails()
     {
         int member = LastActive();

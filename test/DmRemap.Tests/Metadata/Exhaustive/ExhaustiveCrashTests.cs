@@ -23,7 +23,8 @@ public sealed class ExhaustiveCrashTests(ITestOutputHelper output)
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    public void Every_crash_of_every_history_of_up_to_three_operations_leaves_what_was_acknowledged(int spares)
+    public void Every_crash_of_every_history_of_up_to_three_operations_leaves_what_was_acknowledged(
+        int spares)
     {
         CrashExplorer explorer = new();
         long events = 0;
@@ -82,7 +83,8 @@ public sealed class ExhaustiveCrashTests(ITestOutputHelper output)
         return all;
     }
 
-    private static CrashBound BoundFor(int spares, string history) => (s_isLong, spares, history.Length) switch
+    private static CrashBound BoundFor(int spares, string history) => (s_isLong, spares, history.Length)
+        switch
     {
         (false, 1, < 2) => new CrashBound(WritesMax: 6, NearMax: 6, TornMax: 6),
         (false, 1, 2) => new CrashBound(WritesMax: 6, NearMax: 6, TornMax: 1),
