@@ -28,6 +28,7 @@ internal sealed class WriteWatch
     private readonly byte[] _newest = new byte[SuperblockBytes];
     private ulong _generation;
     private ulong _generationOnDisks;
+    private ulong _epochWritten;
 
     public WriteWatch(SimulatedDisk[] spares)
     {
@@ -66,7 +67,10 @@ internal sealed class WriteWatch
                 if (IsWhole(copy))
                 {
                     ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
-                    if (generation > _generationOnDisks)
+                    // What went on without a spare may have used the number that its last writes had.
+                    ulong epoch = BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]);
+                    bool isLater = generation == _generationOnDisks && epoch == _epochWritten;
+                    if (generation > _generationOnDisks || isLater)
                     {
                         _generationOnDisks = generation;
                         copy.CopyTo(_newest);
@@ -132,7 +136,8 @@ internal sealed class WriteWatch
                     + $" it, {_generationOnDisks} was on the disks at the start");
         }
         _generation = generation;
-        if (BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]) == 0)
+        _epochWritten = BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]);
+        if (_epochWritten == 0)
         {
             throw new Violation("superblocks", "an epoch of zero");
         }
