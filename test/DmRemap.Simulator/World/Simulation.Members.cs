@@ -21,12 +21,18 @@ internal sealed partial class Simulation
     private void ChooseOffered()
     {
         _offered = _spares;
-        if (!_config.Has(FaultKinds.DegradedStarts) || _spares.Length == 1 || !_dice.OneIn(4))
+        if (!_config.Has(FaultKinds.DegradedStarts) || _spares.Length == 1)
         {
             return;
         }
         _watch.OnStart(_spares);
-        int missing = _dice.Below(_spares.Length);
+        int ahead = _watch.Furthest();
+        // One that is ahead of the others when power is cut is the more interesting to be without.
+        int missing = ahead >= 0 && _asides.OneIn(2) ? ahead : _asides.Below(_spares.Length);
+        if (!_asides.OneIn(ahead >= 0 ? 2 : 4))
+        {
+            return;
+        }
         if (_spares[missing].IsDirty)
         {
             return;
