@@ -141,7 +141,9 @@ internal sealed class Misfortune(
                 troubles.SlowWriteNanoseconds = dice.Spread(Budget.SilenceMsMax) * Millisecond;
                 break;
             case FaultKinds.MetadataWrites:
-                dice.Pick<SimulatedDisk>(spares).Troubles.MetadataWritesFailing = dice.Between(1, 3);
+                // One that takes no metadata at all for a while, now and then.
+                dice.Pick<SimulatedDisk>(spares).Troubles.MetadataWritesFailing =
+                    dice.OneIn(4) ? dice.Between(10, 200) : dice.Between(1, 3);
                 break;
             default:
                 break;
