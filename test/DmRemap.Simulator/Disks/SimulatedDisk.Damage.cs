@@ -220,13 +220,15 @@ internal sealed partial class SimulatedDisk
         OnUnreadable?.Invoke(sector);
     }
 
+    /// <summary>All of it, nothing, or some of its sectors.</summary>
     private void Tear(IoRequest request)
     {
+        int percent = _dice.Pick<int>([0, 50, 50, 100]);
         long first = FirstSector(request);
         int count = SectorCount(request);
         for (int i = 0; i < count; i++)
         {
-            if (_dice.OneIn(2) && !RefusesAny(first + i, 1, isForced: true))
+            if (_dice.Percent(percent) && !RefusesAny(first + i, 1, isForced: true))
             {
                 WriteSector(first + i, BytesFor(request, i), isForced: true);
             }
