@@ -46,8 +46,8 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     }
 
     /// <summary>
-    /// This spare is not here: what lies on it at the start cannot be had until it is. Nothing comes to lie on
-    /// it meanwhile.
+    /// This spare is not here: what lies on it at the start cannot be had until it is. Nothing comes to lie
+    /// on it meanwhile.
     /// </summary>
     public void OnAbsent(int spare, RemapTable table)
     {

@@ -189,8 +189,8 @@ internal sealed partial class Simulation
     }
 
     /// <summary>
-    /// The deadline of a stop: whoever waits for a commit is woken, whatever the disks do; then the device may
-    /// have a while for what that lets end.
+    /// The deadline of a stop: whoever waits for a commit is woken, whatever the disks do; then the device
+    /// may have a while for what that lets end.
     /// </summary>
     private void GiveUp(SimulatedSystem system)
     {

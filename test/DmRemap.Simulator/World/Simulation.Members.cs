@@ -28,8 +28,8 @@ internal sealed partial class Simulation
         _watch.OnStart(_spares);
         int ahead = _watch.Furthest();
         // One that is ahead of the others when power is cut is the more interesting to be without.
-        int missing = ahead >= 0 && _asides.OneIn(2) ? ahead : _asides.Below(_spares.Length);
-        if (!_asides.OneIn(ahead >= 0 ? 2 : 4))
+        int missing = ahead >= 0 && !_asides.OneIn(4) ? ahead : _asides.Below(_spares.Length);
+        if (!_asides.Percent(ahead >= 0 ? 80 : 25))
         {
             return;
         }
