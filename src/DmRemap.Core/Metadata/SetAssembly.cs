@@ -327,8 +327,8 @@ public static class SetAssembly
 
     /// <summary>
     /// It has the generation that was being written when its epoch ended, and the members that went on
-    /// without it have not. Where that generation counts one of them as active, nothing relied on it: what was
-    /// acknowledged is on them too, and the spare is only behind.
+    /// without it have not. Where that generation counts one of them as active, nothing relied on it: what
+    /// was acknowledged is on them too, and the spare is only behind.
     /// </summary>
     private static bool IsOneAheadInVain(Superblock newest, Superblock other)
     {

@@ -165,7 +165,8 @@ public sealed partial class MetadataStore
     public long CheckpointsDone { get; private set; }
 
     /// <summary>Slots of the ring that hold records which no checkpoint has yet.</summary>
-    public long JournalSlotsUsed => (long)(NeededEnd - _firstNeeded);
+    public long JournalSlotsUsed =>
+        (long)(NeededEnd - _firstNeeded) + (_journalPhase == JournalPhase.Idle ? 0 : _record.Slots);
 
     public int JournalSlots => _ring.Slots;
 
