@@ -71,9 +71,32 @@ public readonly record struct JournalRing(int SlotBytes, int Slots)
     }
 
     /// <summary>
-    /// True when a record of so many slots at this sequence overwrites nothing from
-    /// <paramref name="firstNeeded"/> on.
+    /// The first sequence from this one on at which a record of so many slots overwrites nothing of what is
+    /// needed; false: there is no room. Numbers that were burned are passed over as often as it takes: a ring
+    /// in which nothing is needed is never full.
     /// </summary>
-    public bool HasRoom(ulong sequence, int slots, ulong firstNeeded) =>
-        sequence + (ulong)slots <= firstNeeded + (ulong)Slots;
+    /// <param name="sequence">Not below <paramref name="neededEnd"/>.</param>
+    /// <param name="slots">Of the record.</param>
+    /// <param name="neededFirst">The first sequence needed.</param>
+    /// <param name="neededEnd">Behind the last one needed.</param>
+    /// <param name="fitting">Where the record goes.</param>
+    public bool TryFit(
+        ulong sequence, int slots, ulong neededFirst, ulong neededEnd, out ulong fitting)
+    {
+        ulong needed = neededEnd - neededFirst;
+        fitting = FirstFitting(sequence, slots);
+
+        // The free part of the ring is in one piece or, where the ring begins anew inside it, in two.
+        for (int jumps = 0; jumps < 3; jumps++)
+        {
+            ulong behind = (fitting - neededFirst) % (ulong)Slots;
+            if (needed == 0 || (behind >= needed && behind + (ulong)slots <= (ulong)Slots))
+            {
+                return true;
+            }
+            ulong round = behind >= needed ? (ulong)Slots : 0;
+            fitting = FirstFitting(fitting + round + needed - behind, slots);
+        }
+        return false;
+    }
 }

@@ -279,7 +279,9 @@ public static class SetAssembly
                     $"it belongs to set {other.Set.SetUuid}, others to {best.Set.SetUuid}");
                 return null;
             }
-            at = other.State.Generation > best.State.Generation ? i : at;
+            bool isNewer = other.State.Generation > best.State.Generation
+                || (other.State.Generation == best.State.Generation && HasPast(other, best.State.Epoch));
+            at = isNewer ? i : at;
         }
         Superblock newest = spares[at].Newest!;
         for (int i = 0; i < spares.Length; i++)
@@ -308,7 +310,9 @@ public static class SetAssembly
         }
         foreach (PastEpoch past in newest.Set.Past)
         {
-            if (past.Epoch == other.State.Epoch && other.State.Generation <= past.Generation)
+            bool isBehind = other.State.Generation <= past.Generation
+                || (other.State.Generation == past.Generation + 1 && IsOneAheadInVain(newest, other));
+            if (past.Epoch == other.State.Epoch && isBehind)
             {
                 return null;
             }
@@ -320,6 +324,28 @@ public static class SetAssembly
                 + $" part of the others' (epoch {newest.State.Epoch:x16},"
                 + $" generation {newest.State.Generation}): both went on without each other");
     }
+
+    /// <summary>
+    /// It has the generation that was being written when its epoch ended, and the members that went on
+    /// without it have not. Where that generation counts one of them as active, nothing relied on it: what
+    /// was acknowledged is on them too, and the spare is only behind.
+    /// </summary>
+    private static bool IsOneAheadInVain(Superblock newest, Superblock other)
+    {
+        MemberDescription[] members = newest.Set.Members;
+        int own = other.MemberIndex;
+        bool isLeftOut = own < members.Length && members[own].State == MemberState.Inactive;
+        bool isShared = false;
+        for (int member = 0; member < Math.Min(members.Length, other.Set.Members.Length); member++)
+        {
+            isShared |= members[member].State == MemberState.Active
+                && other.Set.Members[member].State == MemberState.Active;
+        }
+        return isLeftOut && isShared;
+    }
+
+    private static bool HasPast(Superblock superblock, ulong epoch) =>
+        Array.Exists(superblock.Set.Past, past => past.Epoch == epoch);
 
     private static int[]? Match(SpareReading[] spares, Superblock newest, out MetadataRefusal? refusal)
     {

@@ -17,6 +17,7 @@ public sealed partial class MetadataStore
     private JournalLink _head;
     private JournalLink _written;
     private ulong _nextSequence;
+    private ulong _headEnd;
     private int _attempts;
 
     private enum JournalPhase : byte
@@ -249,8 +250,9 @@ public sealed partial class MetadataStore
     /// <summary>False: the ring has no room for it until a checkpoint is done.</summary>
     private bool TryWriteRecord()
     {
-        ulong sequence = _ring.FirstFitting(_nextSequence, _record.Slots);
-        if (!_ring.HasRoom(sequence, _record.Slots, _firstNeeded))
+        bool hasRoom = _ring.TryFit(
+            _nextSequence, _record.Slots, _firstNeeded, NeededEnd, out ulong sequence);
+        if (!hasRoom)
         {
             return false;
         }
@@ -271,6 +273,7 @@ public sealed partial class MetadataStore
         if (outcome == CommitOutcome.Done)
         {
             _head = _written;
+            _headEnd = _nextSequence;
             RetireUnitsOfGroup();
         }
         // Commits that the owners make now wait in line, so that they share the next record.

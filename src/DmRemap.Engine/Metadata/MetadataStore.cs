@@ -109,6 +109,7 @@ public sealed partial class MetadataStore
         _ring = parts.Set.Journal;
         _head = parts.State.JournalHead;
         _nextSequence = parts.NextSequence;
+        _headEnd = parts.NextSequence;
         _firstNeeded = parts.State.FirstJournalSequence;
         _settledGeneration = parts.State.SettledGeneration;
         _journal = new JournalWriter(_loop, _members, _ring, this);
@@ -164,9 +165,16 @@ public sealed partial class MetadataStore
     public long CheckpointsDone { get; private set; }
 
     /// <summary>Slots of the ring that hold records which no checkpoint has yet.</summary>
-    public long JournalSlotsUsed => (long)(_nextSequence - _firstNeeded);
+    public long JournalSlotsUsed =>
+        (long)(NeededEnd - _firstNeeded) + (_journalPhase == JournalPhase.Idle ? 0 : _record.Slots);
 
     public int JournalSlots => _ring.Slots;
+
+    /// <summary>
+    /// Behind the last record that a start needs. What is above it was never acknowledged: it may be
+    /// overwritten, and no checkpoint makes it less.
+    /// </summary>
+    private ulong NeededEnd => _head.Sequence < _firstNeeded ? _firstNeeded : _headEnd;
 
     /// <summary>Meaningful when something counted a failure. Target is the member.</summary>
     public MetadataFailure LastFailure { get; private set; }

@@ -1,5 +1,8 @@
 using System;
+using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Simulator.Disks;
 using DmRemap.Simulator.World;
@@ -15,6 +18,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     /// <summary>So many fresh spare units may fail for one write; then it may give up.</summary>
     private const int PlacesTriedMax = 8;
 
+    private readonly HashSet<long> _unavailable = [];
     private bool _isExhausted;
     private bool _areWritesRejected;
 
@@ -23,8 +27,8 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     public bool HasSeenSpareReads { get; private set; }
 
-    /// <summary>A spare is not here: what lies on it cannot be had.</summary>
-    public bool IsDegraded { get; set; }
+    /// <summary>A person waits no longer for the stop, and commits were cancelled.</summary>
+    public bool IsGivenUp { get; set; }
 
     /// <summary>
     /// A sector of the primary that goes bad while its write waits for a spare loses nothing; but a spare
@@ -33,30 +37,50 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     public void OnStart()
     {
         Gather();
+        _unavailable.Clear();
+        IsGivenUp = false;
         _isExhausted = false;
         _areWritesRejected = false;
         primary.Troubles.OnStart();
         Array.ForEach(spares, spare => spare.Troubles.OnStart());
     }
 
+    /// <summary>
+    /// This spare is not here: what lies on it at the start cannot be had until it is. Nothing comes to lie
+    /// on it meanwhile.
+    /// </summary>
+    public void OnAbsent(int spare, RemapTable table)
+    {
+        UnitNumber from = new(0);
+        while (table.TryGetNext(from, out RemapEntry entry))
+        {
+            if (!entry.Location.IsNone && entry.Location.Spare == spare)
+            {
+                _unavailable.Add(entry.Unit.Value);
+            }
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+    }
+
+    public bool IsUnavailable(UnitNumber unit) => _unavailable.Contains(unit.Value);
+
     /// <summary>What the device says of itself is checked before it excuses anything.</summary>
     public void OnEvent(in EngineEvent happened, RemapDevice device)
     {
         if (happened.Kind == EngineEventKind.Exhausted)
         {
-            bool isTrue = device.Allocator.TotalUnitsFree == 0
-                || IsDegraded
+            bool isTrue = UnitsFree(device.Allocator) == 0
                 || Sum(disk => disk.Troubles.MediumWriteErrors) >= PlacesTriedMax
                 || Any(disk => disk.Troubles.HasAnsweredOther);
             if (!isTrue)
             {
                 throw new Violation(
-                    "P2", $"exhausted, and {device.Allocator.TotalUnitsFree} spare units are free");
+                    "P2", $"exhausted, and {UnitsFree(device.Allocator)} spare units are free");
             }
             _isExhausted = true;
         }
         if (happened.Kind == EngineEventKind.Remapped && IsNeverMedium(happened.Errno)
-            && !IsDegraded
+            && !IsUnavailable(device.Units.UnitOf(happened.Blocks.Start))
             && !Any(disk => disk.Troubles.HasAnsweredOther))
         {
             throw new Violation("P5", $"{happened.Blocks} were moved for errno {happened.Errno}");
@@ -67,9 +91,8 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     public bool ExcusesWrite(IoStatus status) => status switch
     {
         IoStatus.OutOfSpares => _isExhausted,
-        IoStatus.MetadataUnavailable => Any(disk => disk.HasFailedMetadata),
+        IoStatus.MetadataUnavailable => IsGivenUp || Any(disk => disk.HasFailedMetadata),
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
-            || IsDegraded
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
         _ => false,
@@ -77,13 +100,13 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     public bool ExcusesFlush(IoStatus status) =>
         status == IoStatus.DeviceError
-        && (IsDegraded || primary.Troubles.HasFailedFlush || Any(disk => disk.Troubles.HasFailedFlush));
+        && (primary.Troubles.HasFailedFlush || Any(disk => disk.Troubles.HasFailedFlush));
 
     public bool ExcusesRead(IoStatus status)
     {
         Gather();
         // The request tells the first of its errors, and the extents of all.
-        bool isRuleInDoubt = Any(disk => disk.HasFailedMetadata);
+        bool isRuleInDoubt = IsGivenUp || Any(disk => disk.HasFailedMetadata);
         return (status is IoStatus.Unreadable or IoStatus.DeviceError or IoStatus.MetadataUnavailable)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
     }
@@ -93,9 +116,20 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
 
     private void Gather()
     {
-        HasSeenOther |= IsDegraded || primary.Troubles.HasAnsweredOther
+        HasSeenOther |= primary.Troubles.HasAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther);
         HasSeenSpareReads |= Any(disk => disk.Troubles.MediumReadErrors > 0);
+    }
+
+    /// <summary>Of the spares that take something new.</summary>
+    private long UnitsFree(SpareAllocator allocator)
+    {
+        long free = 0;
+        for (int i = 0; i < spares.Length; i++)
+        {
+            free += allocator.IsUsable(i) ? allocator.UnitsFree(i) : 0;
+        }
+        return free;
     }
 
     private bool Any(Predicate<SimulatedDisk> condition) => Array.Exists(spares, condition);

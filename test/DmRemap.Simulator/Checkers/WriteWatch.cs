@@ -25,14 +25,17 @@ internal sealed class WriteWatch
 
     private readonly SpareLayout?[] _layouts;
     private readonly SimulatedDisk[] _spares;
+    private readonly ulong[] _generations;
     private readonly byte[] _newest = new byte[SuperblockBytes];
     private ulong _generation;
     private ulong _generationOnDisks;
+    private ulong _epochWritten;
 
     public WriteWatch(SimulatedDisk[] spares)
     {
         _spares = spares;
         _layouts = new SpareLayout?[spares.Length];
+        _generations = new ulong[spares.Length];
     }
 
     public long SuperblocksWritten { get; private set; }
@@ -55,6 +58,7 @@ internal sealed class WriteWatch
     {
         _generation = 0;
         _generationOnDisks = 0;
+        Array.Clear(_generations);
         Span<byte> copy = stackalloc byte[SuperblockBytes];
         foreach (SimulatedDisk spare in offered)
         {
@@ -66,7 +70,11 @@ internal sealed class WriteWatch
                 if (IsWhole(copy))
                 {
                     ulong generation = BinaryPrimitives.ReadUInt64LittleEndian(copy[GenerationAt..]);
-                    if (generation > _generationOnDisks)
+                    _generations[spare.Index] = Math.Max(_generations[spare.Index], generation);
+                    // What went on without a spare may have used the number that its last writes had.
+                    ulong epoch = BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]);
+                    bool isLater = generation == _generationOnDisks && epoch == _epochWritten;
+                    if (generation > _generationOnDisks || isLater)
                     {
                         _generationOnDisks = generation;
                         copy.CopyTo(_newest);
@@ -79,6 +87,19 @@ internal sealed class WriteWatch
     /// <summary>Does the newest superblock on the disks, at the start, count this member as active?</summary>
     public bool IsActive(int member) =>
         _newest[MembersAt + (member * MemberBytes) + MemberStateAt] == Active;
+
+    /// <summary>The spare that had a higher generation than some other at the start; -1: none.</summary>
+    public int Furthest()
+    {
+        ulong most = 0;
+        ulong least = ulong.MaxValue;
+        foreach (ulong generation in _generations)
+        {
+            most = Math.Max(most, generation);
+            least = Math.Min(least, generation);
+        }
+        return most > least ? Array.IndexOf(_generations, most) : -1;
+    }
 
     public void OnWrite(SimulatedDisk disk, IoRequest request, IoOrigin origin)
     {
@@ -132,7 +153,8 @@ internal sealed class WriteWatch
                     + $" it, {_generationOnDisks} was on the disks at the start");
         }
         _generation = generation;
-        if (BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]) == 0)
+        _epochWritten = BinaryPrimitives.ReadUInt64LittleEndian(copy[EpochAt..]);
+        if (_epochWritten == 0)
         {
             throw new Violation("superblocks", "an epoch of zero");
         }

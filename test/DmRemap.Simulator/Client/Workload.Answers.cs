@@ -95,6 +95,11 @@ internal sealed partial class Workload
             long sector = request.FirstSector + i;
             if (io.Status != IoStatus.Ok && IsFailed(io, sector))
             {
+                if (_excuses.IsUnavailable(UnitOf(sector)))
+                {
+                    // Not lost: it is there again when its spare is.
+                    continue;
+                }
                 bool isExcused = _readability.MayFail(sector, request.Began)
                     || _excuses.ExcusesRead(io.Status)
                     || IsInWidened(io, sector);
@@ -111,6 +116,19 @@ internal sealed partial class Workload
             }
             _model.CheckRead(sector, value, request.Began);
         }
+    }
+
+    private UnitNumber UnitOf(long sector) =>
+        _device!.Units.UnitOf(new BlockNumber(sector / _config.SectorsPerBlock));
+
+    private bool IsAnyUnavailable(ClientRequest request)
+    {
+        bool isAny = false;
+        for (int i = 0; i < request.Sectors; i++)
+        {
+            isAny |= _excuses.IsUnavailable(UnitOf(request.FirstSector + i));
+        }
+        return isAny;
     }
 
     private bool IsFailed(IoRequest io, long sector)
@@ -142,6 +160,7 @@ internal sealed partial class Workload
         bool isExcused = isDone
             || IsRefused(io)
             || _excuses.ExcusesWrite(io.Status)
+            || IsAnyUnavailable(request)
             || (io.Operation == IoOperation.WriteZeroes && _excuses.ExcusesFlush(io.Status));
         if (!isExcused)
         {

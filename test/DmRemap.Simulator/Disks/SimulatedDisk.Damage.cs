@@ -119,6 +119,29 @@ internal sealed partial class SimulatedDisk
         }
     }
 
+    /// <summary>Nothing there reads, until <see cref="RestoreReadable"/>.</summary>
+    public void MakeUnreadable(long startByte, long bytes)
+    {
+        for (long at = startByte; at < startByte + bytes; at += Page.SectorBytes)
+        {
+            long sector = at / Page.SectorBytes;
+            if (!IsRuined(sector))
+            {
+                PageOf(sector).BadForReading |= (byte)(1 << (int)(sector % Page.Sectors));
+                _madeUnreadable.Add(sector);
+            }
+        }
+    }
+
+    public void RestoreReadable()
+    {
+        foreach (long sector in _madeUnreadable)
+        {
+            PageOf(sector).BadForReading &= (byte)(0xFF ^ (1 << (int)(sector % Page.Sectors)));
+        }
+        _madeUnreadable.Clear();
+    }
+
     /// <summary>Something in the cache is not on the medium.</summary>
     public bool IsDirty => _maybeDirty.Exists(page => page.Dirty != 0);
 
@@ -197,13 +220,15 @@ internal sealed partial class SimulatedDisk
         OnUnreadable?.Invoke(sector);
     }
 
+    /// <summary>All of it, nothing, or some of its sectors.</summary>
     private void Tear(IoRequest request)
     {
+        int percent = _dice.Pick<int>([0, 50, 50, 100]);
         long first = FirstSector(request);
         int count = SectorCount(request);
         for (int i = 0; i < count; i++)
         {
-            if (_dice.OneIn(2) && !RefusesAny(first + i, 1, isForced: true))
+            if (_dice.Percent(percent) && !RefusesAny(first + i, 1, isForced: true))
             {
                 WriteSector(first + i, BytesFor(request, i), isForced: true);
             }

@@ -21,6 +21,7 @@ internal sealed partial class SimulatedDisk
     private readonly InitialContent _initial;
     private readonly Page?[] _pages;
     private readonly List<Page> _maybeDirty = [];
+    private readonly List<long> _madeUnreadable = [];
     private readonly List<DiskOperation> _inFlight = [];
     private readonly Stack<DiskOperation> _free = new();
     private long _writes;

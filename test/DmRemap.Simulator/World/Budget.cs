@@ -6,10 +6,6 @@ namespace DmRemap.Simulator.World;
 /// </summary>
 internal static class Budget
 {
-    /// <summary>
-    /// Off: DegradedStarts, because nothing makes them yet, a flush fails on the spare that is not here, and
-    /// a spare that was one generation ahead when power was cut is called diverged when it returns.
-    /// </summary>
     public const FaultKinds Allowed =
         FaultKinds.PrimaryReads | FaultKinds.PrimaryWrites | FaultKinds.PrimaryWeak
         | FaultKinds.PrimaryAtFlush | FaultKinds.PrimaryTransient | FaultKinds.PrimaryVanishes
@@ -18,7 +14,7 @@ internal static class Budget
         | FaultKinds.SlowWrites | FaultKinds.PowerCuts | FaultKinds.Kills
         | FaultKinds.MetadataRot | FaultKinds.MetadataReads | FaultKinds.MetadataWrites
         | FaultKinds.MetadataMisreads | FaultKinds.MissingSpare | FaultKinds.OldImage
-        | FaultKinds.MetadataRuin;
+        | FaultKinds.MetadataRuin | FaultKinds.DegradedStarts;
 
     /// <summary>Superblock copies of one spare that may be damaged between two complete starts.</summary>
     public const int CopiesDamagedMax = 2;
@@ -34,6 +30,9 @@ internal static class Budget
 
     /// <summary>The same with requests in flight.</summary>
     public const long BusyStopMs = 60_000;
+
+    /// <summary>Whoever is woken knows it within this time, in milliseconds.</summary>
+    public const long WakeMs = 50;
 
     /// <summary>No disk is silent for longer, in milliseconds.</summary>
     public const long SilenceMsMax = 180_000;

@@ -41,9 +41,10 @@ internal sealed class Misfortune(
 
     /// <summary>
     /// The machine is off, and the last start before was complete. A place of which a write failed or was
-    /// late is given up until the next start; then the other one must not rot.
+    /// late is given up until the next start; then the other one must not rot. Nor must a spare that no start
+    /// has made whole since it rotted.
     /// </summary>
-    public void StrikeWhileOff()
+    public void StrikeWhileOff(SimulatedDisk[] whole)
     {
         if (Array.Exists(spares, spare => spare.HasFailedMetadata))
         {
@@ -52,7 +53,7 @@ internal sealed class Misfortune(
         for (int i = 0; i < spares.Length; i++)
         {
             if (config.Has(FaultKinds.MetadataRot) && watch.LayoutOf(i) is SpareLayout layout
-                && dice.OneIn(2))
+                && Array.IndexOf(whole, spares[i]) >= 0 && dice.OneIn(2))
             {
                 Rot(i, layout);
             }
@@ -140,7 +141,9 @@ internal sealed class Misfortune(
                 troubles.SlowWriteNanoseconds = dice.Spread(Budget.SilenceMsMax) * Millisecond;
                 break;
             case FaultKinds.MetadataWrites:
-                dice.Pick<SimulatedDisk>(spares).Troubles.MetadataWritesFailing = dice.Between(1, 3);
+                // One that takes no metadata at all for a while, now and then.
+                dice.Pick<SimulatedDisk>(spares).Troubles.MetadataWritesFailing =
+                    dice.OneIn(4) ? dice.Between(10, 200) : dice.Between(1, 3);
                 break;
             default:
                 break;
@@ -194,13 +197,17 @@ internal sealed class Misfortune(
         }
         // Its beginning, where what it holds is; all of it, now and then.
         long bytes = dice.OneIn(2) ? System.Math.Min(piece.Bytes, 16_384) : piece.Bytes;
-        if (dice.OneIn(2))
+        switch (dice.Below(3))
         {
-            spare.Erase(piece.Start, bytes);
-        }
-        else
-        {
-            spare.Rot(piece.Start, bytes);
+            case 0:
+                spare.Erase(piece.Start, bytes);
+                break;
+            case 1:
+                spare.MakeUnreadable(piece.Start, bytes);
+                break;
+            default:
+                spare.Rot(piece.Start, bytes);
+                break;
         }
     }
 

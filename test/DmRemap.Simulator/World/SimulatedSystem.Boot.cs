@@ -19,6 +19,7 @@ internal sealed partial class SimulatedSystem
     : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
 {
     private MetadataStore? _store;
+    private bool _isGivenUp;
 
     /// <summary>Why the start was refused; null when it was not.</summary>
     public MetadataRefusal? Refusal { get; private set; }
@@ -81,10 +82,11 @@ internal sealed partial class SimulatedSystem
             members[i] = set.Members[i] is MetadataMember here
                 ? Present(i, _offered[set.SpareOfMember[i]], here.Layout)
                 : Absent(i, set);
+            set.Allocator.SetUsable(i, set.Members[i] is { IsActive: true });
             Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
         }
         _log = new CommitWatch(_universe, _history, set.Store);
-        Serve(new RemapDeviceParts
+        RemapDevice device = Serve(new RemapDeviceParts
         {
             Loop = _process,
             Primary = new Member(
@@ -98,6 +100,7 @@ internal sealed partial class SimulatedSystem
             Log = _log,
             Events = this,
         });
+        set.Store.Membership = device;
     }
 
     void IMetadataStopOwner.OnMetadataStopped(bool isClean)
@@ -106,7 +109,25 @@ internal sealed partial class SimulatedSystem
         Phase = SystemPhase.Stopped;
     }
 
-    private void StopMetadata() => _store!.BeginStop(this);
+    /// <summary>Commits that have not been answered.</summary>
+    public int CommitsPending => _log!.Pending;
+
+    /// <summary>A person waits no longer for the stop: whoever waits for a commit is woken.</summary>
+    public void GiveUp()
+    {
+        _isGivenUp = true;
+        _store!.Cancel();
+    }
+
+    private void StopMetadata()
+    {
+        if (_isGivenUp)
+        {
+            Phase = SystemPhase.Stopped;
+            return;
+        }
+        _store!.BeginStop(this);
+    }
 
     private Member Present(int index, SimulatedDisk disk, SpareLayout layout)
     {
@@ -117,12 +138,14 @@ internal sealed partial class SimulatedSystem
         };
     }
 
-    /// <summary>Its blocks cannot be had, and nothing new goes there.</summary>
+    /// <summary>Its blocks cannot be had, and there is nothing on it for a flush to cover.</summary>
     private Member Absent(int index, RecoveredSet set)
     {
-        set.Allocator.SetUsable(index, false);
+        _excuses.OnAbsent(index, set.Table);
         AbsentDisk disk = new(_process, _spares[0].Geometry);
-        return new Member(index, $"absent{index}", disk, new BlockNumber(0));
+        Member absent = new(index, $"absent{index}", disk, new BlockNumber(0));
+        absent.FlushedWrites = absent.CompletedWrites;
+        return absent;
     }
 
     /// <summary>Fewer units than the spare has, so that they can run out.</summary>

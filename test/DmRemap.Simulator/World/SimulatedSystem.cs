@@ -100,10 +100,11 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         _excuses.OnEvent(happened, Device!);
     }
 
-    private void Serve(RemapDeviceParts parts)
+    private RemapDevice Serve(RemapDeviceParts parts)
     {
         Device = new RemapDevice(parts);
         Phase = SystemPhase.Serving;
         _universe.Trace.Add(TraceKind.Recovered, _universe.Now, Device.Table.Count);
+        return Device;
     }
 }

@@ -81,6 +81,10 @@ internal sealed partial class Simulation
         {
             TryRuined();
         }
+        if (_config.Has(FaultKinds.DegradedStarts) && wasClean && _asides.OneIn(2))
+        {
+            TryAlternately();
+        }
         ChooseOffered();
         if (HasCrashes && !_dice.OneIn(4))
         {
@@ -140,6 +144,8 @@ internal sealed partial class Simulation
         long quietAt = Math.Max(_primary.QuietAt(), LastQuiet());
         bool areDisksAnswering = quietAt < began + (1_000 * Millisecond);
         long deadline = began + ((isIdle ? Budget.IdleStopMs : Budget.BusyStopMs) * Millisecond);
+        bool isImpatient = _asides.OneIn(4);
+        deadline = isImpatient ? began + (_asides.Spread(Budget.IdleStopMs) * Millisecond) : deadline;
         _workload.IsStopping = true;
         system.BeginStop();
         bool isOver = RunUntil(
@@ -147,8 +153,12 @@ internal sealed partial class Simulation
         if (!isOver || system.Phase != SystemPhase.Stopped)
         {
             Require(
-                !isOver || !areDisksAnswering, "P4",
+                !isOver || !areDisksAnswering || isImpatient, "P4",
                 $"a stop took {(_universe.Now - began) / Millisecond} ms although all disks answer");
+            if (isOver)
+            {
+                GiveUp(system);
+            }
             // What the real program does at its deadline: the rest is left to recovery.
             Crash();
             return;
@@ -161,7 +171,7 @@ internal sealed partial class Simulation
             int left = _primary.InFlightInTime + Array.FindAll(_spares, HasLeft).Length;
             Require(left == 0, "stop", $"{InFlight()} operations are left");
             _model.Flushed(_model.Tick());
-            _cleanStops++;
+            _cleanStops += _offered.Length == _spares.Length ? 1 : 0;
             _wasLastStopClean = true;
         }
         else
@@ -175,7 +185,24 @@ internal sealed partial class Simulation
         {
             CutPower();
         }
-        _misfortune.StrikeWhileOff();
+        _misfortune.StrikeWhileOff(_offered);
+    }
+
+    /// <summary>
+    /// The deadline of a stop: whoever waits for a commit is woken, whatever the disks do; then the device
+    /// may have a while for what that lets end.
+    /// </summary>
+    private void GiveUp(SimulatedSystem system)
+    {
+        long soon = _universe.Now + (Budget.WakeMs * Millisecond);
+        _excuses.IsGivenUp = true;
+        system.GiveUp();
+        bool isOver = RunUntil(() => system.CommitsPending == 0 || _universe.Now > soon);
+        Require(
+            !isOver || system.CommitsPending == 0, "A4",
+            $"{system.CommitsPending} commits still wait after they were cancelled");
+        long until = _universe.Now + (_asides.Spread(Budget.BusyStopMs) * Millisecond);
+        RunUntil(() => system.Phase == SystemPhase.Stopped || _universe.Now > until);
     }
 
     private static bool HasLeft(SimulatedDisk spare) => spare.InFlightInTime > 0;
@@ -184,7 +211,6 @@ internal sealed partial class Simulation
     private void JudgeAll()
     {
         _offered = _spares;
-        _excuses.IsDegraded = false;
         SimulatedSystem system = Start()!;
         for (int pass = 0; pass < 2; pass++)
         {

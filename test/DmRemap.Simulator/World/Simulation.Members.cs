@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using DmRemap.Simulator.Disks;
 
@@ -15,18 +16,27 @@ internal sealed partial class Simulation
 
     /// <summary>
     /// Which spares this start is given: all, or all but one where the others hold the whole history without
-    /// it.
+    /// it. One that has something in its cache stays: a flush without it covers nothing of that.
     /// </summary>
     private void ChooseOffered()
     {
         _offered = _spares;
-        _excuses.IsDegraded = false;
-        if (!_config.Has(FaultKinds.DegradedStarts) || _spares.Length == 1 || !_dice.OneIn(4))
+        if (!_config.Has(FaultKinds.DegradedStarts) || _spares.Length == 1)
         {
             return;
         }
         _watch.OnStart(_spares);
-        int missing = _dice.Below(_spares.Length);
+        int ahead = _watch.Furthest();
+        // One that is ahead of the others when power is cut is the more interesting to be without.
+        int missing = ahead >= 0 && !_asides.OneIn(4) ? ahead : _asides.Below(_spares.Length);
+        if (!_asides.Percent(ahead >= 0 ? 80 : 25))
+        {
+            return;
+        }
+        if (_spares[missing].IsDirty)
+        {
+            return;
+        }
         bool isSafe = false;
         for (int i = 0; i < _spares.Length; i++)
         {
@@ -34,8 +44,72 @@ internal sealed partial class Simulation
         }
         if (isSafe)
         {
-            _offered = [.. _spares[..missing], .. _spares[(missing + 1)..]];
-            _excuses.IsDegraded = true;
+            _offered = AllBut(missing);
+        }
+    }
+
+    private SimulatedDisk[] AllBut(int missing) =>
+        [.. _spares[..missing], .. _spares[(missing + 1)..]];
+
+    /// <summary>
+    /// Two spares, each started without the other, now this one, now that one: each may be; both together are
+    /// refused, whichever went further. Afterwards everything is as it was.
+    /// </summary>
+    private void TryAlternately()
+    {
+        if (_spares.Length == 1 || Array.Exists(_spares, IsUnsettled))
+        {
+            return;
+        }
+        int one = _asides.Below(_spares.Length);
+        int other = (one + _asides.Between(1, _spares.Length - 1)) % _spares.Length;
+        _watch.OnStart(_spares);
+        if (!_watch.IsActive(one) || !_watch.IsActive(other))
+        {
+            return;
+        }
+        List<Page>[] images = Array.ConvertAll(_spares, spare => spare.TakeImage());
+        _misfortune.Calm();
+        int rounds = _asides.Between(1, 3);
+        bool haveBoth = true;
+        for (int i = 0; i < rounds && haveBoth; i++)
+        {
+            haveBoth &= i > 0 && _asides.OneIn(2) || StartAlone(one);
+            haveBoth &= i > 0 && _asides.OneIn(2) || StartAlone(other);
+        }
+        if (haveBoth)
+        {
+            MustBeRefused(
+                [_spares[one], _spares[other]], $"spares {one} and {other} were started without each other");
+        }
+        PutBack(images);
+    }
+
+    /// <summary>True: it served.</summary>
+    private bool StartAlone(int spare)
+    {
+        _watch.OnStart([_spares[spare]]);
+        SimulatedSystem system = NewSystem([_spares[spare]]);
+        system.BeginRecovery(NewEpoch(), allowsMissing: true);
+        RunUntil(() => system.Phase != SystemPhase.Starting);
+        bool isServing = system.Phase == SystemPhase.Serving;
+        if (isServing && _asides.OneIn(2))
+        {
+            system.BeginStop();
+            RunUntil(() => system.Phase == SystemPhase.Stopped);
+        }
+        EndProcess();
+        return isServing;
+    }
+
+    private static bool IsUnsettled(SimulatedDisk spare) => spare.IsDirty || spare.HasFailedMetadata;
+
+    private void PutBack(List<Page>[] images)
+    {
+        for (int i = 0; i < images.Length; i++)
+        {
+            _spares[i].RestoreImage(images[i]);
+            _spares[i].DropImage(images[i]);
         }
     }
 
@@ -52,8 +126,7 @@ internal sealed partial class Simulation
         _watch.OnStart(_spares);
         if (_watch.IsActive(missing))
         {
-            MustBeRefused(
-                [.. _spares[..missing], .. _spares[(missing + 1)..]], $"spare {missing} is missing");
+            MustBeRefused(AllBut(missing), $"spare {missing} is missing");
         }
     }
 
@@ -102,21 +175,23 @@ internal sealed partial class Simulation
     /// </summary>
     private void TryRuined()
     {
-        if (System.Array.Exists(_spares, spare => spare.IsDirty || spare.HasFailedMetadata))
+        if (Array.Exists(_spares, IsUnsettled))
         {
             return;
         }
-        List<Page>[] images = System.Array.ConvertAll(_spares, spare => spare.TakeImage());
-        System.Array.ForEach(_spares, _misfortune.Ruin);
+        List<Page>[] images = Array.ConvertAll(_spares, spare => spare.TakeImage());
+        int[] errors = Array.ConvertAll(_spares, spare => spare.Troubles.MediumReadErrors);
+        Array.ForEach(_spares, _misfortune.Ruin);
         _watch.OnStart(_spares);
         SimulatedSystem system = NewSystem(_spares);
         system.BeginRecovery(NewEpoch());
         RunUntil(() => system.Phase != SystemPhase.Starting);
         EndProcess();
-        for (int i = 0; i < images.Length; i++)
+        PutBack(images);
+        for (int i = 0; i < errors.Length; i++)
         {
-            _spares[i].RestoreImage(images[i]);
-            _spares[i].DropImage(images[i]);
+            _spares[i].RestoreReadable();
+            _spares[i].Troubles.MediumReadErrors = errors[i];
         }
     }
 

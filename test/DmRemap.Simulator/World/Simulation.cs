@@ -25,6 +25,7 @@ internal sealed partial class Simulation
     private readonly TableHistory _history = new();
     private readonly Misfortune _misfortune;
     private readonly CrashPlan _crash;
+    private readonly Dice _asides;
     private readonly Workshop _workshop;
     private int _crashes;
     private int _recoveries;
@@ -58,6 +59,7 @@ internal sealed partial class Simulation
             _universe, _config, dice.Fork(), workshop.Requests, _model, new Readability(_primary, _model),
             _excuses, promptness, new Suspension(_universe, dice.Fork(), _primary, _model));
         _crash = new CrashPlan(_universe, _workload, dice.Fork());
+        _asides = dice.Fork();
     }
 
     public SimulationConfig Config => _config;

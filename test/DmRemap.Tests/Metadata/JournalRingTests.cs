@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -49,15 +50,17 @@ public sealed class JournalRingTests
         for (int slots = JournalRing.SlotsMin; slots <= 7; slots++)
         {
             JournalRing ring = new(4096, slots);
-            for (ulong needed = 1; needed < 2 * (ulong)slots; needed++)
+            for (ulong first = 1; first < 2 * (ulong)slots; first++)
             {
-                for (ulong sequence = needed; sequence <= needed + (ulong)slots; sequence++)
+                for (ulong end = first; end <= first + (ulong)slots; end++)
                 {
-                    for (int length = 1; length <= slots; length++)
+                    // Numbers behind what is needed were burned, more of them than the ring has slots.
+                    for (ulong next = end; next <= end + (2 * (ulong)slots); next++)
                     {
-                        bool expected = sequence - needed <= (ulong)slots
-                            && IsRoom(ring, needed, sequence, length);
-                        Assert.Equal(expected, ring.HasRoom(sequence, length, needed));
+                        for (int length = 1; length <= slots; length++)
+                        {
+                            CheckFit(ring, first, end, next, length);
+                        }
                     }
                 }
             }
@@ -118,18 +121,30 @@ public sealed class JournalRingTests
         return SpareLayout.Compute(new ByteCount(bytes), physical, geometry, new ByteCount(0))!;
     }
 
-    /// <summary>What each slot holds when all numbers below `sequence` have been used.</summary>
-    private static bool IsRoom(JournalRing ring, ulong needed, ulong sequence, int length)
+    private static void CheckFit(JournalRing ring, ulong first, ulong end, ulong next, int length)
     {
-        ulong[] held = new ulong[ring.Slots];
-        for (ulong number = 0; number < sequence; number++)
+        bool isPossible = false;
+        for (ulong at = next; at < next + (3 * (ulong)ring.Slots); at++)
         {
-            held[number % (ulong)ring.Slots] = number;
+            isPossible |= IsRoom(ring, first, end, at, length);
         }
-        return Enumerable.Range(0, length).All(i =>
+        Assert.Equal(isPossible, ring.TryFit(next, length, first, end, out ulong fitting));
+        if (isPossible)
         {
-            int slot = (int)((sequence + (ulong)i) % (ulong)ring.Slots);
-            return sequence + (ulong)i < (ulong)ring.Slots || held[slot] < needed || held[slot] >= sequence;
-        });
+            Assert.True(fitting >= next);
+            Assert.True(IsRoom(ring, first, end, fitting, length));
+        }
+    }
+
+    /// <summary>In one piece, and in no slot of what is needed.</summary>
+    private static bool IsRoom(JournalRing ring, ulong first, ulong end, ulong sequence, int length)
+    {
+        HashSet<int> needed = [];
+        for (ulong number = first; number < end; number++)
+        {
+            needed.Add(ring.SlotOf(number));
+        }
+        return ring.SlotOf(sequence) + length <= ring.Slots
+            && Enumerable.Range(0, length).All(i => !needed.Contains(ring.SlotOf(sequence + (ulong)i)));
     }
 }

@@ -21,6 +21,7 @@ internal sealed class JournalScenario
     private SuperblockState _state = new() { Epoch = 1, FirstJournalSequence = 1 };
     private JournalLink _head;
     private ulong _next = 1;
+    private ulong _headEnd = 1;
     private bool _isDestroyed;
 
     public JournalScenario(int seed)
@@ -148,6 +149,7 @@ internal sealed class JournalScenario
         {
             _acknowledged.Add(record);
             _head = record.Link;
+            _headEnd = _next;
         }
     }
 
@@ -177,6 +179,7 @@ internal sealed class JournalScenario
         }
         _unknown.Clear();
         _next = chain.NextSequence;
+        _headEnd = _next;
         bool isWhole = chain.IsWholeIn(_world.AllPlaces);
         _state = _state with { Epoch = _state.Epoch + 1, JournalHead = _head };
         if (!isWhole)
@@ -188,9 +191,10 @@ internal sealed class JournalScenario
     private bool TryWrite(uint whole, uint torn, out Written record)
     {
         int slots = 1 + _random.Next(Math.Min(3, _world.Ring.SlotsPerRecordMax));
-        ulong sequence = _world.Ring.FirstFitting(_next, slots);
+        ulong first = _state.FirstJournalSequence;
+        ulong end = _head.Sequence < first ? first : _headEnd;
         record = default;
-        if (!_world.Ring.HasRoom(sequence, slots, _state.FirstJournalSequence))
+        if (!_world.Ring.TryFit(_next, slots, first, end, out ulong sequence))
         {
             return false;
         }

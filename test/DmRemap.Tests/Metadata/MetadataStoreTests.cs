@@ -165,6 +165,30 @@ public sealed class MetadataStoreTests
     }
 
     [Fact]
+    public void More_failed_records_than_the_ring_has_slots_do_not_fill_it()
+    {
+        MetadataBench bench = MetadataBench.WithPhysicalBlock(65536);
+        bench.Format();
+        bench.MustRecover();
+        Assert.Equal(CommitOutcome.Done, bench.Commit(SetRemapped(1, 1)));
+        SparseDisk disk = bench.Disks[0];
+        disk.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int i = 0; i < 2 * bench.Store.JournalSlots; i++)
+        {
+            Assert.Equal(CommitOutcome.Unknown, bench.Commit(SetRemapped(2, 2)));
+        }
+        disk.Fault = null;
+        Assert.Equal(CommitOutcome.Done, bench.Commit(SetRemapped(3, 3)));
+        Assert.Equal([1L, 3L], UnitsOf(bench));
+
+        // And no checkpoint is written over and over for what none can shorten.
+        long operations = disk.Operations;
+        bench.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.InRange(disk.Operations, operations, operations + 100);
+        Assert.Equal(2, bench.Reopened().Table.Count);
+    }
+
+    [Fact]
     public void A_late_record_that_lands_after_its_successor_changes_nothing()
     {
         MetadataBench bench = MetadataBench.Formatted(2, seed: 8);

@@ -84,9 +84,9 @@ public sealed class SetAssemblyTests
     }
 
     [Theory]
-    [InlineData(8, 1)]
+    [InlineData(9, 1)]
     [InlineData(8, 2)]
-    [InlineData(5, 2)]
+    [InlineData(6, 2)]
     [InlineData(1, 4)]
     [InlineData(9, 4)]
     [InlineData(10, 4)]
@@ -105,6 +105,51 @@ public sealed class SetAssemblyTests
                 spares, new SetExpectation { AllowsMissing = true }, out MetadataRefusal? refusal));
             Assert.Equal(MetadataRefusalKind.Diverged, refusal!.Kind);
         }
+    }
+
+    [Theory]
+    [InlineData(8, -1, true)]
+    [InlineData(8, 0, true)]
+    [InlineData(8, 2, true)]
+    [InlineData(9, -1, false)]
+    public void A_member_one_generation_ahead_joins_where_that_counts_one_that_went_on(
+        ulong generation, int inactive, bool joins)
+    {
+        PastEpoch[] past = [new(1, 7)];
+        SpareReading returned = Spare(1, generation, epoch: 1, inactive: inactive);
+        foreach (ulong wentOn in (ulong[])[8, 9])
+        {
+            SpareReading[] one =
+            [
+                Spare(0, wentOn, epoch: 9, inactive: 1, past: past),
+                returned,
+                Spare(2, wentOn, epoch: 9, inactive: 1, past: past),
+            ];
+            foreach (SpareReading[] spares in (SpareReading[][])[one, [one[1], one[0], one[2]]])
+            {
+                AssembledSet? set = SetAssembly.Decide(
+                    spares, new SetExpectation(), out MetadataRefusal? refusal);
+                Assert.Equal(joins, set is not null);
+                Assert.Equal(joins ? MemberRole.Joining : null, set?.Roles[1]);
+                Assert.Equal(joins ? null : MetadataRefusalKind.Diverged, refusal?.Kind);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_member_one_generation_ahead_that_had_given_up_who_went_on_has_diverged()
+    {
+        // What was acknowledged in that generation is on none of the others.
+        SpareReading[] spares =
+        [
+            Spare(1, 8, epoch: 1, inactive: 0),
+            Spare(0, 9, epoch: 9, inactive: 1, past: [new(1, 7)]),
+        ];
+        foreach (SpareReading spare in spares)
+        {
+            DropMember(spare, 2);
+        }
+        AssertRefused(spares, MetadataRefusalKind.Diverged, 0);
     }
 
     [Fact]
@@ -179,6 +224,18 @@ public sealed class SetAssemblyTests
     }
 
     /// <summary>A spare of a set of three whose six copies all say this.</summary>
+    private static void DropMember(SpareReading spare, int member)
+    {
+        for (int copy = 0; copy < spare.Copies.Length; copy++)
+        {
+            Superblock one = spare.Copies[copy].Superblock!;
+            MemberDescription[] members = [.. one.Set.Members];
+            members[member] = members[member] with { State = MemberState.Inactive };
+            spare.Copies[copy] = new CopyReading(
+                SuperblockVerdict.Valid, one with { Set = one.Set with { Members = members } });
+        }
+    }
+
     private static SpareReading Spare(
         int member,
         ulong generation,
