@@ -165,6 +165,11 @@ public sealed class CheckpointReader
         {
             return damage;
         }
+        if (count > 1 && !IsOneState(first.Blocks))
+        {
+            // Each such unit is written as a run of its own: one cell cannot ask for the memory of many.
+            return CheckpointDamage.EntryContradictory;
+        }
         if (first.Unit.Value < _unitEnd)
         {
             return CheckpointDamage.NotSorted;
@@ -177,6 +182,12 @@ public sealed class CheckpointReader
         _entries += count;
         _unitEnd = first.Unit.Value + count;
         return CheckpointDamage.None;
+    }
+
+    private bool IsOneState(BlockStates blocks)
+    {
+        ulong all = BlockStates.Mask(0, _set!.Geometry.BlocksPerUnit);
+        return (blocks.Low == 0 || blocks.Low == all) && (blocks.High == 0 || blocks.High == all);
     }
 
     private CheckpointDamage TakeRetiredRun(ReadOnlySpan<byte> cell)

@@ -118,6 +118,10 @@ public sealed class CheckpointWriter
             {
                 return Take(cell, Part.Entries);
             }
+            if (IsTooLong)
+            {
+                return 0;
+            }
             _part = Part.Retired;
         }
         if (_part == Part.Retired)
@@ -161,6 +165,12 @@ public sealed class CheckpointWriter
             return false;
         }
         Invariant.Check(_set!.Allows(first));
+        if (_pointer.Entries + count > SpareLayout.TableEntriesMax)
+        {
+            // Few cells, and yet more than any superblock may name.
+            _part = Part.TooLong;
+            return false;
+        }
         TableCell.PutRun(cell, first, count);
         _nextUnit = new UnitNumber(first.Unit.Value + count);
         _pointer = _pointer with { Runs = _pointer.Runs + 1, Entries = _pointer.Entries + count };

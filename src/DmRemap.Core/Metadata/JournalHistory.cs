@@ -125,6 +125,11 @@ public sealed class JournalHistory(Guid setUuid, JournalRing ring)
             }
         }
         chain.Sort(static (left, right) => left.Header.Sequence.CompareTo(right.Header.Sequence));
+        if (LastOf(state, chain) is FoundRecord last)
+        {
+            chain.Add(last);
+            tail = last.Header.Link;
+        }
         ulong end = Math.Max(tail.Sequence, _commitPointMax);
         return new JournalChain
         {
@@ -132,6 +137,23 @@ public sealed class JournalHistory(Guid setUuid, JournalRing ring)
             Tail = end == tail.Sequence ? tail : new JournalLink(end, 0),
             NextSequence = Math.Max(Math.Max(_sequenceEnd, end + 1), state.FirstJournalSequence),
         };
+    }
+
+    /// <summary>
+    /// The record behind the last one that is kept: nobody names it, as nothing came after it. It lies above
+    /// every commit point, as a tail does, or a later one took its place.
+    /// </summary>
+    private FoundRecord? LastOf(in SuperblockState state, List<FoundRecord> chain)
+    {
+        FoundRecord? last = null;
+        foreach (FoundRecord record in _records)
+        {
+            bool isAbove = record.Header.Epoch == state.Epoch && record.Header.Sequence > _commitPointMax
+                && record.Header.Sequence > (last?.Header.Sequence ?? 0);
+            bool isBehind = chain.Exists(kept => kept.Header.Link == record.Header.Previous);
+            last = isAbove && isBehind && !chain.Contains(record) ? record : last;
+        }
+        return last;
     }
 
     private void Add(int place, in JournalRecordHeader header, ReadOnlySpan<byte> fromSlot)

@@ -1,5 +1,6 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 
 namespace DmRemap.Core.Metadata;
 
@@ -376,7 +377,10 @@ public static class SetAssembly
             }
             bool isAsListed = members[member].Bytes == own.Layout.SpareBytes
                 && members[member].DataUnits == own.Layout.DataUnits
-                && newest.Set.Journal.Fits(own.Layout);
+                && IsSameGrid(own.Set.Geometry, newest.Set.Geometry)
+                && newest.Set.Journal.Fits(own.Layout)
+                && (members[member].State != MemberState.Active
+                    || newest.State.Checkpoint.LengthBytes <= own.Layout.AreaA1.Bytes);
             if (!isAsListed)
             {
                 refusal = new MetadataRefusal(
@@ -387,6 +391,12 @@ public static class SetAssembly
         }
         return spareOfMember;
     }
+
+    private static bool IsSameGrid(UnitGeometry one, UnitGeometry other) =>
+        one.BlockSize == other.BlockSize
+        && one.UnitBytes == other.UnitBytes
+        && one.Blocks == other.Blocks
+        && one.Shift == other.Shift;
 
     /// <summary>
     /// A member that counts as active, and whose copies are all older than what every active member once had:

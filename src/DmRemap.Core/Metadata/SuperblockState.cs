@@ -32,6 +32,12 @@ public readonly record struct CheckpointPointer
 public readonly record struct SuperblockState
 {
     /// <summary>
+    /// The highest generation or sequence that a set is opened with: half of what can be read back, so that
+    /// counting on from what is on disk never ends in numbers that no start accepts.
+    /// </summary>
+    public const ulong NumberMax = 1UL << 62;
+
+    /// <summary>
     /// Random; one uninterrupted history of the metadata, from one start to the next (F-13).
     /// </summary>
     public ulong Epoch { get; init; }

@@ -334,7 +334,7 @@ public readonly ref struct UnverifiedSuperblock
             };
             bool isSane = member.State is MemberState.Active or MemberState.Inactive or MemberState.Retired
                 && member.Bytes >= 0
-                && member.DataUnits >= 0
+                && member.DataUnits >= 1
                 && member.DataUnits <= member.Bytes / Limits.UnitBytesMin
                 && member.DataUnits <= SpareLayout.TableEntriesMax;
             if (!isSane || IsUuidIn(members, i, member.Uuid))

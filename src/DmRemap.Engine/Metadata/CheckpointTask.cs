@@ -191,7 +191,6 @@ internal sealed class CheckpointTask : IRoundOwner, IAreaReaderOwner
             _owner.OnCheckpointEnded();
             return;
         }
-        int bytes = (used + _alignment - 1) / _alignment * _alignment;
         _round.Clear();
         for (int target = 0; target < _isSound.Length; target++)
         {
@@ -201,6 +200,8 @@ internal sealed class CheckpointTask : IRoundOwner, IAreaReaderOwner
             }
             MetadataMember member = _members[target / SpareLayout.Places]!;
             ByteRegion area = member.Layout.Area(_pointer.Area, target % SpareLayout.Places);
+            // To this member's own blocks: the area is a multiple of these, and perhaps not of another's.
+            int bytes = (used + member.AlignmentBytes - 1) / member.AlignmentBytes * member.AlignmentBytes;
             Invariant.Check(_offset + bytes <= area.Bytes);
             _round.Add(
                 target,

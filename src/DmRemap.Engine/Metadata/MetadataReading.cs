@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -165,6 +166,14 @@ public sealed class MetadataReading
                 -1,
                 $"records {damage!.First} to {damage.Last} were acknowledged and are in no place"
                     + $" ({rings.SlotsUnreadable} slots cannot be read)"));
+            return;
+        }
+        ulong highest = Math.Max(chain.NextSequence, Set.GenerationMax);
+        if (highest > SuperblockState.NumberMax)
+        {
+            // Nobody counts so far: a forger's or a bug's work. The next one written could not be read back.
+            Refuse(new MetadataRefusal(
+                MetadataRefusalKind.CopiesConflict, -1, $"a generation or record has the number {highest}"));
             return;
         }
         Replay(chain);

@@ -154,6 +154,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             IsCleanStop = false,
             PrimaryWitness = default,
         };
+        LeaveOutTooSmall();
         _joining = CountJoining();
         MarkBadCopies(found);
         _store = new MetadataStore(new MetadataStoreParts
@@ -214,7 +215,12 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         }
         else
         {
-            Refusal = FailedWrite.ToRefusal(_store!.LastFailure, found.SpareOfMember);
+            Refusal = _store!.IsTableFull
+                ? new MetadataRefusal(
+                    MetadataRefusalKind.WriteFailed,
+                    -1,
+                    $"the table, in {_reading.Table!.RunCount} runs, does not fit the smallest spare's metadata")
+                : FailedWrite.ToRefusal(_store.LastFailure, found.SpareOfMember);
         }
         _owner.OnRecovered(this);
     }
@@ -225,11 +231,29 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     private int CountJoining()
     {
         int joining = 0;
-        foreach (MemberRole role in _reading.Set!.Roles)
+        foreach (MetadataMember? member in _reading.Members)
         {
-            joining += role == MemberRole.Joining ? 1 : 0;
+            joining += member is { Role: MemberRole.Joining } ? 1 : 0;
         }
         return joining;
+    }
+
+    /// <summary>
+    /// A spare that is behind, and for which the table has become too long meanwhile, stays without it: its
+    /// units are served, and the start does not fail for it.
+    /// </summary>
+    private void LeaveOutTooSmall()
+    {
+        long cells = _reading.Table!.RunCount + _reading.Retired!.Count;
+        foreach (MetadataMember? member in _reading.Members)
+        {
+            bool isTooSmall = member is { Role: MemberRole.Joining }
+                && cells > member.Layout.EntriesMax - Limits.CommitChangesMax;
+            if (isTooSmall)
+            {
+                member!.Role = MemberRole.Absent;
+            }
+        }
     }
 
     /// <summary>

@@ -90,7 +90,9 @@ public sealed partial class MetadataStore
         }
         long runs = Math.Min(_table.RunCount + (2 * sets), _table.Geometry.Units);
         long cells = runs + _retired.Count + retirements;
-        return sets + retirements > 0 && cells > EntriesMax - Limits.CommitChangesMax;
+        bool isTooLong = cells > EntriesMax - Limits.CommitChangesMax
+            || _table.Count + sets > SpareLayout.TableEntriesMax;
+        return sets + retirements > 0 && isTooLong;
     }
 
     /// <summary>

@@ -122,11 +122,14 @@ public sealed partial class MetadataStore
         EntriesMax = long.MaxValue;
         foreach (MetadataMember? member in _members)
         {
-            EntriesMax = Math.Min(EntriesMax, member?.Layout.EntriesMax ?? long.MaxValue);
+            bool takesPart = member is { Role: not MemberRole.Absent };
+            EntriesMax = takesPart ? Math.Min(EntriesMax, member!.Layout.EntriesMax) : EntriesMax;
         }
     }
 
-    /// <summary>Entries that the table can have on the smallest spare; a commit beyond it fails.</summary>
+    /// <summary>
+    /// Entries that the table can have on the smallest spare that holds it; a commit beyond it fails.
+    /// </summary>
     public long EntriesMax { get; }
 
     /// <summary>Entries of the table.</summary>

@@ -106,6 +106,43 @@ public sealed class CheckpointTests
         }
     }
 
+    [Fact]
+    public void A_table_of_more_units_than_a_superblock_may_name_is_called_too_long()
+    {
+        UnitGeometry geometry = new(new BlockSize(512), 4096, new BlockCount(8L << 30), 0);
+        for (int beyond = 0; beyond < 2; beyond++)
+        {
+            RemapTable table = new(geometry);
+            RemapTable.Loader loader = new(table, long.MaxValue);
+            RemapEntry lost = TableSample.Lost(8) with { Blocks = default(BlockStates).With(0xFF, BlockState.Lost) };
+            loader.Add(lost, (int)SpareLayout.TableEntriesMax + beyond);
+            loader.End();
+            CheckpointWriter writer = new();
+            CheckpointPointer start = new() { Generation = 9, Epoch = 5 };
+            writer.Begin(
+                TableSample.Set with { Geometry = geometry }, table, new RetiredUnits(), start, FirstSequence,
+                1 << 30);
+            byte[] slice = new byte[1 << 20];
+            while (!writer.IsDone && !writer.IsTooLong)
+            {
+                writer.Fill(slice);
+            }
+            Assert.Equal(beyond > 0, writer.IsTooLong);
+        }
+    }
+
+    [Fact]
+    public void A_run_of_units_with_mixed_blocks_is_a_contradiction()
+    {
+        // The writer makes each a run of its own; one cell must not cost the memory of millions.
+        Sample sample = new();
+        sample.Change(TableSample.Set1(TableSample.Lost(5)), TableSample.Set1(TableSample.Lost(9)));
+        byte[] bytes = Write(sample, 4096, out CheckpointPointer pointer);
+        bytes[FirstRun + 8] = 2;
+        pointer = FixChecksums(bytes, pointer);
+        Assert.Equal(CheckpointDamage.EntryContradictory, Read(bytes, pointer, 4096, out _));
+    }
+
     [Theory]
     [InlineData(0, 1, CheckpointDamage.NotACheckpoint)]
     [InlineData(40, 1, CheckpointDamage.HeaderChecksum)]

@@ -216,6 +216,29 @@ public sealed class MetadataMembershipTests
         Assert.Equal(bench.Entries, again.Entries);
     }
 
+    [Fact]
+    public void A_spare_that_comes_back_too_small_for_the_table_is_left_out_and_the_set_starts()
+    {
+        SparseImage[] images = [new(), new()];
+        MetadataBench made = Unequal(images);
+        made.Format();
+        made.MustRecover();
+        int runs = (int)made.Store.EntriesMax;
+        MetadataBench large = new([images[1].Clone()], seed: 6, 128 << 20);
+        large.Recover(0xE2, Degraded);
+        Assert.True(large.Store.EntriesMax > runs);
+        // One unit between two: each is a run of its own.
+        large.CommitAll(Enumerable.Range(0, runs).Select(
+            unit => TableSample.Set1(TableSample.Remapped(2 * unit, 1, unit))));
+        large.Loop.RunUntilIdle();
+        MetadataBench both = Unequal([images[0].Clone(), large.Disks[0].Image.Clone()]);
+        both.MustRecover(0xE3);
+        Assert.Equal(large.Entries, both.Entries);
+        Assert.False(both.Recovered!.Members[0]!.IsActive);
+        Assert.Equal(0, both.Recovered.MembersResynced);
+        Assert.Equal(CommitOutcome.Done, both.Commit(Lost(100_001)));
+    }
+
     /// <summary>The smallest spare there is, beside a larger one.</summary>
     private static MetadataBench Unequal(SparseImage[] images)
     {

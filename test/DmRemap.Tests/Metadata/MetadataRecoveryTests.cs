@@ -83,6 +83,22 @@ public sealed class MetadataRecoveryTests
         AssertRefused(bench, MetadataRefusalKind.Damaged, spare: 1);
     }
 
+    /// <summary>Counting on from it would end in numbers that no start reads back.</summary>
+    [Fact]
+    public void A_generation_that_nobody_counts_to_is_refused_and_nothing_is_written()
+    {
+        MetadataBench bench = Made(1).Copy();
+        const int HighestByteOfGeneration = 111;
+        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        {
+            for (int i = 0; i < 0x41; i++)
+            {
+                SpareSurgery.ChangeField(bench.Disks[0], copy, HighestByteOfGeneration);
+            }
+        }
+        AssertRefused(bench, MetadataRefusalKind.CopiesConflict, spare: -1);
+    }
+
     [Fact]
     public void Unreadable_copies_are_told_from_damaged_ones_and_tried_again()
     {

@@ -192,6 +192,24 @@ public sealed class SetAssemblyTests
     }
 
     [Fact]
+    public void A_member_with_another_grid_or_no_room_for_the_checkpoint_is_a_contradiction()
+    {
+        // Its units would be looked for in the wrong places, over its own metadata.
+        SpareReading other = Spare(1, 7);
+        UnitGeometry wider = new(new BlockSize(512), 8192, new BlockCount(1 << 20), 0);
+        Change(other, one => one with { Set = one.Set with { Geometry = wider } });
+        AssertRefused([Spare(0, 7), other, Spare(2, 7)], MetadataRefusalKind.CopiesConflict, 1);
+
+        SpareReading[] long1 = [Spare(0, 7), Spare(1, 7), Spare(2, 7)];
+        CheckpointPointer checkpoint = new() { LengthBytes = Layout.AreaA1.Bytes + 64 };
+        foreach (SpareReading spare in long1)
+        {
+            Change(spare, one => one with { State = one.State with { Checkpoint = checkpoint } });
+        }
+        AssertRefused(long1, MetadataRefusalKind.CopiesConflict, 0);
+    }
+
+    [Fact]
     public void A_table_that_only_inactive_members_have_is_not_taken()
     {
         // Its own copies call it active; those that say otherwise are away, and with them the table.
@@ -233,6 +251,15 @@ public sealed class SetAssemblyTests
             members[member] = members[member] with { State = MemberState.Inactive };
             spare.Copies[copy] = new CopyReading(
                 SuperblockVerdict.Valid, one with { Set = one.Set with { Members = members } });
+        }
+    }
+
+    private static void Change(SpareReading spare, Func<Superblock, Superblock> change)
+    {
+        for (int copy = 0; copy < spare.Copies.Length; copy++)
+        {
+            spare.Copies[copy] = new CopyReading(
+                SuperblockVerdict.Valid, change(spare.Copies[copy].Superblock!));
         }
     }
 
