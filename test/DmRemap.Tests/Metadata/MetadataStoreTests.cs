@@ -252,6 +252,23 @@ public sealed class MetadataStoreTests
     }
 
     [Fact]
+    public void A_stop_comes_after_every_commit_that_was_there_before_it()
+    {
+        for (int seed = 0; seed < 20; seed++)
+        {
+            MetadataBench bench = MetadataBench.Formatted(2, seed);
+            bench.MustRecover();
+            CommitRequest[] requests =
+                [.. Enumerable.Range(1, 3).Select(unit => bench.BeginCommit(SetRemapped(unit, unit)))];
+            bench.BeginStop();
+            bench.Loop.RunUntil(() => bench.StoppedClean is not null);
+            Assert.True(bench.StoppedClean);
+            Assert.All(requests, request => Assert.Equal(CommitOutcome.Done, request.Outcome));
+            Assert.True(bench.Reopened().WasCleanStop);
+        }
+    }
+
+    [Fact]
     public void A_stop_with_a_write_that_comes_back_is_clean()
     {
         MetadataBench bench = MetadataBench.Formatted(2, seed: 8);
