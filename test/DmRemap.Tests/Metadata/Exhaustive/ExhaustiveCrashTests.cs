@@ -93,17 +93,18 @@ public sealed class ExhaustiveCrashTests(ITestOutputHelper output)
         (false, _, 2) => new CrashBound(WritesMax: 2, NearMax: 12, TornMax: 0),
         (false, _, _) => new CrashBound(WritesMax: 2, NearMax: 2, TornMax: 0),
         (true, 1, < 2) => new CrashBound(WritesMax: 8, NearMax: 8, TornMax: 2, CutsEverySector: true),
-        (true, 1, _) => new CrashBound(WritesMax: 6, NearMax: 8, TornMax: 6),
+        (true, 1, 2) => new CrashBound(WritesMax: 6, NearMax: 8, TornMax: 6),
+        (true, 1, _) => new CrashBound(WritesMax: 6, NearMax: 8, TornMax: 1),
         (true, _, < 2) => new CrashBound(WritesMax: 6, NearMax: 12, TornMax: 2),
-        (true, _, 2) => new CrashBound(WritesMax: 6, NearMax: 12, TornMax: 1),
-        _ => new CrashBound(WritesMax: 4, NearMax: 12, TornMax: 1),
+        (true, _, 2) => new CrashBound(WritesMax: 4, NearMax: 12, TornMax: 1),
+        _ => new CrashBound(WritesMax: 2, NearMax: 12, TornMax: 0),
     };
 
     private static CrashBound? SecondBoundFor(int spares, string history) => (spares, history.Length) switch
     {
         (1, < 2) => new CrashBound(WritesMax: 6, NearMax: 6, TornMax: 0),
         (_, < 2) => new CrashBound(WritesMax: 2, NearMax: s_isLong ? 12 : 2, TornMax: 0),
-        _ when s_isLong => new CrashBound(WritesMax: 3, NearMax: 3, TornMax: 0),
+        (_, 2) when s_isLong => new CrashBound(WritesMax: 3, NearMax: 3, TornMax: 0),
         _ => null,
     };
 }
