@@ -1,5 +1,7 @@
 using System;
 using System.IO;
+using System.Net;
+using System.Net.Sockets;
 using System.Threading.Tasks;
 using DmRemap.Interop.Tests.Support;
 using Xunit;
@@ -60,6 +62,52 @@ public sealed class IdentityTests
         await device.StopAsync();
         await device.ServeAsync();
         await device.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_start_that_finds_its_address_taken_changes_nothing()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        await device.StopAsync();
+        byte[] spare = await File.ReadAllBytesAsync(device.SparePath, TestContext.Current.CancellationToken);
+        using TcpListener other = new(IPAddress.Loopback, 0);
+        other.Start();
+        CommandResult taken = await device.RunAsync("serve", Name, "--listen", $"{other.LocalEndpoint}");
+        taken.Expect(4);
+        Assert.Contains("DMR-NBD-SOCKET-IN-USE", taken.Error, StringComparison.Ordinal);
+        string file = Path.Combine(device.Folder, "file");
+        await File.WriteAllTextAsync(file, "", TestContext.Current.CancellationToken);
+        foreach (string path in (string[])[file, Path.Combine(device.Folder, "nowhere", "socket")])
+        {
+            CommandResult failed = (await device.RunAsync("serve", Name, "--socket", path)).Expect(1);
+            Assert.Contains("DMR-NBD-SOCKET-FAILED", failed.Error, StringComparison.Ordinal);
+        }
+        Content.AssertFile(spare, device.SparePath);
+        Assert.False(File.Exists(device.SocketPath));
+        WriteInto(device.MainPath, 1024 + 44);
+        await AssertChangeSeenAsync(device);
+    }
+
+    [Fact]
+    public async Task A_start_that_fails_at_its_last_step_leaves_the_main_guarded()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        await device.StopAsync();
+        // Root may write to this directory, and still no socket can be made there.
+        (await device.RunAsync("serve", Name, "--socket", "/proc/dmremap.nbd")).Expect(1);
+        WriteInto(device.MainPath, 1024 + 44);
+        await AssertChangeSeenAsync(device);
+    }
+
+    [Fact]
+    public async Task A_repair_leaves_the_main_guarded()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        (await device.RunAsync("remap", Name, "800-815")).Expect(0);
+        await device.StopAsync();
+        (await device.RunAsync("repair", Name)).Expect(0);
+        WriteInto(device.MainPath, 1024 + 44);
+        await AssertChangeSeenAsync(device);
     }
 
     [Fact]
@@ -171,6 +219,17 @@ public sealed class IdentityTests
         await device.ServeAsync();
         await AssertContentAsync(device);
         await device.StopAsync();
+    }
+
+    private static async Task AssertChangeSeenAsync(DeviceUnderTest device)
+    {
+        RunningProgram server = device.StartServe();
+        string line = await server.WaitForLineAsync(
+            said => said.StartsWith("ready ", StringComparison.Ordinal)
+                || said.Contains("DMR-", StringComparison.Ordinal),
+            s_startMax);
+        Assert.Contains("DMR-MAIN-CHANGED", line, StringComparison.Ordinal);
+        Assert.Equal(5, await server.WaitForEndAsync(s_startMax));
     }
 
     private static async Task AssertContentAsync(DeviceUnderTest device, long version = 1)

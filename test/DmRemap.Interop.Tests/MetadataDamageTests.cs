@@ -1,8 +1,10 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Text.Json;
+using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Interop.Tests.Support;
 using Xunit;
@@ -107,6 +109,43 @@ public sealed class MetadataDamageTests
     }
 
     [Fact]
+    public async Task A_loss_that_grew_while_it_was_asked_about_is_not_accepted()
+    {
+        RequiredTools.SkipUnless("script");
+        await using Scene scene = await Scene.MakeAsync(moves: 4);
+        DeviceUnderTest device = scene.Device;
+        long[][] places = [scene.Records(0), scene.Records(1)];
+        scene.Damage(places.Select(records => records[2]));
+        using Process repair = new()
+        {
+            StartInfo = Command.StartInfo(
+                "script",
+                ["-qec", $"'{DeviceUnderTest.Program}' repair {Name} --accept-loss", "/dev/null"],
+                device.Environment),
+        };
+        repair.Start();
+        using CancellationTokenSource patience = new(s_patience);
+        char[] next = new char[1];
+        string said = "";
+        while (!said.Contains("Continue? [y/N]", StringComparison.Ordinal))
+        {
+            Assert.Equal(1, await repair.StandardOutput.ReadAsync(next, patience.Token));
+            said += next[0];
+        }
+        // The claims are let go while a person thinks.
+        scene.Damage(places.SelectMany(records => (long[])[records[1], records[3]]));
+        byte[] before = await scene.ReadSpareAsync();
+        await repair.StandardInput.WriteLineAsync("y");
+        await repair.StandardInput.FlushAsync(patience.Token);
+        said += await repair.StandardOutput.ReadToEndAsync(patience.Token);
+        await repair.WaitForExitAsync(patience.Token);
+        Assert.Contains("[DMR-REPAIR-MORE-LOST]", said, StringComparison.Ordinal);
+        Assert.Equal(5, repair.ExitCode);
+        Content.AssertFile(before, device.SparePath);
+        (await device.RunAsync("repair", Name, "--accept-loss", "--yes")).Expect(7);
+    }
+
+    [Fact]
     public async Task Repair_does_what_a_start_does_and_serves_nothing()
     {
         await using Scene scene = await Scene.MakeAsync();
@@ -159,7 +198,8 @@ public sealed class MetadataDamageTests
         /// <summary>How far this machine has seen the set.</summary>
         private string WitnessPath => Path.Combine(Device.ConfigFolder, Name + ".state");
 
-        public static async Task<Scene> MakeAsync()
+        /// <param name="moves">Remaps by command, each with a journal record of its own.</param>
+        public static async Task<Scene> MakeAsync(int moves = 0)
         {
             DeviceUnderTest device =
                 await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB), Faults);
@@ -167,6 +207,11 @@ public sealed class MetadataDamageTests
             using (NbdTestClient client = await device.ConnectAsync())
             {
                 Assert.Equal(0u, await client.WriteAsync(Offset, scene._written));
+            }
+            for (int i = 0; i < moves; i++)
+            {
+                int sector = 1600 + (8 * i);
+                (await device.RunAsync("remap", Name, $"{sector}-{sector + 7}")).Expect(0);
             }
             await device.StopAsync();
             CommandResult dump = (await device.RunAsync("dump", Name, "--records", "--json")).Expect(0);

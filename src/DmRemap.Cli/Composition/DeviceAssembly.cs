@@ -65,8 +65,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     public IReadOnlyList<string> Without { get; init; } = [];
 
-    /// <summary>Go on without journal records that are lost, as a person agreed to.</summary>
-    public bool AcceptsLoss { get; init; }
+    /// <summary>Go on without journal records that are lost, as a person agreed to; null: never.</summary>
+    public AgreedLoss? AgreedLoss { get; init; }
 
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
@@ -107,6 +107,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Witnessed = history.Load(),
             Main = members[0].Fingerprint(),
             AcceptsChangedMain = acceptsChangedMain,
+            AgreedLoss = AgreedLoss,
             Say = onWaiting,
         };
         NbdWatch watch = new(onWaiting);
@@ -147,7 +148,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 SetUuid = record.SetUuid,
                 PrimaryBytes = record.MainBytes,
                 AllowsMissing = IsDegraded,
-                AcceptsLoss = AcceptsLoss,
+                AcceptsLoss = AgreedLoss is not null,
             };
             new MetadataRecovery(
                 host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), judge, MetadataDeadline).Begin();

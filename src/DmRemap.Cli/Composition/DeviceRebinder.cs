@@ -149,11 +149,9 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
     }
 
     /// <summary>The set is found and judged; then it is asked, and then it is written.</summary>
-    private sealed class Rebinding : IMetadataStopOwner
+    private sealed class Rebinding
     {
         private readonly TaskCompletionSource _judged =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly TaskCompletionSource<bool> _stopped =
             new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly LoopHost _host;
         private readonly DeviceAssembly _assembly;
@@ -204,34 +202,14 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
             await _host.RunAsync(() => _recovery.Continue(now));
             RecoveredSet set = await _assembly.RecoveredAsync(_judge);
             register();
-            await StopAsync(set);
+            HistoryPoint? stopped = await new UnservedStop(_host, _files[0], set).RunAsync();
+            _history.Note(stopped ?? _judge.Begun);
         }
-
-        void IMetadataStopOwner.OnMetadataStopped(bool isClean) => _stopped.SetResult(isClean);
 
         private void OnAccepted(MetadataRecovery recovery)
         {
             _recovery = recovery;
             _judged.SetResult();
-        }
-
-        /// <summary>
-        /// A set that had not ended well is left so: what its last writes did to the main device is not
-        /// known.
-        /// </summary>
-        private async Task StopAsync(RecoveredSet set)
-        {
-            HistoryPoint point = _judge.Begun;
-            if (set.WasCleanStop)
-            {
-                await _host.RunAsync(() => new CleanStop(_host.Loop, _files[0], set, this).Begin());
-                if (await _stopped.Task)
-                {
-                    MetadataStore store = set.Store;
-                    point = new HistoryPoint(store.Epoch, store.Generation, store.Sequence);
-                }
-            }
-            _history.Note(point);
         }
     }
 }

@@ -6,6 +6,7 @@ using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
+using DmRemap.Core.Metadata;
 
 namespace DmRemap.Cli.Composition;
 
@@ -14,8 +15,9 @@ internal sealed record StartedDevice(
     LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch);
 
 /// <summary>
-/// claim → recover → open the sockets. Each step may wait for a disk that does not answer, for ever; so this
-/// runs beside whoever asked for it, who may give it up.
+/// claim → bind the sockets → recover → open them. Each step may wait for a disk that does not answer, for
+/// ever; so this runs beside whoever asked for it, who may give it up. What can be known to fail comes before
+/// the recovery, which begins a new epoch.
 /// </summary>
 internal sealed class DeviceStart(
     CliServices services, HostDirectories directories, DeviceRecord record, EventPrinter events)
@@ -83,30 +85,56 @@ internal sealed class DeviceStart(
         Life.OnLoop(host);
         HostHistory history =
             new(record, services.OpenWitness(record.Name), Options.AcceptsRollback, events.Say);
-        AssembledDevice assembled = await assembly.AssembleAsync(
-            host, members, history, Options.AcceptsChangedMain, events) with
+        FrontDoor door = FrontDoor.Prepare(record.Name, SocketPath, Options.Listen);
+        AssembledDevice? assembled = null;
+        try
         {
-            Fence = fence,
-        };
-        history.Note(assembled.Begun);
+            assembled = await assembly.AssembleAsync(
+                host, members, history, Options.AcceptsChangedMain, events) with
+            {
+                Fence = fence,
+            };
+            await OpenAsync(host, assembled, door, stopAsked);
+        }
+        catch
+        {
+            door.Dispose();
+            if (assembled is not null)
+            {
+                await EndUnservedAsync(host, assembled);
+            }
+            throw;
+        }
+        ServedDevice served = new(host, Life, record, assembled, door, services.Time);
+        RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
+        served.Watch = watch;
+        Life.OnServed(served);
+        return new StartedDevice(host, door, served, watch);
+    }
+
+    private async Task OpenAsync(
+        LoopHost host, AssembledDevice assembled, FrontDoor door, CancellationToken stopAsked)
+    {
+        assembled.History!.Note(assembled.Begun);
         foreach (string line in await host.RunAsync(() => RecoveryNews.Of(record, assembled)))
         {
             events.Say(line);
         }
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
-        if (stopAsked.IsCancellationRequested)
+        stopAsked.ThrowIfCancellationRequested();
+        await door.OpenAsync(host, assembled.Device);
+    }
+
+    private static async Task EndUnservedAsync(LoopHost host, AssembledDevice assembled)
+    {
+        HistoryPoint? stopped =
+            await new UnservedStop(host, assembled.Files[0], assembled.Set).RunAsync();
+        if (stopped is HistoryPoint point)
         {
-            await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
-            stopAsked.ThrowIfCancellationRequested();
+            assembled.History!.Note(point);
         }
-        FrontDoor door =
-            await FrontDoor.OpenAsync(host, assembled.Device, record.Name, SocketPath, Options.Listen);
-        ServedDevice served = new(host, Life, record, assembled, door, services.Time);
-        RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
-        served.Watch = watch;
-        Life.OnServed(served);
-        return new StartedDevice(host, door, served, watch);
+        await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
     }
 
     private void Prepare(AssembledDevice assembled)

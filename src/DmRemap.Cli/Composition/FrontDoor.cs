@@ -20,38 +20,34 @@ internal sealed class FrontDoor : IDisposable
     private readonly List<string> _exports = [];
     private readonly TaskCompletionSource _listenersClosed =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly string _name;
+    private NbdServer? _server;
     private int _listenersOpen;
 
-    private FrontDoor(NbdServer server) => Server = server;
+    private FrontDoor(string name) => _name = name;
 
-    public NbdServer Server { get; }
+    /// <summary>Once it is open.</summary>
+    public NbdServer Server => _server!;
 
     /// <summary>URIs, the Unix socket's first.</summary>
     public IReadOnlyList<string> Exports => _exports;
 
-    /// <summary>Sockets appear only now, when requests can be served.</summary>
-    public static async Task<FrontDoor> OpenAsync(
-        LoopHost host, RemapDevice device, string name, string socketPath, IPEndPoint? listen)
+    /// <summary>
+    /// Before a set is taken over: an address that cannot be had ends the start while it has changed nothing.
+    /// Nobody can find the door yet. May block.
+    /// </summary>
+    /// <exception cref="RefusalException">Somebody serves there, or nobody can.</exception>
+    public static FrontDoor Prepare(string name, string socketPath, IPEndPoint? listen)
     {
-        NbdServer server = await host.RunAsync(() => new NbdServer(
-            host.Loop,
-            new BufferPool(Limits.PoolSlices, Limits.SliceBytes),
-            device,
-            new NbdServerOptions
-            {
-                ExportName = name,
-                Description = $"dm-remap device {name}",
-                Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
-            }));
-        FrontDoor door = new(server);
+        FrontDoor door = new(name);
         string subject = $"socket {socketPath}";
         try
         {
-            door.Add(name, ListeningSocket.OpenUnix(socketPath));
+            door.Add(ListeningSocket.PrepareUnix(socketPath));
             if (listen is not null)
             {
                 subject = $"address {listen}";
-                door.Add(name, ListeningSocket.OpenTcpLoopback(listen), listen.Address);
+                door.Add(ListeningSocket.PrepareTcpLoopback(listen), listen.Address);
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -59,17 +55,47 @@ internal sealed class FrontDoor : IDisposable
             door.Dispose();
             throw new RefusalException(NotOpened(name, subject, e), e);
         }
+        return door;
+    }
+
+    /// <summary>Sockets appear only now, when requests can be served.</summary>
+    /// <exception cref="RefusalException">
+    /// Another came first. Nobody has been served; the door is to be disposed of.
+    /// </exception>
+    public async Task OpenAsync(LoopHost host, RemapDevice device)
+    {
+        _server = await host.RunAsync(() => new NbdServer(
+            host.Loop,
+            new BufferPool(Limits.PoolSlices, Limits.SliceBytes),
+            device,
+            new NbdServerOptions
+            {
+                ExportName = _name,
+                Description = $"dm-remap device {_name}",
+                Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
+            }));
+        foreach (ListeningSocket socket in _sockets)
+        {
+            try
+            {
+                socket.Listen();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                string subject = socket.Path is null ? $"port {socket.Port}" : $"socket {socket.Path}";
+                throw new RefusalException(NotOpened(_name, subject, e), e);
+            }
+        }
         await host.RunAsync(() =>
         {
             StreamPool pool = new(host.Loop);
-            foreach (ListeningSocket socket in door._sockets)
+            foreach (ListeningSocket socket in _sockets)
             {
-                UringListener listener = new(pool, socket, server);
-                door._listeners.Add(listener);
+                UringListener listener = new(pool, socket, _server);
+                _listeners.Add(listener);
                 listener.Start();
             }
         });
-        return door;
     }
 
     /// <summary>
@@ -130,17 +156,17 @@ internal sealed class FrontDoor : IDisposable
         }
     }
 
-    private void Add(string name, ListeningSocket socket, IPAddress? address = null)
+    private void Add(ListeningSocket socket, IPAddress? address = null)
     {
         _sockets.Add(socket);
         if (socket.Path is not null)
         {
             string path = Uri.EscapeDataString(Path.GetFullPath(socket.Path));
-            _exports.Add($"nbd+unix:///{name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
+            _exports.Add($"nbd+unix:///{_name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {
-            _exports.Add($"nbd://{new IPEndPoint(address!, socket.Port)}/{name}");
+            _exports.Add($"nbd://{new IPEndPoint(address!, socket.Port)}/{_name}");
         }
     }
 }

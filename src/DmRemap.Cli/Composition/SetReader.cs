@@ -28,6 +28,9 @@ internal sealed record SetReading(
 /// </summary>
 internal sealed class SetReader(CliServices services, Action<string> say)
 {
+    /// <summary>A journal that lacks records is no refusal: what is left of it is read.</summary>
+    public bool AcceptsLoss { get; init; }
+
     /// <exception cref="RefusalException">It is being served, or there is nothing to read.</exception>
     public async Task<SetReading> ReadAsync(SetChoice choice, CancellationToken cancellation)
     {
@@ -63,11 +66,12 @@ internal sealed class SetReader(CliServices services, Action<string> say)
     }
 
     /// <summary>What is missing is reported, not refused: `serve` decides that.</summary>
-    private static SetExpectation ExpectationOf(DeviceRecord? record) => new()
+    private SetExpectation ExpectationOf(DeviceRecord? record) => new()
     {
         SetUuid = record?.SetUuid,
         PrimaryBytes = record?.MainBytes,
         AllowsMissing = true,
+        AcceptsLoss = AcceptsLoss,
     };
 
     private async Task OpenRegisteredAsync(

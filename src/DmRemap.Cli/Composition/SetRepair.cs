@@ -23,11 +23,11 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         await new DeviceLookup(services).RequireStoppedAsync(options.Name, cancellation);
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
-        bool isLossAgreed = options.AcceptLoss && await AgreeAsync(cancellation);
+        AgreedLoss? agreed = options.AcceptLoss ? await AgreeAsync(cancellation) : null;
         DeviceAssembly assembly = new(record, isReadOnly: false, output.Note)
         {
             ControlSocketPath = directories.ControlSocketPath(record.Name),
-            AcceptsLoss = isLossAgreed,
+            AgreedLoss = agreed,
         };
         OpenedMember[] members = await assembly.ClaimAsync(cancellation);
         NbdFence? fence = await NbdFence.PassAsync(
@@ -46,45 +46,53 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         {
             output.Note(line);
         }
-        Stop stop = new(assembled);
+        Stop stop = new(host, assembled);
         await host.RunAsync(() => assembled.Device.BeginStop(stop));
         bool isClean = await stop.Ended.WaitAsync(cancellation);
+        if (isClean)
+        {
+            MetadataStore store = assembled.Set.Store;
+            history.Note(new HistoryPoint(store.Epoch, store.Generation, store.Sequence));
+        }
         await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
-        return Conclude(record, assembled, isLossAgreed, isClean);
+        return Conclude(record, assembled, isClean);
     }
 
-    private ExitCode Conclude(DeviceRecord record, AssembledDevice assembled, bool isLossAgreed, bool isClean)
+    private ExitCode Conclude(DeviceRecord record, AssembledDevice assembled, bool isClean)
     {
+        bool isLossy = assembled.Set.RecordsLost is not null;
         bool isWhole = Array.TrueForAll(assembled.Set.Members, member => member is { IsActive: true });
-        string loss = isLossAgreed ? "; lost records were given up" : "";
+        string loss = isLossy ? "; lost records were given up" : "";
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(
-                new RepairDocument(record.Name, isClean, isWhole, isLossAgreed),
+                new RepairDocument(record.Name, isClean, isWhole, isLossy),
                 PlainJson.Types.RepairDocument)
             : isClean
                 ? $"{record.Name}: what was damaged is written anew, and the stop is clean{loss}"
                 : $"{record.Name}: repaired, but a flush or the clean-stop record failed; the next start "
                     + $"recovers{loss}");
-        return isClean && isWhole && !isLossAgreed ? ExitCode.Done : ExitCode.DoneDegraded;
+        return isClean && isWhole && !isLossy ? ExitCode.Done : ExitCode.DoneDegraded;
     }
 
     /// <summary>
-    /// False: nothing is lost, and there is nothing to agree to. What is refused for another reason is
-    /// refused by the start that follows.
+    /// Null: nothing is lost, and there is nothing to agree to. What is refused for another reason is refused
+    /// by the start that follows, unless that would ask for this very agreement again.
     /// </summary>
-    private async Task<bool> AgreeAsync(CancellationToken cancellation)
+    private async Task<AgreedLoss?> AgreeAsync(CancellationToken cancellation)
     {
         SetChoice choice = new() { Name = options.Name };
-        SetReading reading = await new SetReader(services, output.Note).ReadAsync(choice, cancellation);
-        bool isJournal = reading.Found.Refusal?.Kind
-            is MetadataRefusalKind.JournalDamaged or MetadataRefusalKind.JournalUnreadable;
-        if (!isJournal)
+        SetReader reader = new(services, output.Note) { AcceptsLoss = true };
+        SetReading reading = await reader.ReadAsync(choice, cancellation);
+        if (reading.Found.JournalDamage is not JournalDamage lost)
         {
             output.Note(
                 $"{options.Name}: no acknowledged journal record is lost; nothing has to be accepted.");
-            return false;
+            return null;
         }
-        JournalDamage lost = reading.Found.JournalDamage!;
+        if (reading.Found.Refusal is MetadataRefusal refusal)
+        {
+            throw MetadataRefusals.ToException(reading.Subject, reading.Paths, refusal);
+        }
         ulong most = lost.Last - lost.First + 1;
         output.Note($"DMR-EVENT-JOURNAL-LOST {options.Name}: acknowledged journal records are in no place: "
             + $"between {lost.First} and {lost.Last}, up to {most} of them. A record beside a gap may have "
@@ -93,7 +101,7 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
             + "or unreadable; blocks that they called lost may show old content. Check what is on the device "
             + "afterwards.");
         output.RequireYes($"Going on without these records of {options.Name} cannot be undone.");
-        return true;
+        return new AgreedLoss(lost, reading.Found.Chain!);
     }
 
     /// <summary>Nobody makes requests; what happens at the flush is in the outcome.</summary>
@@ -104,7 +112,11 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         }
     }
 
-    private sealed class Stop(AssembledDevice assembled) : IStopOwner, IMetadataStopOwner
+    /// <summary>
+    /// After a clean stop, one with what the main device looks like, so that the next start can still tell
+    /// whether somebody else wrote it (F-16). After a crash it is not known what the last writes did to it.
+    /// </summary>
+    private sealed class Stop(LoopHost host, AssembledDevice assembled) : IStopOwner, IMetadataStopOwner
     {
         private readonly TaskCompletionSource<bool> _ended =
             new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -113,7 +125,11 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
 
         public void OnQuiesced(bool flushed)
         {
-            if (flushed)
+            if (flushed && assembled.Set.WasCleanStop)
+            {
+                new CleanStop(host.Loop, assembled.Files[0], assembled.Set, this).Begin();
+            }
+            else if (flushed)
             {
                 assembled.Set.Store.BeginStop(this);
             }

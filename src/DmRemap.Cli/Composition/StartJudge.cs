@@ -26,6 +26,9 @@ internal sealed record StartExpectation
 
     public bool AcceptsChangedMain { get; init; }
 
+    /// <summary>Null: a set that lacks records is refused before it is judged.</summary>
+    public AgreedLoss? AgreedLoss { get; init; }
+
     public required Action<string> Say { get; init; }
 }
 
@@ -57,7 +60,8 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
     {
         _recovery = recovery;
         SetDescription set = recovery.Found!.Newest.Set;
-        Refusal = expected.History.Judge(expected.Witnessed, recovery.FoundPoint, set.Past)
+        Refusal = RefusalOfMoreLost(recovery.Reading)
+            ?? expected.History.Judge(expected.Witnessed, recovery.FoundPoint, set.Past)
             ?? RefusalOfOtherMain(set.Primary);
         if (Refusal is not null)
         {
@@ -131,6 +135,26 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
                 + $"{record.Name} --main {record.MainPath}`, when the device is stopped, records that.");
         }
         return null;
+    }
+
+    private Refusal? RefusalOfMoreLost(MetadataReading found)
+    {
+        if (expected.AgreedLoss is not AgreedLoss agreed
+            || agreed.Covers(found.JournalDamage, found.Chain!))
+        {
+            return null;
+        }
+        string name = expected.Record.Name;
+        JournalDamage damage = found.JournalDamage!;
+        return new Refusal(
+            "DMR-REPAIR-MORE-LOST",
+            ExitCode.RefusedForSafety,
+            name,
+            $"{name}: more journal records are lost than was agreed to: then, records between "
+                + $"{agreed.Lost.First} and {agreed.Lost.Last}; now, records between {damage.First} and "
+                + $"{damage.Last}, or ones behind them that could be read then.",
+            "Nothing was changed. A spare is getting worse, or somebody writes to it: look at the kernel "
+                + $"log. `dmremap repair {name} --accept-loss` shows what is lost now and asks again.");
     }
 
     private Refusal? RefusalOfChangedMain(int place)

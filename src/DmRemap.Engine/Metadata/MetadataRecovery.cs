@@ -116,6 +116,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
 
     public MetadataRefusal? Refusal { get; private set; }
 
+    /// <summary>From OnFound on: everything that was read.</summary>
+    public MetadataReading Reading => _reading;
+
     /// <summary>From OnFound on: what was found.</summary>
     public AssembledSet? Found => _reading.Set;
 

@@ -25,6 +25,9 @@ internal static unsafe partial class SocketNative
 
     public const int AT_FDCWD = -100;
     public const int AT_SYMLINK_NOFOLLOW = 0x100;
+    public const int AT_EACCESS = 0x200;
+    public const int W_OK = 2;
+    public const int X_OK = 1;
     public const uint STATX_TYPE = 1;
     public const int S_IFMT = 0xF000;
     public const int S_IFSOCK = 0xC000;
@@ -59,6 +62,10 @@ internal static unsafe partial class SocketNative
 
     [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
     public static partial int GetName(int fd, byte* address, uint* addressBytes);
+
+    [LibraryImport(
+        "libc", EntryPoint = "faccessat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int CheckAccess(int directory, string path, int mode, int flags);
 
     [LibraryImport("libc", EntryPoint = "shutdown", SetLastError = true)]
     public static partial int Shutdown(int fd, int how);

@@ -20,20 +20,24 @@ public sealed class ListeningSocket : IDisposable
     private const int NonBlocking = 0x800; // SOCK_NONBLOCK
 
     private readonly SafeFileHandle _handle;
+    private readonly string _subject;
+    private readonly byte[]? _unixAddress;
     private int _isFileRemoved;
 
-    private ListeningSocket(SafeFileHandle handle, string? path, int port)
+    private ListeningSocket(SafeFileHandle handle, string subject, byte[]? unixAddress)
     {
         _handle = handle;
-        Path = path;
-        Port = port;
+        _subject = subject;
+        _unixAddress = unixAddress;
+        // Until it is bound, what is at its path is not its own.
+        _isFileRemoved = 1;
     }
 
     /// <summary>Of a Unix socket; else null.</summary>
-    public string? Path { get; }
+    public string? Path => _unixAddress is null ? null : _subject;
 
     /// <summary>Of a TCP socket, as bound (never 0); else 0.</summary>
-    public int Port { get; }
+    public int Port { get; private init; }
 
     internal int FileDescriptor => (int)_handle.DangerousGetHandle();
 
@@ -43,36 +47,36 @@ public sealed class ListeningSocket : IDisposable
     /// (EEXIST).
     /// </summary>
     /// <exception cref="SystemCallException">With the errno.</exception>
-    public static unsafe ListeningSocket OpenUnix(string path)
+    public static ListeningSocket OpenUnix(string path) => Listening(PrepareUnix(path));
+
+    /// <summary>As <see cref="PrepareTcpLoopback"/>, and listen.</summary>
+    /// <exception cref="SystemCallException">With the errno.</exception>
+    public static ListeningSocket OpenTcpLoopback(IPEndPoint endPoint) =>
+        Listening(PrepareTcpLoopback(endPoint));
+
+    /// <summary>
+    /// Everything of <see cref="OpenUnix"/> that can be known to fail before there is a file: it is made by
+    /// <see cref="Listen"/>, so nobody finds it before, and one that is given up leaves nothing behind.
+    /// </summary>
+    /// <exception cref="SystemCallException">With the errno.</exception>
+    public static ListeningSocket PrepareUnix(string path)
     {
         byte[] address = UnixAddress(path);
-        SafeFileHandle handle = Open(SocketNative.AF_UNIX, path);
-        try
-        {
-            RemoveStale(path, address);
-            int fd = (int)handle.DangerousGetHandle();
-            // The mode of the socket's own inode is the mode its file gets: it is never wider, whatever the
-            // umask, and the umask, which belongs to the whole process, is left alone.
-            Check(SocketNative.ChangeMode(fd, 0x180 /* 0600 */), "fchmod", path);
-            fixed (byte* bytes = address)
-            {
-                Check(SocketNative.Bind(fd, bytes, (uint)address.Length), "bind", path);
-            }
-            Check(SocketNative.Listen(fd, Backlog), "listen", path);
-            return new ListeningSocket(handle, path, 0);
-        }
-        catch
-        {
-            handle.Dispose();
-            throw;
-        }
+        RemoveStale(path, address);
+        string directory = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path)) ?? "/";
+        int access = SocketNative.CheckAccess(
+            SocketNative.AT_FDCWD, directory, SocketNative.W_OK | SocketNative.X_OK,
+            SocketNative.AT_EACCESS);
+        Check(access, "access", directory);
+        return new ListeningSocket(Open(SocketNative.AF_UNIX, path), path, address);
     }
 
     /// <summary>
-    /// Listen on TCP on this machine only: there is no encryption and no login. Port 0 picks a free one.
+    /// Bound to TCP on this machine only: there is no encryption and no login. Port 0 picks a free one.
+    /// Whoever connects before <see cref="Listen"/> is refused.
     /// </summary>
     /// <exception cref="SystemCallException">With the errno.</exception>
-    public static unsafe ListeningSocket OpenTcpLoopback(IPEndPoint endPoint)
+    public static unsafe ListeningSocket PrepareTcpLoopback(IPEndPoint endPoint)
     {
         if (!IPAddress.IsLoopback(endPoint.Address))
         {
@@ -93,17 +97,38 @@ public sealed class ListeningSocket : IDisposable
             fixed (byte* bytes = address.Buffer.Span)
             {
                 Check(SocketNative.Bind(fd, bytes, (uint)address.Size), "bind", subject);
-                Check(SocketNative.Listen(fd, Backlog), "listen", subject);
                 uint size = (uint)address.Size;
                 Check(SocketNative.GetName(fd, bytes, &size), "getsockname", subject);
             }
-            return new ListeningSocket(handle, null, ((IPEndPoint)endPoint.Create(address)).Port);
+            return new ListeningSocket(handle, subject, null)
+            {
+                Port = ((IPEndPoint)endPoint.Create(address)).Port,
+            };
         }
         catch
         {
             handle.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Once: the way in is there from here on.</summary>
+    /// <exception cref="SystemCallException">Another came first; with the errno.</exception>
+    public unsafe void Listen()
+    {
+        int fd = FileDescriptor;
+        if (_unixAddress is not null)
+        {
+            // The mode of the socket's own inode is the mode its file gets: it is never wider, whatever the
+            // umask, and the umask, which belongs to the whole process, is left alone.
+            Check(SocketNative.ChangeMode(fd, 0x180 /* 0600 */), "fchmod", _subject);
+            fixed (byte* bytes = _unixAddress)
+            {
+                Check(SocketNative.Bind(fd, bytes, (uint)_unixAddress.Length), "bind", _subject);
+            }
+            Volatile.Write(ref _isFileRemoved, 0);
+        }
+        Check(SocketNative.Listen(fd, Backlog), "listen", _subject);
     }
 
     /// <summary>
@@ -134,6 +159,20 @@ public sealed class ListeningSocket : IDisposable
     {
         RemoveFile();
         _handle.Dispose();
+    }
+
+    private static ListeningSocket Listening(ListeningSocket prepared)
+    {
+        try
+        {
+            prepared.Listen();
+            return prepared;
+        }
+        catch
+        {
+            prepared.Dispose();
+            throw;
+        }
     }
 
     private static unsafe void SetOption(int fd, int level, int name, string subject)

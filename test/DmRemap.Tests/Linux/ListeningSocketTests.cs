@@ -107,6 +107,30 @@ public sealed class ListeningSocketTests : IDisposable
         Assert.Contains("too long", tooLong.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Prepared_socket_is_found_only_when_it_listens()
+    {
+        using ListeningSocket socket = ListeningSocket.PrepareUnix(SocketPath);
+        Assert.False(Path.Exists(SocketPath));
+        socket.Listen();
+        using Socket client = Connect();
+        using ListeningSocket tcp =
+            ListeningSocket.PrepareTcpLoopback(new IPEndPoint(IPAddress.Loopback, 0));
+        Assert.Throws<SocketException>(() => new TcpClient("127.0.0.1", tcp.Port));
+        tcp.Listen();
+        using TcpClient served = new("127.0.0.1", tcp.Port);
+    }
+
+    [Fact]
+    public void Prepared_socket_that_comes_second_leaves_the_file_of_the_first()
+    {
+        using ListeningSocket late = ListeningSocket.PrepareUnix(SocketPath);
+        using ListeningSocket first = ListeningSocket.OpenUnix(SocketPath);
+        Assert.Equal(Errno.EADDRINUSE, Assert.Throws<SystemCallException>(late.Listen).Errno);
+        late.Dispose();
+        using Socket client = Connect();
+    }
+
     [Theory]
     [InlineData("127.0.0.1")]
     [InlineData("::1")]
