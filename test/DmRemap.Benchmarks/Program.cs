@@ -5,9 +5,9 @@ namespace DmRemap.Benchmarks;
 
 /// <summary>
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
-/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- fill SPARE REMAPS` to put such a
-/// table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device takes to
-/// stop.
+/// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- fill SPARE REMAPS` to put
+/// such a table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device
+/// takes to stop.
 /// </summary>
 internal static class Program
 {

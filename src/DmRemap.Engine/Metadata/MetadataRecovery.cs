@@ -222,7 +222,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 ? new MetadataRefusal(
                     MetadataRefusalKind.WriteFailed,
                     -1,
-                    $"the table, in {_reading.Table!.RunCount} runs, does not fit the smallest spare's metadata")
+                    $"the table, {_reading.Table!.RunCount} runs long, does not fit the smallest spare")
                 : FailedWrite.ToRefusal(_store.LastFailure, found.SpareOfMember);
         }
         _owner.OnRecovered(this);

@@ -70,10 +70,11 @@ public sealed class RemapRoundTripTests : IMetadataRecoveryOwner, IIoOwner
             MetadataMember member = _set!.Members[i]!;
             members[i] = new Member(i, $"spare{i}", member.Device, member.Layout.DataStart);
         }
+        SlowDevice main = new(bench.Loop, primary);
         RemapDevice device = new(new RemapDeviceParts
         {
             Loop = bench.Loop,
-            Primary = new Member(Member.Primary, "main", new SlowDevice(bench.Loop, primary), new BlockNumber(0)),
+            Primary = new Member(Member.Primary, "main", main, new BlockNumber(0)),
             Spares = members,
             Table = _set!.Table,
             Allocator = _set.Allocator,

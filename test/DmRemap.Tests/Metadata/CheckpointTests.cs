@@ -114,7 +114,8 @@ public sealed class CheckpointTests
         {
             RemapTable table = new(geometry);
             RemapTable.Loader loader = new(table, long.MaxValue);
-            RemapEntry lost = TableSample.Lost(8) with { Blocks = default(BlockStates).With(0xFF, BlockState.Lost) };
+            BlockStates all = default(BlockStates).With(0xFF, BlockState.Lost);
+            RemapEntry lost = TableSample.Lost(8) with { Blocks = all };
             loader.Add(lost, (int)SpareLayout.TableEntriesMax + beyond);
             loader.End();
             CheckpointWriter writer = new();

@@ -4,10 +4,10 @@ using Xunit;
 namespace DmRemap.Tests.Support;
 
 /// <summary>
-/// What work allocates once it is warm: the least of a few attempts. What a request allocates shows in each of
-/// them. What is no request's does not: what the runtime allocates once (a string literal, when it compiles a
-/// method again), and the unused rest of this thread's allocation buffer, which is counted when a collection
-/// that another thread's test causes ends the buffer.
+/// What work allocates once it is warm: the least of a few attempts. What a request allocates shows in each
+/// of them. What is no request's does not: what the runtime allocates once (a string literal, when it
+/// compiles a method again), and the unused rest of this thread's allocation buffer, which is counted when a
+/// collection that another thread's test causes ends the buffer.
 /// </summary>
 internal static class Allocations
 {

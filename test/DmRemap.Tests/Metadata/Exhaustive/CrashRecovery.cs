@@ -45,7 +45,7 @@ internal sealed record CrashOutcome
 internal sealed class CrashRecovery : IMetadataRecoveryOwner
 {
     private readonly DiskTimeline _timeline;
-    private ulong _firstSequence;
+    private ulong _nextSequence;
 
     private CrashRecovery(DiskTimeline timeline) => _timeline = timeline;
 
@@ -69,21 +69,19 @@ internal sealed class CrashRecovery : IMetadataRecoveryOwner
         {
             return new CrashOutcome { Refusal = Refusal };
         }
-        MetadataStore store = set.Store;
-        ulong needed = store.CheckpointsDone > 0 ? store.Sequence + 1 : _firstSequence;
         return new CrashOutcome
         {
             Refusal = null,
             Entries = MetadataBench.EntriesOf(set.Table),
             Retired = set.Retired,
-            NextSequence = needed + (ulong)store.JournalSlotsUsed,
-            Generation = store.Generation,
+            NextSequence = _nextSequence,
+            Generation = set.Store.Generation,
         };
     }
 
     void IMetadataRecoveryOwner.OnFound(MetadataRecovery recovery)
     {
-        _firstSequence = recovery.Found!.Newest.State.FirstJournalSequence;
+        _nextSequence = recovery.Reading.Chain!.NextSequence;
         recovery.Continue();
     }
 
