@@ -38,6 +38,8 @@ trap clean_up EXIT
 # libicu is not needed (invariant globalisation); these two are what the SDK's own native parts link against.
 mmdebstrap --variant=minbase --include=ca-certificates,libstdc++6,zlib1g,libssl3 "$release" "$bare" >&2
 mkdir -p "$bare/opt/dotnet" "$bare/opt/nuget" "$bare/opt/home/.nuget/NuGet" "$bare/src"
+# As on every machine that has booted.
+ln -sf ../proc/self/mounts "$bare/etc/mtab"
 mount --bind -o ro "$sdk" "$bare/opt/dotnet"
 mount -t proc proc "$bare/proc"
 mount --rbind /sys "$bare/sys"

@@ -79,7 +79,7 @@ public sealed record RecoveredSet
 /// member is behind, the table is written anew before the first request. Done twice, or torn off and done
 /// again, it gives the same table.
 /// </summary>
-public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwner
+public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwner, IRoundOwner
 {
     private readonly IEventLoop _loop;
     private readonly ulong _epoch;
@@ -172,13 +172,20 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Deadline = _deadline,
         });
 
+        FlushWhatWasRead();
+    }
+
+    void IRoundOwner.OnLateReturn(IoRound round)
+    {
+    }
+
+    void IRoundOwner.OnRoundEnded(IoRound round) =>
         // After an accepted loss the table goes first: the same choice is there until its result is.
-        _store.Start(
+        _store!.Start(
             this,
             isFresh: false,
             needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
             isCheckpointFirst: _reading.JournalDamage is not null);
-    }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
     {
@@ -226,6 +233,25 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 : FailedWrite.ToRefusal(_store.LastFailure, found.SpareOfMember);
         }
         _owner.OnRecovered(this);
+    }
+
+    /// <summary>
+    /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
+    /// given up, and has landed there. Without this, a power cut could take the very copy that this start
+    /// relies on, after the others, older, have been overwritten. A flush that fails or hangs changes
+    /// nothing: the superblocks come next, and say the same of the spare.
+    /// </summary>
+    private void FlushWhatWasRead()
+    {
+        IoRound round = new(_loop, this, _reading.Members.Length, 0);
+        for (int i = 0; i < _reading.Members.Length; i++)
+        {
+            if (_reading.Members[i] is { Role: not MemberRole.Absent } member)
+            {
+                round.Add(i, member.Device, IoOperation.Flush, default, default, IoFlags.None);
+            }
+        }
+        round.Submit(_deadline);
     }
 
     private SetDescription WithPrimary(SetDescription set) =>

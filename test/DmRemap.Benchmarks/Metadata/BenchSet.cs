@@ -23,6 +23,8 @@ internal sealed class BenchSet
     /// <summary>1 TiB in units of 4 KiB.</summary>
     public const long Units = 1L << 28;
 
+    private const long WrittenBytesMax = 8L << 30;
+
     private readonly UringLoop _loop = new(new UringLoopOptions { Name = "bench" });
     private readonly ManualResetEventSlim _ended = new();
     private readonly CommitRequest _request = new(Limits.CommitChangesMax);
@@ -54,9 +56,18 @@ internal sealed class BenchSet
 
     public RecoveredSet Recovered { get; private set; } = null!;
 
-    /// <summary>A spare file of this size, written in full.</summary>
+    /// <summary>
+    /// A spare file of this size, written in full; with holes when it is very large, since no data is put on
+    /// it here and the metadata fills its own part before anything is measured.
+    /// </summary>
     public static void MakeFile(string path, long bytes)
     {
+        if (bytes > WrittenBytesMax)
+        {
+            using FileStream sparse = File.Create(path);
+            sparse.SetLength(bytes);
+            return;
+        }
         byte[] zeros = new byte[1 << 20];
         using FileStream file = File.Create(path);
         for (long written = 0; written < bytes; written += zeros.Length)

@@ -17,7 +17,7 @@ internal static class MetadataMeasurements
 {
     private const int Repeats = 5;
 
-    /// <summary>Arguments: a directory with room for 60 GB (or a smaller table with --remaps N).</summary>
+    /// <summary>Arguments: a directory with room for 6 GB, and how many remaps, several times.</summary>
     public static void Run(string[] arguments)
     {
         string directory = arguments[0];

@@ -24,6 +24,9 @@ internal sealed partial class SimulatedSystem
     /// <summary>Why the start was refused; null when it was not.</summary>
     public MetadataRefusal? Refusal { get; private set; }
 
+    /// <summary>Of a start that was refused: what it read of each spare offered.</summary>
+    public SpareReading[] Copies { get; private set; } = [];
+
     public void BeginFormat(ulong epoch)
     {
         Guid[] uuids = new Guid[_spares.Length];
@@ -68,6 +71,7 @@ internal sealed partial class SimulatedSystem
         if (recovery.Recovered is not RecoveredSet set)
         {
             Refusal = recovery.Refusal;
+            Copies = recovery.Reading.Copies;
             Phase = SystemPhase.Refused;
             return;
         }

@@ -12,14 +12,20 @@ internal sealed partial class Simulation
     private const int FormatsMax = 4;
     private const int RefusalsMax = 3;
 
+    private bool _isUndecidable;
+
     private bool HasCrashes => _config.Has(FaultKinds.PowerCuts) || _config.Has(FaultKinds.Kills);
 
     private void Live()
     {
         Format();
-        for (int boot = 0; boot < _config.Boots; boot++)
+        for (int boot = 0; boot < _config.Boots && !_isUndecidable; boot++)
         {
             LiveOneBoot();
+        }
+        if (_isUndecidable)
+        {
+            return;
         }
         _misfortune.Calm();
         _crash.Clear();
@@ -128,6 +134,12 @@ internal sealed partial class Simulation
                 _recoveries++;
                 return system;
             }
+            if (HasHalfGeneration(system))
+            {
+                _isUndecidable = true;
+                EndProcess();
+                return null;
+            }
             // Only a metadata write that failed or hung may stop a start, and then the next may succeed.
             bool isExcused = system.Refusal!.Kind == MetadataRefusalKind.WriteFailed
                 && _excuses.ExcusesWrite(IoStatus.MetadataUnavailable) && refusals < RefusalsMax;
@@ -135,6 +147,29 @@ internal sealed partial class Simulation
             EndProcess();
             _misfortune.Calm();
         }
+    }
+
+    /// <summary>
+    /// The one refusal that nobody is to blame for, and that ends a run: others went on without a spare whose
+    /// newest generation is in a part of its copies only (its last writes landed after the process had died).
+    /// Whether somebody relied on it cannot be told from copies, some of which may be lost.
+    /// </summary>
+    private static bool HasHalfGeneration(SimulatedSystem system)
+    {
+        if (system.Refusal is not { Kind: MetadataRefusalKind.Diverged, Spare: >= 0 } refusal)
+        {
+            return false;
+        }
+        Superblock newest = system.Copies[refusal.Spare].Newest!;
+        byte named = newest.Set.Members[newest.MemberIndex].BadCopies;
+        bool isHalf = false;
+        foreach (CopyReading copy in system.Copies[refusal.Spare].Copies)
+        {
+            isHalf |= copy.Superblock is Superblock older
+                && older.State.Generation < newest.State.Generation
+                && (named & (1 << older.CopyIndex)) == 0;
+        }
+        return isHalf;
     }
 
     private void Stop(SimulatedSystem system)

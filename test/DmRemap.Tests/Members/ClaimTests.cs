@@ -220,8 +220,8 @@ public sealed class ClaimTests
             if (!_server.HasExited)
             {
                 Continue();
-                Unmount();
             }
+            Unmount();
             _server.WaitForExit();
             _server.Dispose();
         }

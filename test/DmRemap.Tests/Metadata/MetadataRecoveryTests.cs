@@ -83,6 +83,34 @@ public sealed class MetadataRecoveryTests
         AssertRefused(bench, MetadataRefusalKind.Damaged, spare: 1);
     }
 
+    /// <summary>
+    /// A copy that a failed write has left in a volatile cache may be the one that decides: it is made
+    /// durable before the others are overwritten.
+    /// </summary>
+    [Fact]
+    public void A_start_flushes_what_it_has_read_before_its_first_write()
+    {
+        MetadataBench bench = Made(2).Copy();
+        List<IoOperation>[] done = [[], []];
+        for (int i = 0; i < done.Length; i++)
+        {
+            List<IoOperation> operations = done[i];
+            bench.Disks[i].Fault = (_, request) =>
+            {
+                operations.Add(request.Operation);
+                return 0;
+            };
+        }
+        bench.MustRecover();
+        Assert.All(done, operations =>
+        {
+            int flush = operations.IndexOf(IoOperation.Flush);
+            Assert.True(flush > 0);
+            Assert.DoesNotContain(IoOperation.Write, operations[..flush]);
+            Assert.DoesNotContain(IoOperation.Read, operations[flush..]);
+        });
+    }
+
     /// <summary>Counting on from it would end in numbers that no start reads back.</summary>
     [Fact]
     public void A_generation_that_nobody_counts_to_is_refused_and_nothing_is_written()
