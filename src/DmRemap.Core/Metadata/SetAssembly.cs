@@ -399,8 +399,9 @@ public static class SetAssembly
         && one.Shift == other.Shift;
 
     /// <summary>
-    /// A member that counts as active, and whose copies are all older than what every active member once had:
-    /// its metadata could be mended from the others, the data that it holds could not.
+    /// A member whose copies are all older than what it is known to have had: an active one, what every active
+    /// member once had; one that the others went on without, what it had then. Its metadata could be mended
+    /// from the others, the data that it holds could not.
     /// </summary>
     private static MetadataRefusal? RollbackIn(
         SpareReading[] spares, int[] spareOfMember, Superblock newest)
@@ -408,14 +409,17 @@ public static class SetAssembly
         for (int member = 0; member < spareOfMember.Length; member++)
         {
             int position = spareOfMember[member];
-            bool isActive = newest.Set.Members[member].State == MemberState.Active;
+            MemberDescription listed = newest.Set.Members[member];
+            ulong reached = listed.State == MemberState.Active
+                ? newest.State.SettledGeneration
+                : listed.SettledGeneration;
             ulong generation = position < 0 ? 0 : spares[position].Newest!.State.Generation;
-            if (position >= 0 && isActive && generation < newest.State.SettledGeneration)
+            if (position >= 0 && generation < reached)
             {
                 return new MetadataRefusal(
                     MetadataRefusalKind.SpareRolledBack,
                     position,
-                    $"it is at generation {generation}, and had reached {newest.State.SettledGeneration}");
+                    $"it is at generation {generation}, and had reached {reached}");
             }
         }
         return null;

@@ -31,6 +31,13 @@ public sealed record MemberDescription
     public required long DataUnits { get; init; }
 
     /// <summary>
+    /// Of an inactive member: a generation that it is known to have had when the others went on without it. A
+    /// spare that comes back with less is an old image of itself, and the data on it is old (F-16). 0: not
+    /// known.
+    /// </summary>
+    public ulong SettledGeneration { get; init; }
+
+    /// <summary>
     /// Superblock copies that could not be written: what they say may be old (F-15). Bit: copy.
     /// </summary>
     public byte BadCopies { get; init; }

@@ -99,6 +99,7 @@ public static class SuperblockEncoder
             place[SuperblockFormat.MemberStateAt] = (byte)member.State;
             Put64(place, SuperblockFormat.MemberSizeAt, (ulong)member.Bytes);
             Put64(place, SuperblockFormat.MemberDataUnitsAt, (ulong)member.DataUnits);
+            Put64(place, SuperblockFormat.MemberSettledAt, member.SettledGeneration);
             place[SuperblockFormat.MemberBadCopiesAt] = member.BadCopies;
             place[SuperblockFormat.MemberBadJournalsAt] = member.BadJournals;
             place[SuperblockFormat.MemberBadCheckpointsAt] = member.BadCheckpoints;

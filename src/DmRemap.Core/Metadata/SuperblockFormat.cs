@@ -82,6 +82,7 @@ internal static class SuperblockFormat
     public const int MemberBadCheckpointsAt = 19;
     public const int MemberSizeAt = 24;
     public const int MemberDataUnitsAt = 32;
+    public const int MemberSettledAt = 40;
 
     /// <summary>Epochs before this one, the latest first: id, highest generation.</summary>
     public const int PastEpochsAt = 2048;

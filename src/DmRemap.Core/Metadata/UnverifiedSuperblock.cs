@@ -328,6 +328,7 @@ public readonly ref struct UnverifiedSuperblock
                 State = (MemberState)_block[at + SuperblockFormat.MemberStateAt],
                 Bytes = GetPositive(at + SuperblockFormat.MemberSizeAt),
                 DataUnits = GetPositive(at + SuperblockFormat.MemberDataUnitsAt),
+                SettledGeneration = Get64(at + SuperblockFormat.MemberSettledAt),
                 BadCopies = _block[at + SuperblockFormat.MemberBadCopiesAt],
                 BadJournals = _block[at + SuperblockFormat.MemberBadJournalsAt],
                 BadCheckpoints = _block[at + SuperblockFormat.MemberBadCheckpointsAt],

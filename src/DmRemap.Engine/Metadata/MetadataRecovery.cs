@@ -317,7 +317,18 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         MemberDescription[] members = new MemberDescription[set.Members.Length];
         for (int i = 0; i < members.Length; i++)
         {
-            members[i] = set.Members[i] with { BadCopies = 0, BadJournals = 0, BadCheckpoints = 0 };
+            MemberDescription member =
+                set.Members[i] with { BadCopies = 0, BadJournals = 0, BadCheckpoints = 0 };
+            // What it had is what the copies say of the time when it was there: not what those have that are
+            // here now, which may be one generation more.
+            bool isLeftOut = found.SpareOfMember[i] < 0 && member.State == MemberState.Active;
+            members[i] = isLeftOut
+                ? member with
+                {
+                    State = MemberState.Inactive,
+                    SettledGeneration = found.Newest.State.SettledGeneration,
+                }
+                : member;
         }
         return set with { Members = members, Past = [ended, .. set.Past] };
     }

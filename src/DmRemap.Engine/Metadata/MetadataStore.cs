@@ -280,20 +280,24 @@ public sealed partial class MetadataStore
         }
     }
 
-    private static MemberDescription Describe(MemberDescription before, MetadataMember? member)
+    private MemberDescription Describe(MemberDescription before, MetadataMember? member)
     {
         if (member is not { IsActive: true })
         {
             bool isSaid = before.State is MemberState.Retired or MemberState.Inactive;
-            return isSaid ? before : before with { State = MemberState.Inactive };
+            return isSaid
+                ? before
+                : before with { State = MemberState.Inactive, SettledGeneration = _settledGeneration };
         }
         bool isSame = before.State == MemberState.Active
+            && before.SettledGeneration == 0
             && before.BadCopies == member.BadCopies
             && before.BadJournals == member.BadJournals
             && before.BadCheckpoints == member.BadCheckpoints;
         return isSame ? before : before with
         {
             State = MemberState.Active,
+            SettledGeneration = 0,
             BadCopies = member.BadCopies,
             BadJournals = member.BadJournals,
             BadCheckpoints = member.BadCheckpoints,

@@ -81,6 +81,39 @@ public sealed class MetadataMembershipTests
         Assert.Null(both.Refusal);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void One_spare_put_back_is_refused_also_after_the_others_went_on_without_it(bool isStoppedCleanly)
+    {
+        MetadataBench made = Made();
+        made.BeginStop();
+        made.Loop.RunUntilIdle();
+        MetadataBench later = made.Copy();
+        later.Recover(0xE7);
+        later.Loop.RunUntilIdle();
+        Assert.Equal(CommitOutcome.Done, later.Commit(Lost(70)));
+        if (isStoppedCleanly)
+        {
+            later.BeginStop();
+            later.Loop.RunUntilIdle();
+        }
+        MetadataBench alone = Alone(later, 1);
+        alone.Recover(0xE8, Degraded);
+        alone.Loop.RunUntilIdle();
+        Assert.Equal(CommitOutcome.Done, alone.Commit(Lost(80)));
+
+        // What it held before the last start with it is old; what it held at the end joins.
+        MetadataBench old = new([made.Disks[0].Image.Clone(), alone.Disks[0].Image.Clone()], seed: 1);
+        old.Recover(0xE9);
+        Assert.Equal(MetadataRefusalKind.SpareRolledBack, old.Refusal!.Kind);
+        Assert.Equal(0, old.Refusal.Spare);
+        MetadataBench own = new([later.Disks[0].Image.Clone(), alone.Disks[0].Image.Clone()], seed: 1);
+        own.MustRecover(0xEA);
+        Assert.Equal(1, own.Recovered!.MembersResynced);
+        Assert.Equal(0u, SpareSurgery.NewestOf(own.Disks[0]).Set.Members[0].SettledGeneration);
+    }
+
     [Fact]
     public void A_missing_spare_is_named_in_the_new_epoch_and_not_asked_for_again()
     {
