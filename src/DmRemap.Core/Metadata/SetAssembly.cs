@@ -399,9 +399,9 @@ public static class SetAssembly
         && one.Shift == other.Shift;
 
     /// <summary>
-    /// A member whose copies are all older than what it is known to have had: an active one, what every active
-    /// member once had; one that the others went on without, what it had then. Its metadata could be mended
-    /// from the others, the data that it holds could not.
+    /// A member whose copies are all older than what it is known to have had: an active one, what every
+    /// active member once had; one that the others went on without, what it had then. Its metadata could be
+    /// mended from the others, the data that it holds could not.
     /// </summary>
     private static MetadataRefusal? RollbackIn(
         SpareReading[] spares, int[] spareOfMember, Superblock newest)
