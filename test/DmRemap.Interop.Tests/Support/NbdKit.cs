@@ -61,6 +61,12 @@ internal sealed class NbdKit
         Assert.False(_process.HasEnded, _process.Said);
     }
 
+    /// <summary>
+    /// For a server that was stopped and woken with clients gone meanwhile: now and then it ends by itself.
+    /// What it had taken is in its file.
+    /// </summary>
+    public Task StartAgainIfEndedAsync() => _process.HasEnded ? StartAgainAsync() : Task.CompletedTask;
+
     /// <summary>Does not wait.</summary>
     public void KillNow() => _process.KillNow();
 
