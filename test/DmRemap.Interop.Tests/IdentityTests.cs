@@ -190,6 +190,11 @@ public sealed class IdentityTests
         CommandResult refused = await device.RunAsync("rebind", Name, "--main", other, "--yes");
         refused.Expect(5);
         Assert.Contains("DMR-MAIN-CHANGED", refused.Error, StringComparison.Ordinal);
+        // Its own way on: `serve` would serve the old main device.
+        string[] words = refused.Error.Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        Assert.Contains(
+            $"`dmremap rebind {Name} --main {other} --accept-changed-main`", string.Join(' ', words),
+            StringComparison.Ordinal);
         await File.WriteAllBytesAsync(other, Content.Of(2 * MiB), TestContext.Current.CancellationToken);
         refused = await device.RunAsync("rebind", Name, "--main", other, "--yes");
         refused.Expect(5);

@@ -63,7 +63,10 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
             files = await assembly.AttachAsync(host, members, new NbdWatch(output.Note));
             HostHistory history =
                 new(record, services.OpenWitness(record.Name), options.AcceptsRollback, output.Note);
-            Rebinding rebinding = new(host, assembly, record, members[0], files, history, options, output);
+            Rebinding rebinding = new(host, assembly, record, members[0], files, history, options, output)
+            {
+                Time = services.Time,
+            };
             await rebinding.RunAsync(() => services.OpenRegistry().Replace(changed), cancellation);
         }
         finally
@@ -187,6 +190,8 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
             _judge = new StartJudge(host.Loop, files[0], expected) { OnAccepted = OnAccepted };
         }
 
+        public required TimeProvider Time { get; init; }
+
         public async Task RunAsync(Action register, CancellationToken cancellation)
         {
             await _assembly.BeginRecoveryAsync(_host, _files, _judge);
@@ -202,7 +207,7 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
             await _host.RunAsync(() => _recovery.Continue(now));
             RecoveredSet set = await _assembly.RecoveredAsync(_judge);
             register();
-            HistoryPoint? stopped = await new UnservedStop(_host, _files[0], set).RunAsync();
+            HistoryPoint? stopped = await new UnservedStop(_host, _files[0], set, Time).RunAsync();
             _history.Note(stopped ?? _judge.Begun);
         }
 

@@ -126,10 +126,10 @@ internal sealed class DeviceStart(
         await door.OpenAsync(host, assembled.Device);
     }
 
-    private static async Task EndUnservedAsync(LoopHost host, AssembledDevice assembled)
+    private async Task EndUnservedAsync(LoopHost host, AssembledDevice assembled)
     {
         HistoryPoint? stopped =
-            await new UnservedStop(host, assembled.Files[0], assembled.Set).RunAsync();
+            await new UnservedStop(host, assembled.Files[0], assembled.Set, services.Time).RunAsync();
         if (stopped is HistoryPoint point)
         {
             assembled.History!.Note(point);

@@ -1,3 +1,4 @@
+using System;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -9,10 +10,14 @@ namespace DmRemap.Cli.Composition;
 /// The end of a set that was taken over and then served to nobody. The takeover has cleared the record of the
 /// last clean stop; without a new one the next start could not tell that the main device was written behind
 /// our back (F-16). A set that had not ended well is left so: what its last writes did to the main device is
-/// not known.
+/// not known. A spare that hangs is not waited for: then no clean stop is recorded.
 /// </summary>
-internal sealed class UnservedStop(LoopHost host, IBlockDevice main, RecoveredSet set) : IMetadataStopOwner
+internal sealed class UnservedStop(
+    LoopHost host, IBlockDevice main, RecoveredSet set, TimeProvider time) : IMetadataStopOwner
 {
+    /// <summary>As long as `stop` waits unless it is told otherwise.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
+
     private readonly TaskCompletionSource<bool> _stopped =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -24,8 +29,10 @@ internal sealed class UnservedStop(LoopHost host, IBlockDevice main, RecoveredSe
             return null;
         }
         await host.RunAsync(() => new CleanStop(host.Loop, main, set, this).Begin());
+        // Given up, it goes on by itself until the process ends, with the claims that it has.
+        Task first = await Task.WhenAny(_stopped.Task, Task.Delay(s_patience, time));
         MetadataStore store = set.Store;
-        return await _stopped.Task
+        return first == _stopped.Task && await _stopped.Task
             ? new HistoryPoint(store.Epoch, store.Generation, store.Sequence)
             : null;
     }

@@ -165,7 +165,7 @@ public sealed class CheckpointReader
         {
             return damage;
         }
-        if (count > 1 && !IsOneState(first.Blocks))
+        if (count > 1 && !first.Blocks.IsUniform(BlockStates.Mask(0, _set!.Geometry.BlocksPerUnit)))
         {
             // Each such unit is written as a run of its own: one cell cannot ask for the memory of many.
             return CheckpointDamage.EntryContradictory;
@@ -182,12 +182,6 @@ public sealed class CheckpointReader
         _entries += count;
         _unitEnd = first.Unit.Value + count;
         return CheckpointDamage.None;
-    }
-
-    private bool IsOneState(BlockStates blocks)
-    {
-        ulong all = BlockStates.Mask(0, _set!.Geometry.BlocksPerUnit);
-        return (blocks.Low == 0 || blocks.Low == all) && (blocks.High == 0 || blocks.High == all);
     }
 
     private CheckpointDamage TakeRetiredRun(ReadOnlySpan<byte> cell)

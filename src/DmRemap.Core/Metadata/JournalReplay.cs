@@ -47,7 +47,7 @@ public sealed class JournalReplay(SetDescription set, RemapTable table, RetiredU
         }
         for (int i = 0; i < count; i++)
         {
-            Add(TableCell.At(first, i));
+            Add(first.Following(i));
         }
         return CheckpointDamage.None;
     }

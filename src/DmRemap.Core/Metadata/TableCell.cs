@@ -146,15 +146,6 @@ internal static class TableCell
                 && entry.Location.Unit.Value == first.Location.Unit.Value + length);
     }
 
-    /// <summary>The entry of the run's unit number `index`, counted from 0.</summary>
-    public static RemapEntry At(in RemapEntry first, int index)
-    {
-        SpareLocation location = first.Location.IsNone
-            ? first.Location
-            : new SpareLocation(first.Location.Spare, new UnitNumber(first.Location.Unit.Value + index));
-        return first with { Unit = new UnitNumber(first.Unit.Value + index), Location = location };
-    }
-
     /// <summary>Why a unit has an entry: 0 its own writes failed, 1 unreadable, 2 declared.</summary>
     private static byte ReasonOf(UnitState state) => state switch
     {

@@ -64,6 +64,9 @@ public readonly record struct BlockStates(ulong Low, ulong High)
         return low & high;
     }
 
+    /// <summary>True when the blocks of this mask share one state, and no other block has any.</summary>
+    public bool IsUniform(ulong mask) => (Low == 0 || Low == mask) && (High == 0 || High == mask);
+
     public int Count(BlockState state, int blocks) => BitOperations.PopCount(MaskOf(state) & Mask(0, blocks));
 
     /// <summary>

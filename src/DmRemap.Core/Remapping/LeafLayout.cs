@@ -146,8 +146,7 @@ internal readonly struct LeafLayout
     }
 
     /// <summary>Every block in one state, written out for a unit of full length.</summary>
-    public bool IsUniform(BlockStates blocks) =>
-        (blocks.Low == 0 || blocks.Low == _allBlocks) && (blocks.High == 0 || blocks.High == _allBlocks);
+    public bool IsUniform(BlockStates blocks) => blocks.IsUniform(_allBlocks);
 
     /// <summary>
     /// The form in which a unit's states are stored. Places that the unit lacks are dropped; where the others

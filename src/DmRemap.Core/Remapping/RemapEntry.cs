@@ -75,6 +75,18 @@ public readonly record struct RemapEntry
     /// <summary>Days since 1970-01-01 (UTC) of that error; 0 unknown.</summary>
     public ushort LastErrorDay { get; init; }
 
+    /// <summary>
+    /// As this one, for the unit so many further on, on the spare unit as many further on: an entry of the
+    /// same run.
+    /// </summary>
+    public RemapEntry Following(int units) => this with
+    {
+        Unit = new UnitNumber(Unit.Value + units),
+        Location = Location.IsNone
+            ? Location
+            : new SpareLocation(Location.Spare, new UnitNumber(Location.Unit.Value + units)),
+    };
+
     /// <summary>Throws (a programmer's error) when the fields contradict each other.</summary>
     public void Check()
     {

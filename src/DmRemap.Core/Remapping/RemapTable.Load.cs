@@ -38,10 +38,7 @@ public sealed partial class RemapTable
             while (count > 0)
             {
                 int taken = AddPart(first, count);
-                SpareLocation location = first.Location.IsNone
-                    ? first.Location
-                    : new SpareLocation(first.Location.Spare, new(first.Location.Unit.Value + taken));
-                first = first with { Unit = new(first.Unit.Value + taken), Location = location };
+                first = first.Following(taken);
                 count -= taken;
             }
         }

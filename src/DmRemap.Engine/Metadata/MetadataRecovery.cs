@@ -238,8 +238,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>
     /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
-    /// relies on, after the others, older, have been overwritten. A flush that fails or hangs changes
-    /// nothing: the superblocks come next, and say the same of the spare.
+    /// relies on, after the others, older, have been overwritten. Where the flush fails or hangs, that is so
+    /// only until one superblock of the new epoch is durable; it comes next, and a spare that takes none is
+    /// left out, or refused when it is the last.
     /// </summary>
     private void FlushWhatWasRead()
     {
