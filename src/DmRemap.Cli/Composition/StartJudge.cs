@@ -176,8 +176,8 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
             $"{record.Name}: {what}. Remapped blocks ({units} units now) would show older content than the "
                 + "rest, and a file system with parts of two ages destroys itself.",
             "Nothing was changed. Bring the main device back to what it was at the stop, if there is a copy. "
-                + $"To go on with both as they are: `dmremap {AcceptingCommand()} --accept-changed-main`, and "
-                + "check the file system before it is mounted.");
+                + $"To go on with both as they are: `dmremap {AcceptingCommand()} --accept-changed-main`, "
+                + "and check the file system before it is mounted.");
     }
 
     /// <summary>What was asked for, as it is asked for again.</summary>
