@@ -28,7 +28,10 @@ public sealed partial class RemapDevice
     /// <summary>
     /// Nothing is outstanding: no repair, no flush, no request but those that a suspended device holds.
     /// </summary>
-    public bool IsQuiet =>
+    public bool IsQuiet => IsDataQuiet && Losses.IsIdle;
+
+    /// <summary>The same, but that a record of what is lost may be on its way to the metadata.</summary>
+    public bool IsDataQuiet =>
         InFlight == _waitingParents && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
 
     /// <summary>

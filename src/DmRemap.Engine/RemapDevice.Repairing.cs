@@ -26,7 +26,7 @@ public sealed partial class RemapDevice
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
     private bool AreRepairsIdle =>
-        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && _move.IsIdle && Losses.IsIdle;
+        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && _move.IsIdle;
 
     internal void FinishRescue(FragmentIo fragment, ReadRescue job)
     {

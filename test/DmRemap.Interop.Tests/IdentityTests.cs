@@ -2,6 +2,7 @@ using System;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
+using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Interop.Tests.Support;
 using Xunit;
@@ -41,6 +42,34 @@ public sealed class IdentityTests
         await ServeSayingAsync(device, "as --accept-rollback asks", "--accept-rollback");
         await device.StopAsync();
         await device.ServeAsync();
+        await device.StopAsync();
+    }
+
+    [Fact]
+    public async Task An_image_of_the_same_run_put_back_after_a_crash_is_refused()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        string state = Path.Combine(device.ConfigFolder, Name + ".state");
+        string early = Path.Combine(device.Images, "early.img");
+        (await Command.RunAsync("cp", device.SparePath, early)).Expect(0);
+        string begun = await File.ReadAllTextAsync(state, TestContext.Current.CancellationToken);
+        (await device.RunAsync("remap", Name, "800-815")).Expect(0);
+        using CancellationTokenSource patience = new(s_startMax);
+        while (await File.ReadAllTextAsync(state, patience.Token) == begun)
+        {
+            await Task.Delay(100, patience.Token);
+        }
+        await device.KillAsync();
+        string late = Path.Combine(device.Images, "late.img");
+        File.Copy(device.SparePath, late);
+        // The same as a journal that is lost in every place.
+        File.Copy(early, device.SparePath, overwrite: true);
+        CommandResult refused = (await device.RunAsync("serve", Name)).Expect(5);
+        Assert.Contains("[DMR-META-ROLLED-BACK]", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("the journal on the spares ends at record ", refused.Error, StringComparison.Ordinal);
+        File.Copy(late, device.SparePath, overwrite: true);
+        await device.ServeAsync();
+        Assert.Equal(2, await device.SpareUnitsUsedAsync());
         await device.StopAsync();
     }
 

@@ -85,6 +85,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         using FrontDoor door = started.Door;
         using ServedDevice served = started.Served;
         await using RecursionWatch watch = started.Watch;
+        await using HistoryWatch history = started.History;
         output.Answer($"ready {door.Exports[0]}");
         foreach (string export in door.Exports.Skip(1))
         {

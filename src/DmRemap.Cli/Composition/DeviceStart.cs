@@ -12,7 +12,7 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>A device that is served: everything that has to be ended again.</summary>
 internal sealed record StartedDevice(
-    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch);
+    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, HistoryWatch History);
 
 /// <summary>
 /// claim → bind the sockets → recover → open them. Each step may wait for a disk that does not answer, for
@@ -109,7 +109,9 @@ internal sealed class DeviceStart(
         RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
         served.Watch = watch;
         Life.OnServed(served);
-        return new StartedDevice(host, door, served, watch);
+        HistoryWatch noting =
+            new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
+        return new StartedDevice(host, door, served, watch, noting);
     }
 
     private async Task OpenAsync(

@@ -1,5 +1,6 @@
 using System;
 using System.IO;
+using System.Threading;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -12,6 +13,8 @@ namespace DmRemap.Cli.Composition;
 internal sealed class HostHistory(
     DeviceRecord record, HostWitnessFile file, bool acceptsRollback, Action<string> say)
 {
+    private readonly Lock _writing = new();
+
     /// <summary>Null when nothing is known, which is said. May block.</summary>
     /// <exception cref="RefusalException">The file is there and cannot be used.</exception>
     public HistoryPoint? Load()
@@ -69,20 +72,41 @@ internal sealed class HostHistory(
     /// </summary>
     public void Note(in HistoryPoint point)
     {
-        try
+        if (TryNote(point) is string problem)
         {
-            file.Store(new HostWitness(record.Name, record.SetUuid, point));
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            say($"warning: {file.Path} could not be written ({error.Message}): an old copy of a spare that "
-                + $"is put back may not be noticed at the next start of {record.Name}.");
+            Say(problem);
         }
     }
+
+    /// <summary>The same; what is wrong is returned, not said. From any thread. May block.</summary>
+    public string? TryNote(in HistoryPoint point)
+    {
+        // Whoever comes second has the later news, and nobody waits for either of them without a bound.
+        lock (_writing)
+        {
+            try
+            {
+                file.Store(new HostWitness(record.Name, record.SetUuid, point));
+                return null;
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                return $"warning: {file.Path} could not be written ({error.Message}): an old copy of a spare "
+                    + $"that is put back may not be noticed at the next start of {record.Name}.";
+            }
+        }
+    }
+
+    public void Say(string line) => say(line);
 
     private static string Describe(
         HistoryRelation relation, in HistoryPoint seen, in HistoryPoint found) => relation switch
         {
+            HistoryRelation.Behind
+                when found.Epoch == seen.Epoch && found.Generation >= seen.Generation =>
+                $"the journal on the spares ends at record {found.JournalSequence}, and this machine last "
+                    + $"saw record {seen.JournalSequence} acknowledged there: the journal was damaged in every "
+                    + "place, or a copy from earlier in the same run was put back",
             HistoryRelation.Behind =>
                 $"the metadata on the spares (generation {found.Generation}, record {found.JournalSequence}) "
                     + "is older than what this machine last saw there (generation "

@@ -1,6 +1,5 @@
 using System;
 using System.Linq;
-using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
@@ -21,9 +20,7 @@ internal sealed class RecursionWatch : IAsyncDisposable
 
     private readonly Action _look;
     private readonly Action<string> _say;
-    private readonly CancellationTokenSource _ending = new();
-    private readonly PeriodicTimer _timer;
-    private readonly Task _watching;
+    private readonly PeriodicLook _looking;
     private string _said = string.Empty;
 
     public RecursionWatch(DeviceRecord record, string[] statePaths, Action<string> say, TimeProvider time)
@@ -43,36 +40,13 @@ internal sealed class RecursionWatch : IAsyncDisposable
     {
         _look = look;
         _say = say;
-        _timer = new PeriodicTimer(s_interval, time);
-        _watching = WatchAsync();
+        _looking = new PeriodicLook(Look, s_interval, time);
     }
 
     /// <summary>Something of ours waits for what we serve.</summary>
     public bool IsRecursive { get; private set; }
 
-    public async ValueTask DisposeAsync()
-    {
-        await _ending.CancelAsync();
-        // A look at a stuck disk may never end: it is left behind, and ends with the process.
-        await Task.WhenAny(_watching, Task.Delay(TimeSpan.FromMilliseconds(100)));
-        _timer.Dispose();
-        _ending.Dispose();
-    }
-
-    private async Task WatchAsync()
-    {
-        try
-        {
-            while (await _timer.WaitForNextTickAsync(_ending.Token))
-            {
-                Look();
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The end of the device.
-        }
-    }
+    public ValueTask DisposeAsync() => _looking.DisposeAsync();
 
     private void Look()
     {

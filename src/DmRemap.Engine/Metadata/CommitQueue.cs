@@ -11,8 +11,12 @@ internal struct CommitQueue
 
     public readonly bool IsEmpty => First is null;
 
+    /// <summary>What all of these may add to the table.</summary>
+    public TableGrowth Growth { get; private set; }
+
     public void Add(CommitRequest request)
     {
+        Growth += TableGrowth.Of(request);
         request.Next = null;
         if (_last is null)
         {
@@ -31,6 +35,7 @@ internal struct CommitQueue
         First = first.Next;
         _last = First is null ? null : _last;
         first.Next = null;
+        Growth -= TableGrowth.Of(first);
         return first;
     }
 

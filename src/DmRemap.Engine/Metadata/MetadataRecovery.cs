@@ -158,7 +158,6 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             PrimaryWitness = default,
         };
         LeaveOutTooSmall();
-        _joining = CountJoining();
         MarkBadCopies(found);
         _store = new MetadataStore(new MetadataStoreParts
         {
@@ -179,13 +178,22 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     {
     }
 
-    void IRoundOwner.OnRoundEnded(IoRound round) =>
+    void IRoundOwner.OnRoundEnded(IoRound round)
+    {
+        if (round.HasFailed && !TryGoOnWithoutUnflushed(round))
+        {
+            Refusal = FailedWrite.ToRefusal(round.FirstFailure, _reading.Set!.SpareOfMember);
+            _owner.OnRecovered(this);
+            return;
+        }
+        _joining = CountJoining();
         // After an accepted loss the table goes first: the same choice is there until its result is.
         _store!.Start(
             this,
             isFresh: false,
             needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
             isCheckpointFirst: _reading.JournalDamage is not null);
+    }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
     {
@@ -238,9 +246,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>
     /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
-    /// relies on, after the others, older, have been overwritten. Where the flush fails or hangs, that is so
-    /// only until one superblock of the new epoch is durable; it comes next, and a spare that takes none is
-    /// left out, or refused when it is the last.
+    /// relies on, after the others, older, have been overwritten.
     /// </summary>
     private void FlushWhatWasRead()
     {
@@ -253,6 +259,27 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             }
         }
         round.Submit(_deadline);
+    }
+
+    /// <summary>
+    /// A spare whose flush failed or hangs keeps its superblocks as they are, and is left out until the next
+    /// start. False: no other holds the table.
+    /// </summary>
+    private bool TryGoOnWithoutUnflushed(IoRound round)
+    {
+        bool isAnyLeft = false;
+        for (int i = 0; i < _reading.Members.Length; i++)
+        {
+            isAnyLeft |= _reading.Members[i] is { IsActive: true } && round.IsOk(i);
+        }
+        for (int i = 0; isAnyLeft && i < _reading.Members.Length; i++)
+        {
+            if (_reading.Members[i] is { Role: not MemberRole.Absent } member && !round.IsOk(i))
+            {
+                member.Role = MemberRole.Absent;
+            }
+        }
+        return isAnyLeft;
     }
 
     private SetDescription WithPrimary(SetDescription set) =>

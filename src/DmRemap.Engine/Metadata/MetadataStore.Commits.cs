@@ -13,6 +13,7 @@ public sealed partial class MetadataStore
     private CommitQueue _waiting;
     private CommitQueue _writing;
     private CommitQueue _refused;
+    private TableGrowth _finishing;
     private JournalPhase _journalPhase;
     private JournalLink _head;
     private JournalLink _written;
@@ -76,23 +77,17 @@ public sealed partial class MetadataStore
     }
 
     /// <summary>
-    /// A new entry may split a run and be one of its own. Removals are always taken: they make room, and the
-    /// room kept back is enough for the runs that they may split first.
+    /// The table with this, and with all that is on its way to it, would not fit the smallest spare.
     /// </summary>
     private bool IsTooMuch(CommitRequest request)
     {
-        int sets = 0;
-        int retirements = 0;
-        foreach (ref readonly TableChange change in request.Changes)
-        {
-            sets += change.Kind == TableChangeKind.Set ? 1 : 0;
-            retirements += change.Kind == TableChangeKind.RetireSpareUnit ? 1 : 0;
-        }
-        long runs = Math.Min(_table.RunCount + (2 * sets), _table.Geometry.Units);
-        long cells = runs + _retired.Count + retirements;
+        TableGrowth own = TableGrowth.Of(request);
+        TableGrowth all = own + _waiting.Growth + _writing.Growth + _finishing;
+        long runs = Math.Min(_table.RunCount + (2L * all.Entries), _table.Geometry.Units);
+        long cells = runs + _retired.Count + all.RetiredUnits;
         bool isTooLong = cells > EntriesMax - Limits.CommitChangesMax
-            || _table.Count + sets > SpareLayout.TableEntriesMax;
-        return sets + retirements > 0 && isTooLong;
+            || _table.Count + all.Entries > SpareLayout.TableEntriesMax;
+        return !own.IsNone && isTooLong;
     }
 
     /// <summary>
@@ -281,10 +276,12 @@ public sealed partial class MetadataStore
         // Commits that the owners make now wait in line, so that they share the next record.
         CommitQueue finished = _writing;
         _writing = default;
+        _finishing = finished.Growth;
         bool wasPumping = _isPumping;
         _isPumping = true;
         finished.CompleteAll(outcome);
         _isPumping = wasPumping;
+        _finishing = default;
         _journalPhase = JournalPhase.Idle;
     }
 

@@ -9,8 +9,9 @@ internal interface ISuperblockScanOwner
 }
 
 /// <summary>
-/// Reads every superblock copy of every offered spare. A copy that the device cannot read is tried again, a
-/// few times: it may be the newest (F-15), and one transient error must not choose an older table.
+/// Reads every superblock copy of every offered spare. A copy that the device cannot read, or that is not
+/// whole, is read again, a few times: it may be the newest, or the only one left (F-15), and one transient
+/// error or misdirected read must not choose an older table.
 /// </summary>
 internal sealed class SuperblockScan : IRoundOwner
 {
@@ -59,8 +60,7 @@ internal sealed class SuperblockScan : IRoundOwner
         {
             int spare = i / SpareLayout.SuperblockCopies;
             int copy = i % SpareLayout.SuperblockCopies;
-            SuperblockVerdict verdict = Readings[spare].Copies[copy].Verdict;
-            if (verdict is SuperblockVerdict.Unread or SuperblockVerdict.Unreadable)
+            if (!IsWhole(Readings[spare].Copies[copy].Verdict))
             {
                 DeviceGeometry geometry = _devices[spare].Geometry;
                 long offset = SpareLayout.SuperblockOffset(copy, geometry.Bytes.Value);
@@ -78,6 +78,7 @@ internal sealed class SuperblockScan : IRoundOwner
 
     public void OnRoundEnded(IoRound round)
     {
+        bool areAllWhole = true;
         for (int i = 0; i < round.Targets; i++)
         {
             if (round.OutcomeOf(i) == TargetOutcome.None)
@@ -85,11 +86,13 @@ internal sealed class SuperblockScan : IRoundOwner
                 continue;
             }
             int copy = i % SpareLayout.SuperblockCopies;
-            Readings[i / SpareLayout.SuperblockCopies].Copies[copy] = round.IsOk(i)
+            CopyReading reading = round.IsOk(i)
                 ? Verify(_buffers[i], copy)
                 : new CopyReading(SuperblockVerdict.Unreadable, null);
+            Readings[i / SpareLayout.SuperblockCopies].Copies[copy] = reading;
+            areAllWhole &= IsWhole(reading.Verdict);
         }
-        if (round.HasFailed && _attempt < AttemptsMax)
+        if (!areAllWhole && _attempt < AttemptsMax)
         {
             Begin();
         }
@@ -102,6 +105,10 @@ internal sealed class SuperblockScan : IRoundOwner
     public void OnLateReturn(IoRound round)
     {
     }
+
+    private static bool IsWhole(SuperblockVerdict verdict) =>
+        verdict is SuperblockVerdict.Valid or SuperblockVerdict.NewerFormat
+            or SuperblockVerdict.UnknownFeatures or SuperblockVerdict.DevelopmentVersion;
 
     private static Extent ExtentAt(DeviceGeometry geometry, long offset)
     {

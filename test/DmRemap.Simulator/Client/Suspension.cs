@@ -45,7 +45,9 @@ internal sealed class Suspension(
 
     public void OnQuiesced(bool flushed)
     {
-        if (!_device!.IsQuiet)
+        // The record of a loss may be on its way: it is metadata, nobody waits for it, and it is tried again
+        // for as long as the spares refuse it.
+        if (!_device!.IsDataQuiet)
         {
             throw new Violation("suspend", "the device says that it is quiet, and it is not");
         }

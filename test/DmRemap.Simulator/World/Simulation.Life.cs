@@ -206,7 +206,7 @@ internal sealed partial class Simulation
             int left = _primary.InFlightInTime + Array.FindAll(_spares, HasLeft).Length;
             Require(left == 0, "stop", $"{InFlight()} operations are left");
             _model.Flushed(_model.Tick());
-            _cleanStops += _offered.Length == _spares.Length ? 1 : 0;
+            NoteImageAge();
             _wasLastStopClean = true;
         }
         else
@@ -246,7 +246,11 @@ internal sealed partial class Simulation
     private void JudgeAll()
     {
         _offered = _spares;
-        SimulatedSystem system = Start()!;
+        if (Start() is not SimulatedSystem system)
+        {
+            // Refused as undecidable: no crash is due here.
+            return;
+        }
         for (int pass = 0; pass < 2; pass++)
         {
             ReadEverything(system);

@@ -10,8 +10,7 @@ internal sealed partial class Simulation
     private SimulatedDisk[] _offered = [];
     private readonly List<Page> _image = [];
     private int _imageOf;
-    private int _imageAt;
-    private int _cleanStops;
+    private bool _isImageOld;
     private bool _wasLastStopClean;
 
     /// <summary>
@@ -144,7 +143,7 @@ internal sealed partial class Simulation
         if (_image.Count == 0)
         {
             _imageOf = _dice.Below(_spares.Length);
-            _imageAt = _cleanStops;
+            _isImageOld = false;
             if (!_spares[_imageOf].IsDirty)
             {
                 _image.AddRange(_spares[_imageOf].TakeImage());
@@ -155,18 +154,32 @@ internal sealed partial class Simulation
         bool isTold = false;
         for (int i = 0; i < _spares.Length; i++)
         {
-            // Another one that counts, and a stop since then by which it knows how far this one had come.
-            isTold |= i != _imageOf && _watch.IsActive(i) && _cleanStops > _imageAt;
+            isTold |= i != _imageOf && _watch.IsActive(i) && _isImageOld;
         }
-        if (isTold && _dice.OneIn(2) && _watch.IsActive(_imageOf))
+        if (!isTold || !_dice.OneIn(2))
         {
-            List<Page> now = spare.TakeImage();
-            spare.RestoreImage(_image);
-            MustBeRefused(_spares, $"spare {_imageOf} is {_cleanStops - _imageAt} stops old");
-            spare.RestoreImage(now);
-            spare.DropImage(now);
+            // Kept: a start without it may come between, or several.
+            return;
         }
+        List<Page> now = spare.TakeImage();
+        spare.RestoreImage(_image);
+        MustBeRefused(_spares, $"spare {_imageOf} is as it was before the last stop with it");
+        spare.RestoreImage(now);
+        spare.DropImage(now);
         spare.DropImage(_image);
+    }
+
+    /// <summary>
+    /// After a clean stop: where it was with the spare of the image, and that counted, the others know how
+    /// far it had come, also when they are started without it later.
+    /// </summary>
+    private void NoteImageAge()
+    {
+        if (_image.Count > 0 && _offered.Length == _spares.Length)
+        {
+            _watch.OnStart(_spares);
+            _isImageOld |= _watch.IsActive(_imageOf);
+        }
     }
 
     /// <summary>

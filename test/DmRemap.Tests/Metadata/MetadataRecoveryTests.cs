@@ -83,6 +83,23 @@ public sealed class MetadataRecoveryTests
         AssertRefused(bench, MetadataRefusalKind.Damaged, spare: 1);
     }
 
+    [Fact]
+    public void The_last_valid_copy_misread_once_is_read_again()
+    {
+        MetadataBench bench = Made(1).Copy();
+        SpareSurgery.DamageCopies(bench.Disks[0], 0b111011);
+        int misreads = 0;
+        bench.Disks[0].Misread = request =>
+        {
+            bool isCopy = request.Extent.Start.Value == 2048;
+            misreads += isCopy ? 1 : 0;
+            request.Buffer.Span[100] ^= (byte)(isCopy && misreads == 1 ? 1 : 0);
+        };
+        bench.MustRecover();
+        Assert.Equal(2, misreads);
+        Assert.Equal(3, bench.Entries.Length);
+    }
+
     /// <summary>
     /// A copy that a failed write has left in a volatile cache may be the one that decides: it is made
     /// durable before the others are overwritten.

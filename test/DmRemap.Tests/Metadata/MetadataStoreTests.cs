@@ -346,6 +346,26 @@ public sealed class MetadataStoreTests
     }
 
     [Fact]
+    public void Commits_under_way_count_against_what_the_table_can_hold()
+    {
+        const int Each = 200;
+        MetadataBench bench = MetadataBench.Formatted(1, seed: 13);
+        bench.MustRecover();
+        long most = bench.Store.EntriesMax;
+        CommitRequest[] all =
+        [
+            .. Enumerable.Range(0, (int)(most / Each) + 20).Select(group => bench.BeginCommit(
+                [.. Enumerable.Range(group * Each, Each).Select(i => SetLost(2 * i))])),
+        ];
+        bench.Loop.RunUntilIdle();
+        int done = all.Count(request => request.Outcome == CommitOutcome.Done);
+        Assert.InRange(done * Each, 1, most);
+        Assert.Equal(done * Each, bench.Reopened().Table.Count);
+        Assert.True(bench.Store.IsTableFull);
+        Assert.True(bench.Store.CheckpointsDone > 0);
+    }
+
+    [Fact]
     public void All_metadata_writes_are_aligned_durable_and_outside_the_data_area()
     {
         foreach (int physical in (int[])[512, 4096, 16384, 65536])

@@ -87,6 +87,9 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
     /// <summary>Given the operation's number (from 0) and the request: an errno to fail with, or 0.</summary>
     public Func<long, IoRequest, int>? Fault { get; set; }
 
+    /// <summary>Called for each read that went well: what it has read may still be changed.</summary>
+    public Action<IoRequest>? Misread { get; set; }
+
     public Func<IoRequest, bool>? Hang { get; set; }
 
     /// <summary>Called for each request on submission.</summary>
@@ -209,6 +212,10 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
             {
                 _volatile[block] = bytes.ToArray();
             }
+        }
+        if (request.Operation == IoOperation.Read)
+        {
+            Misread?.Invoke(request);
         }
         if (request.Operation == IoOperation.Flush)
         {
