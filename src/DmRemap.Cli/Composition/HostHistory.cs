@@ -105,8 +105,8 @@ internal sealed class HostHistory(
             HistoryRelation.Behind
                 when found.Epoch == seen.Epoch && found.Generation >= seen.Generation =>
                 $"the journal on the spares ends at record {found.JournalSequence}, and this machine last "
-                    + $"saw record {seen.JournalSequence} acknowledged there: the journal was damaged in every "
-                    + "place, or a copy from earlier in the same run was put back",
+                    + $"saw record {seen.JournalSequence} acknowledged there: the journal was damaged in "
+                    + "every place, or a copy from earlier in the same run was put back",
             HistoryRelation.Behind =>
                 $"the metadata on the spares (generation {found.Generation}, record {found.JournalSequence}) "
                     + "is older than what this machine last saw there (generation "
