@@ -28,7 +28,7 @@ public sealed class MissingSpareTests
         string aside = holder + ".aside";
         File.Move(holder, aside);
         await AssertRefusedAsync(device, "DMR-META-MISSING-SPARE", holder);
-        CommandResult check = (await device.RunAsync("check", Name)).Expect(7);
+        CommandResult check = (await device.RunAsync("check", Name)).Expect(5);
         Assert.Contains($"{holder}: missing, with 1 unit on it", check.Output, StringComparison.Ordinal);
 
         await ServeAsync(device, "--degraded");

@@ -137,7 +137,10 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         string text = $"{Amounts.Plural(status.Remaps ?? 0, "unit")} on spares "
             + $"({Amounts.Percent(units.Used, units.Total)} of the spare units)";
         text += units.Retired > 0 ? $", {Amounts.Plural(units.Retired, "spare unit")} failed" : "";
-        text += status.SuspectUnits > 0 ? $", {status.SuspectUnits} suspect" : "";
+        text += status.SuspectUnits > 0
+            ? $", {Amounts.Plural(status.SuspectUnits ?? 0, "unit")} suspect (reading failed; it is tried "
+                + "again, and fails at once meanwhile)"
+            : "";
         text += status.ZeroBlocks > 0
             ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros"
             : "";
@@ -162,7 +165,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             return;
         }
-        string start = metadata.CleanStart ? "started clean" : "recovered at start";
+        string start = metadata.FirstStart ? "started for the first time"
+            : metadata.CleanStart ? "started clean" : "recovered at start";
         string failures = status.Counters?.CommitFailures > 0
             ? $", {Amounts.Plural(status.Counters.CommitFailures, "commit")} failed"
             : "";
@@ -182,6 +186,12 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("errors", $"not known while {status.State}");
             return;
+        }
+        if (status.UnavailableUnits > 0)
+        {
+            long units = status.UnavailableUnits ?? 0;
+            Line("away", $"{Amounts.Plural(units, "unit")} ({Amounts.Bytes(units * status.Primary.UnitBytes)})"
+                + " on a missing spare: not lost; reading them fails until it is back");
         }
         if (lost == 0)
         {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -13,5 +14,6 @@ internal static class FailedWrite
             ? $"writing blocks {failure.Extent} had not come back by the deadline"
             : string.Create(
                 CultureInfo.InvariantCulture,
-                $"writing blocks {failure.Extent} failed: {failure.Status}, errno {failure.Errno}"));
+                $"writing blocks {failure.Extent} failed: {failure.Status}, "
+                + $"{FaultErrno.NameOf(failure.Errno)} ({failure.Errno})"));
 }
