@@ -34,11 +34,7 @@ public sealed class CheckForecastTests
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
         (await device.RunAsync("remap", Name, "800-815")).Expect(0);
         await device.StopAsync();
-        using (FileStream main = new(device.MainPath, FileMode.Open))
-        {
-            main.Position = 1024 + 44;
-            main.Write(new byte[8]);
-        }
+        Content.Overwrite(device.MainPath, 1024 + 44, 8);
         await AssertForeseenAsync(device, 5, "DMR-MAIN-CHANGED");
     }
 

@@ -23,10 +23,7 @@ public sealed class RepairTests
         Assert.Contains("nothing was wrong", whole.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("written anew", whole.Output, StringComparison.Ordinal);
 
-        using (FileStream spare = new(device.SparePath, FileMode.Open))
-        {
-            spare.Write(new byte[4096]);
-        }
+        Content.Overwrite(device.SparePath, 0, 4096);
         CommandResult damaged = (await device.RunAsync("repair", Name, "--json")).Expect(0);
         using JsonDocument document = JsonDocument.Parse(damaged.Output);
         JsonElement repaired = document.RootElement.GetProperty("repaired");

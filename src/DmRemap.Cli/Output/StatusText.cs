@@ -137,14 +137,16 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         string text = $"{Amounts.Plural(status.Remaps ?? 0, "unit")} on spares "
             + $"({Amounts.Percent(units.Used, units.Total)} of the spare units)";
         text += units.Retired > 0 ? $", {Amounts.Plural(units.Retired, "spare unit")} failed" : "";
-        text += status.SuspectUnits > 0
-            ? $", {Amounts.Plural(status.SuspectUnits ?? 0, "unit")} suspect (reading failed; it is tried "
-                + "again, and fails at once meanwhile)"
-            : "";
         text += status.ZeroBlocks > 0
             ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros"
             : "";
         Line("remaps", text);
+        if (status.SuspectUnits > 0)
+        {
+            Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not be "
+                + "read: they fail at once, are tried again from time to time, and count as lost at the "
+                + "third time");
+        }
     }
 
     private void WriteTraffic(DeviceStatus status)
