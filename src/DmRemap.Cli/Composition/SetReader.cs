@@ -19,7 +19,7 @@ namespace DmRemap.Cli.Composition;
 /// <param name="Paths">Of the spares that were read, in the order of Found.Copies.</param>
 /// <param name="Absent">Paths of the record at which nothing is.</param>
 /// <param name="Found">All of it.</param>
-/// <param name="Refusal">What `serve` would say instead of serving, as far as it was asked for; else null.</param>
+/// <param name="Refusal">What `serve` would say instead of serving, as far as it was asked for.</param>
 internal sealed record SetReading(
     string Subject, DeviceRecord? Record, string[] Paths, string[] Absent, MetadataReading Found,
     Refusal? Refusal);

@@ -133,5 +133,6 @@ internal sealed class StartForecast(CliServices services, DeviceRecord? record, 
     private static bool IsWhole(MetadataReading found, SetExpectation expected) =>
         SetAssembly.Decide(found.Copies, Strict(expected), out _) is not null;
 
-    private static SetExpectation Strict(SetExpectation expected) => expected with { AllowsMissing = false };
+    private static SetExpectation Strict(SetExpectation expected) =>
+        expected with { AllowsMissing = false };
 }

@@ -143,8 +143,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         Line("remaps", text);
         if (status.SuspectUnits > 0)
         {
-            Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not be "
-                + "read: they fail at once, are tried again from time to time, and count as lost at the "
+            Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not "
+                + "be read: they fail at once, are tried again from time to time, and count as lost at the "
                 + "third time");
         }
     }
@@ -192,8 +192,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         if (status.UnavailableUnits > 0)
         {
             long units = status.UnavailableUnits ?? 0;
-            Line("away", $"{Amounts.Plural(units, "unit")} ({Amounts.Bytes(units * status.Primary.UnitBytes)})"
-                + " on a missing spare: not lost; reading them fails until it is back");
+            string bytes = Amounts.Bytes(units * status.Primary.UnitBytes);
+            Line("away", $"{Amounts.Plural(units, "unit")} ({bytes}) on a missing spare: not lost; reading them fails until it is back");
         }
         if (lost == 0)
         {

@@ -13,8 +13,8 @@ public static class BlockRange
             MessageIds.BeyondEnd,
             ExitCode.Usage,
             device,
-            $"{given} beyond the end of {device} (size {blocks * blockSize} bytes: blocks 0 to {blocks - 1} of "
-                + $"{blockSize} bytes).",
+            $"{given} beyond the end of {device} (size {blocks * blockSize} bytes: blocks 0 to {blocks - 1} "
+                + $"of {blockSize} bytes).",
             "Give a range inside the device; both ends are included.");
     }
 }

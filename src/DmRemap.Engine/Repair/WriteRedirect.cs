@@ -14,7 +14,7 @@ namespace DmRemap.Engine.Repair;
 /// rules durable. Order: spare data durable → record durable → table published → write answered. A crash
 /// between any two leaves the former rule, and the write was not acknowledged.
 /// </summary>
-internal sealed class WriteRedirect(RemapDevice device)
+internal sealed partial class WriteRedirect(RemapDevice device)
     : PlacementJob(device, ((PartsMax + 1) * 2) + RetiredMax), IFragmentJob
 {
     /// <summary>
@@ -492,28 +492,4 @@ internal sealed class WriteRedirect(RemapDevice device)
 
     private void Fail(in Part part, IoStatus status, int errno) =>
         _fragment!.Request!.Fail(status, errno, part.Blocks);
-
-    private record struct Part
-    {
-        public UnitNumber Unit { get; set; }
-
-        public Extent Blocks { get; set; }
-
-        public Plan Plan { get; set; }
-
-        /// <summary>No entry and not suspect: the primary may be asked again.</summary>
-        public bool WasHealthy { get; set; }
-
-        public RemapEntry Old { get; set; }
-
-        /// <summary>The spare unit that it had failed by its medium.</summary>
-        public bool IsPlaceBad { get; set; }
-
-        public RemapEntry New { get; set; }
-
-        /// <summary>The rule goes away: every block is on the primary again.</summary>
-        public bool IsRemoved { get; set; }
-
-        public int Errno { get; set; }
-    }
 }

@@ -248,7 +248,8 @@ public sealed class StatusTextTests
     public void Units_on_a_spare_that_is_away_are_counted_and_called_not_lost()
     {
         string text = Render(Sample.Status() with { UnavailableUnits = 3 });
-        Assert.Contains("away: 3 units (12 KiB) on a missing spare: not lost", text, StringComparison.Ordinal);
+        Assert.Contains(
+            "away: 3 units (12 KiB) on a missing spare: not lost", text, StringComparison.Ordinal);
         Assert.DoesNotContain("away:", Render(Sample.Status()), StringComparison.Ordinal);
     }
 

@@ -32,8 +32,8 @@ public sealed class StatusDocumentTests
             typeof(FaultList), typeof(FaultsCleared), typeof(PingReport), typeof(RemapProgress),
             typeof(ControlError),
         ];
-        List<string> missing =
-            [.. reports.SelectMany(type => Fields(type, isDeep: false)).Where(name => !IsNamed(section, name))];
+        IEnumerable<string> fields = reports.SelectMany(type => Fields(type, isDeep: false));
+        List<string> missing = [.. fields.Where(name => !IsNamed(section, name))];
         Assert.Empty(missing);
     }
 
