@@ -129,7 +129,7 @@ internal sealed class StartForecast(CliServices services, DeviceRecord? record, 
     private static void EndBeforeWriting(MetadataRecovery recovery) =>
         recovery.Decline(new MetadataRefusal(MetadataRefusalKind.Declined, -1, "it is only looked at"));
 
-    /// <summary>A set that lacks a member is read, and `serve` would refuse it before anything else.</summary>
+    /// <summary>A set that lacks a member is read all the same; `serve` would refuse it first.</summary>
     private static bool IsWhole(MetadataReading found, SetExpectation expected) =>
         SetAssembly.Decide(found.Copies, Strict(expected), out _) is not null;
 

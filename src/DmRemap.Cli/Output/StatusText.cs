@@ -193,7 +193,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             long units = status.UnavailableUnits ?? 0;
             string bytes = Amounts.Bytes(units * status.Primary.UnitBytes);
-            Line("away", $"{Amounts.Plural(units, "unit")} ({bytes}) on a missing spare: not lost; reading them fails until it is back");
+            Line("away", $"{Amounts.Plural(units, "unit")} ({bytes}) on a missing spare: not lost; "
+                + "reading them fails until it is back");
         }
         if (lost == 0)
         {
