@@ -10,7 +10,7 @@ public enum EngineEventKind : byte
 {
     None = 0,
 
-    /// <summary>A unit was moved to a spare because a write to it failed.</summary>
+    /// <summary>A unit was moved to a spare because a write to it failed on the member named.</summary>
     Remapped = 1,
 
     /// <summary>Blocks cannot be read; they fail until written.</summary>

@@ -36,6 +36,9 @@ public sealed class Member
     /// <summary>The kernel's time-out for one command of this device; zero when unknown.</summary>
     public Duration CommandTimeout { get; init; }
 
+    /// <summary>A spare that has not been here since the start: nothing was ever sent to it.</summary>
+    public bool IsAbsent { get; init; }
+
     public bool IsPrimary => Index == Primary;
 
     public long Reads { get; set; }

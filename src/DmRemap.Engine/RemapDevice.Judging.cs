@@ -105,12 +105,19 @@ public sealed partial class RemapDevice
     /// when the spare is full or away, provided that the write leaves nothing behind that only the spare
     /// holds.
     /// </summary>
+    /// <param name="member">Where the unit lives.</param>
+    /// <param name="unit">Whose write failed.</param>
+    /// <param name="status">Of the failed write; so are errno and elapsed.</param>
+    /// <param name="errno">Of the kernel.</param>
+    /// <param name="elapsed">How long it took.</param>
+    /// <param name="leavesNothingBehind">All that only the old place holds is written with it.</param>
+    /// <param name="isMedium">The old place is bad, and is not used again.</param>
     internal bool MayMove(
         Member member, UnitNumber unit, IoStatus status, int errno, Duration elapsed,
-        bool leavesNothingBehind)
+        bool leavesNothingBehind, out bool isMedium)
     {
         ErrorClass kind = Classify(member, IoOperation.Write, status, errno, elapsed);
-        bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
         if (member.IsPrimary && kind == ErrorClass.Ambiguous)
         {
             bool wasRejected = WriteControl.WritesRejected;

@@ -28,7 +28,7 @@ public sealed class MissingSpareTests
         string aside = holder + ".aside";
         File.Move(holder, aside);
         await AssertRefusedAsync(device, "DMR-META-MISSING-SPARE", holder);
-        CommandResult check = (await device.RunAsync("check", Name)).Expect(7);
+        CommandResult check = (await device.RunAsync("check", Name)).Expect(5);
         Assert.Contains($"{holder}: missing, with 1 unit on it", check.Output, StringComparison.Ordinal);
 
         await ServeAsync(device, "--degraded");
@@ -82,6 +82,41 @@ public sealed class MissingSpareTests
         await device.StopAsync();
         Assert.Contains(
             "behind", (await device.RunAsync("check", Name)).Expect(7).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_whole_unit_written_while_its_spare_is_missing_moves_and_nothing_is_retired()
+    {
+        byte[] model = Content.Of(DeviceUnderTest.MiB);
+        await using DeviceUnderTest device = await StartWithTwoSparesAsync(model);
+        string holder = await HolderAsync(device);
+        string aside = holder + ".aside";
+        File.Move(holder, aside);
+        await ServeAsync(device, "--degraded");
+        Assert.Equal(1, await device.StatusNumberAsync("unavailableUnits"));
+        using (NbdTestClient client = await device.ConnectAsync())
+        {
+            Content.Fill(model.AsSpan((int)Offset, Unit), Offset, 4);
+            Assert.Equal(0u, await client.WriteAsync(Offset, model.AsMemory((int)Offset, Unit)));
+            Assert.Equal(0u, await client.FlushAsync());
+            await AssertReadsAsync(client, model, failing: -1);
+        }
+        string moved = await SaysAsync(device, "DMR-EVENT-REMAPPED");
+        Assert.Contains($"writing to {holder} failed (ENODEV)", moved, StringComparison.Ordinal);
+        Assert.Equal(0, await device.StatusNumberAsync("unavailableUnits"));
+        Assert.Equal(0, await device.StatusNumberAsync("counters", "spareUnitsRetired"));
+        await device.StopAsync();
+
+        File.Move(aside, holder);
+        await device.ServeAsync();
+        using (NbdTestClient client = await device.ConnectAsync())
+        {
+            await AssertReadsAsync(client, model, failing: -1);
+        }
+        await device.StopAsync();
+        CommandResult dump = (await device.RunAsync("dump", Name)).Expect(0);
+        Assert.DoesNotContain("retired", dump.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("ENODEV", dump.Output, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -34,6 +34,25 @@ public sealed class StatusTests
     }
 
     [Fact]
+    public async Task Serve_with_json_says_that_it_is_ready_in_one_line_of_json()
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));
+        await device.CreateAsync();
+        RunningProgram server = device.StartServe("--json");
+        string line = await server.WaitForLineAsync(
+            said => said.StartsWith('{'), TimeSpan.FromSeconds(30));
+        using JsonDocument ready = JsonDocument.Parse(line);
+        Assert.True(ready.RootElement.GetProperty("ready").GetBoolean());
+        Assert.Equal(DeviceUnderTest.Name, ready.RootElement.GetProperty("name").GetString());
+        Assert.Equal(device.Uri, ready.RootElement.GetProperty("exports")[0].GetString());
+        Assert.Equal(server.Id, ready.RootElement.GetProperty("pid").GetInt32());
+        Assert.DoesNotContain("ready nbd", server.Said, StringComparison.Ordinal);
+        JsonElement metadata = (await device.StatusAsync()).GetProperty("metadata");
+        Assert.True(metadata.GetProperty("firstStart").GetBoolean());
+        await device.StopAsync();
+    }
+
+    [Fact]
     public async Task Lost_blocks_are_listed_in_status_where_they_are()
     {
         await using DeviceUnderTest device =

@@ -78,6 +78,7 @@ public sealed class StuckSpareTests
             (JsonElement status, _) = await control.MeasureAsync("status");
             Assert.Equal(["inactive", "active"], StatesOf(status));
             Assert.Contains("degraded", ConditionsOf(status));
+            Assert.Contains("unanswering", ConditionsOf(status));
             Assert.Equal(1, status.GetProperty("metadata").GetProperty("activeCopies").GetInt32());
             Assert.InRange(status.GetProperty("metadata").GetProperty("stuck").GetInt32(), 1, 20);
             // The next ones do not wait for it again.

@@ -73,13 +73,14 @@ internal sealed class StopCommand
         {
             return "stopped";
         }
-        string kernel = report.OperationsOutstanding == 0
+        string unanswered = report.OperationsOutstanding == 0
             ? ""
-            : $"; {Amounts.Plural(report.OperationsOutstanding, "operation")} still owned by the kernel on "
+            : $"; {Amounts.Plural(report.OperationsOutstanding, "operation")} not answered by "
                 + string.Join(", ", report.OutstandingOn);
         string failed = report.RequestsFailed == 0
             ? ""
             : $"; {Amounts.Plural(report.RequestsFailed, "request")} cut off without an answer";
-        return $"stopped by the deadline: {report.Left ?? "its next start recovers"}{kernel}{failed}";
+        string how = report.ByDeadline ? "stopped by the deadline" : "stopped, but not cleanly";
+        return $"{how}: {report.Left ?? "its next start recovers"}{unanswered}{failed}";
     }
 }

@@ -4,6 +4,7 @@ using System.Linq;
 using DmRemap.Cli.Output;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
@@ -23,8 +24,16 @@ internal static class CheckReport
         {
             AddProblems(spare, problems);
         }
-        ControlError? refusal = found.Refusal is null ? null : ControlError.Of(
-            MetadataRefusals.ToException(reading.Subject, reading.Paths, found.Refusal).Refusal);
+        if (found.Refusal is not null)
+        {
+            Refusal behind = MetadataRefusals.ToException(
+                reading.Subject, reading.Paths, found.Refusal).Refusal;
+            if (behind.Id != reading.Refusal?.Id)
+            {
+                problems.Add(behind.Message);
+            }
+        }
+        ControlError? refusal = reading.Refusal is Refusal said ? ControlError.Of(said) : null;
         return new CheckDocument
         {
             Name = reading.Record?.Name,

@@ -84,7 +84,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             };
             claimed.Add(await ClaimAsync(record.MainPath, main, cancellation));
             await ClaimSparesAsync(claimed, main with { Access = MemberAccess.ReadWrite }, cancellation);
-            Check(claimed);
+            RequireAsRegistered(record, claimed[0], claimed[1..]);
             claimed.ForEach(member => member.EndSession());
             return [.. claimed];
         }
@@ -141,18 +141,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     public Task BeginRecoveryAsync(LoopHost host, IMemberDevice[] files, StartJudge judge) =>
-        host.RunAsync(() =>
-        {
-            SetExpectation expected = new()
-            {
-                SetUuid = record.SetUuid,
-                PrimaryBytes = record.MainBytes,
-                AllowsMissing = IsDegraded,
-                AcceptsLoss = AgreedLoss is not null,
-            };
-            new MetadataRecovery(
-                host.Loop, files[1..], expected, DeviceCreator.NewEpoch(), judge, MetadataDeadline).Begin();
-        });
+        host.RunAsync(() => new MetadataRecovery(
+            host.Loop, files[1..], Expected(), DeviceCreator.NewEpoch(), judge, MetadataDeadline).Begin());
 
     /// <exception cref="RefusalException">What was found, or what the judge said to it.</exception>
     public async Task<RecoveredSet> RecoveredAsync(StartJudge judge)
@@ -160,8 +150,44 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         MetadataRecovery recovery = await judge.Ended;
         return recovery.Recovered ?? throw (judge.Refusal is Refusal refusal
             ? new RefusalException(refusal)
-            : MetadataRefusals.ToException(record.Name, _sparePaths, recovery.Refusal!));
+            : MetadataRefusals.ToException(
+                record.Name, _sparePaths, recovery.Refusal!, recovery.Reading.Copies, Expected()));
     }
+
+    /// <summary>Claimed members are what the registry says, apart from each other and unused.</summary>
+    /// <exception cref="RefusalException">DMR-MEMBER-... (exit 4, 5).</exception>
+    public static void RequireAsRegistered(
+        DeviceRecord record, OpenedMember main, IReadOnlyList<OpenedMember> spares)
+    {
+        if (main.SizeBytes != record.MainBytes)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-MEMBER-SIZE-CHANGED",
+                ExitCode.RefusedForSafety,
+                main.Path,
+                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when "
+                    + $"{record.Name} was created.",
+                "Check that the path leads to the same disk and that nothing has shortened or grown it."));
+        }
+        MemberPath.RequireApart(record.MainPath, [.. spares.Select(spare => spare.Path)]);
+        MemberPath.RequireUnused(main.Path);
+        foreach (OpenedMember spare in spares)
+        {
+            MemberPath.RequireUnused(spare.Path);
+        }
+        foreach (OpenedMember spare in spares)
+        {
+            MemberPath.RequireSpareMode(main, spare);
+        }
+    }
+
+    private SetExpectation Expected() => new()
+    {
+        SetUuid = record.SetUuid,
+        PrimaryBytes = record.MainBytes,
+        AllowsMissing = IsDegraded,
+        AcceptsLoss = AgreedLoss is not null,
+    };
 
     private async Task ClaimSparesAsync(
         List<OpenedMember> claimed, MemberOptions options, CancellationToken cancellation)
@@ -223,30 +249,6 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         refused.Id == "DMR-MEMBER-IN-USE"
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
-
-    private void Check(List<OpenedMember> claimed)
-    {
-        OpenedMember main = claimed[0];
-        if (main.SizeBytes != record.MainBytes)
-        {
-            throw new RefusalException(new Refusal(
-                "DMR-MEMBER-SIZE-CHANGED",
-                ExitCode.RefusedForSafety,
-                main.Path,
-                $"{main.Path} has {main.SizeBytes} bytes; it had {record.MainBytes} when "
-                    + $"{record.Name} was created.",
-                "Check that the path leads to the same disk and that nothing has shortened or grown it."));
-        }
-        MemberPath.RequireApart(record.MainPath, _sparePaths);
-        foreach (OpenedMember member in claimed)
-        {
-            MemberPath.RequireUnused(member.Path);
-        }
-        foreach (OpenedMember spare in claimed.Skip(1))
-        {
-            MemberPath.RequireSpareMode(main, spare);
-        }
-    }
 
     private AssembledDevice Build(
         LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
@@ -327,7 +329,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             PhysicalBlockBytes = set.Set.Geometry.UnitBytes,
             Blocks = new BlockCount(description.Bytes / set.Set.Geometry.BlockSize.Bytes),
         };
-        Member absent = new(index, name, new AbsentDevice(host.Loop, geometry), new BlockNumber(0));
+        Member absent = new(index, name, new AbsentDevice(host.Loop, geometry), new BlockNumber(0))
+        {
+            IsAbsent = true,
+        };
         absent.FlushedWrites = absent.CompletedWrites;
         return absent;
     }

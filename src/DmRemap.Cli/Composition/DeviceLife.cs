@@ -269,6 +269,7 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
         return new StopReport
         {
             Clean = false,
+            ByDeadline = true,
             OperationsOutstanding = busy.Sum(owner => owner.Outstanding),
             OutstandingOn = [.. busy.Select(owner => owner.Name)],
             Left = host is null

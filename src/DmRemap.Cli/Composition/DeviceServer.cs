@@ -2,9 +2,11 @@ using System;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
@@ -58,8 +60,10 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             return ExitCode.Done;
         }
-        events.Say(
-            $"{record.Name}: {report.Left} ({report.OperationsOutstanding} operations with the kernel).");
+        string unanswered = report.OperationsOutstanding == 0
+            ? ""
+            : $" ({Amounts.Plural(report.OperationsOutstanding, "operation")} not answered)";
+        events.Say($"{record.Name}: {report.Left}{unanswered}.");
         return ExitCode.DoneDegraded;
     }
 
@@ -86,7 +90,11 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         using ServedDevice served = started.Served;
         await using RecursionWatch watch = started.Watch;
         await using HistoryWatch history = started.History;
-        output.Answer($"ready {door.Exports[0]}");
+        output.Answer(output.IsJson
+            ? JsonSerializer.Serialize(
+                new ReadyDocument(life.Name, Ready: true, door.Exports, Environment.ProcessId),
+                PlainJson.Lines.ReadyDocument)
+            : $"ready {door.Exports[0]}");
         foreach (string export in door.Exports.Skip(1))
         {
             events.Say($"also {export}");
@@ -128,6 +136,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
             return new StopReport
             {
                 Clean = false,
+                ByDeadline = true,
                 Left = "the data thread did not answer by the deadline; the next start recovers",
             };
         }

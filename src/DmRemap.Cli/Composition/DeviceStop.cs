@@ -178,7 +178,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             return new StopReport
             {
                 Clean = _isClean,
-                Left = _isClean ? null : "a flush or the clean-stop record failed; the next start recovers",
+                Left = _isClean ? null : WhyNotClean(),
             };
         }
         int requests = _door.Server.RequestsAtDevice;
@@ -187,12 +187,31 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         return new StopReport
         {
             Clean = false,
+            ByDeadline = true,
             OperationsOutstanding = busy.Sum(file => file.Outstanding),
             OutstandingOn = [.. busy.Select(file => file.Name)],
             RequestsFailed = requests,
             Left =
-                "requests were cut off at the deadline; the next start waits for what the kernel "
-                    + "still owns, then recovers",
+                "requests were cut off; the next start waits for what is not answered yet, then recovers",
         };
     }
+
+    private string WhyNotClean()
+    {
+        Member[] ill = [.. _assembled.Device.Members.Where(IsIll)];
+        string which = ill.Length == 0
+            ? ""
+            : $" ({string.Join(", ", ill.Select(NameOf))} cannot be reached, or failed)";
+        return $"a flush or the clean-stop record failed{which}; the next start recovers";
+    }
+
+    private string NameOf(Member member) =>
+        member.IsPrimary ? _assembled.Files[0].Name : member.Name;
+
+    private bool IsIll(Member member) =>
+        member.HasLostFlush
+            || member.Device is NbdClient { IsConnected: false }
+            || (member.IsPrimary && _assembled.Files[0] is NbdClient { IsConnected: false })
+            || (!member.IsPrimary && !member.IsAbsent
+                && _assembled.Set.Members[member.Index] is not { IsActive: true });
 }

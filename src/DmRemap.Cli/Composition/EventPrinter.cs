@@ -4,8 +4,8 @@ using System.Threading;
 using System.Threading.Channels;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults.Injection;
 using DmRemap.Engine;
+using DmRemap.Linux.Native;
 
 namespace DmRemap.Cli.Composition;
 
@@ -78,7 +78,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
     {
         string where = Blocks(happened.Blocks);
         string member = happened.Member < 0 ? "main" : _spares[happened.Member];
-        string error = happened.Errno == 0 ? "" : $" ({FaultErrno.NameOf(happened.Errno)})";
+        string error = happened.Errno == 0 ? "" : $" ({Errno.Name(happened.Errno)})";
         string spare = happened.Location.IsNone
             ? ""
             : string.Create(CultureInfo.InvariantCulture,
@@ -86,7 +86,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         return happened.Kind switch
         {
             EngineEventKind.Remapped =>
-                $"DMR-EVENT-REMAPPED {where}: writing to main failed{error}; now on {spare}",
+                $"DMR-EVENT-REMAPPED {where}: writing to {member} failed{error}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
             EngineEventKind.Unreadable =>
                 $"DMR-EVENT-UNREADABLE {where}: {member} cannot read it{error}; it is tried again",
@@ -101,8 +101,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.FlushFailed =>
                 $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
             EngineEventKind.MemberError =>
-                $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector, nothing "
-                    + "is remapped",
+                $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector"
+                    + (happened.Member < 0 ? ", nothing is remapped" : ", nothing is retired"),
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
             EngineEventKind.MemberInactive =>

@@ -86,7 +86,9 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     }
 
     /// <summary>A claimed device is the member of that set, by what we once wrote on it.</summary>
-    /// <exception cref="RefusalException">DMR-META-WRONG-SET (exit 5), DMR-META-NONE (exit 6).</exception>
+    /// <exception cref="RefusalException">
+    /// DMR-META-WRONG-SET, DMR-META-WRONG-MEMBER (exit 5), DMR-META-NONE (exit 6).
+    /// </exception>
     public static void RequireMember(OpenedMember spare, Guid set, Guid member)
     {
         Superblock? found = Array.Find(ReadCopies(spare), copy => copy.Superblock is not null).Superblock;
@@ -99,14 +101,24 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
                 $"{spare.Path} holds no metadata of dm-remap that this version can read.",
                 "Check the path; nothing was changed."));
         }
-        if (found.Set.SetUuid != set || found.MemberUuid != member)
+        if (found.Set.SetUuid == set && found.MemberUuid != member)
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-META-WRONG-MEMBER",
+                ExitCode.RefusedForSafety,
+                spare.Path,
+                $"{spare.Path} is another spare of this very device: spare {found.MemberUuid}, not spare "
+                    + $"{member}.",
+                "Each spare has blocks of its own. Give the path at which the one that moved is now; nothing "
+                    + "was changed."));
+        }
+        if (found.Set.SetUuid != set)
         {
             throw new RefusalException(new Refusal(
                 "DMR-META-WRONG-SET",
                 ExitCode.RefusedForSafety,
                 spare.Path,
-                $"{spare.Path} is spare {found.MemberUuid} of set {found.Set.SetUuid}, not spare {member} of "
-                    + $"set {set}.",
+                $"{spare.Path} is a spare of another device: of set {found.Set.SetUuid}, not of set {set}.",
                 "Check the path; nothing was changed."));
         }
     }

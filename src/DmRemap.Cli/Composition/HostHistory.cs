@@ -34,8 +34,7 @@ internal sealed class HostHistory(
             return witness.Point;
         }
         string why = witness is null ? "does not exist" : "is of another set";
-        say($"{file.Path} {why}: whether the spares of {record.Name} are the newest ones cannot be checked "
-            + "at this start.");
+        say($"{file.Path} {why}: whether the spares of {record.Name} are the newest ones cannot be told.");
         return null;
     }
 

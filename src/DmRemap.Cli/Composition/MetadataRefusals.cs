@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -7,6 +8,8 @@ namespace DmRemap.Cli.Composition;
 /// <summary>Why a set is not opened, in the words that its user reads.</summary>
 internal static class MetadataRefusals
 {
+    private const string LeavingOut = "serve --degraded --without PATH";
+
     /// <param name="device">The name it is registered under.</param>
     /// <param name="sparePaths">In the order in which they were given to recovery or formatting.</param>
     /// <param name="refusal">What was found.</param>
@@ -17,6 +20,43 @@ internal static class MetadataRefusals
         (string id, ExitCode exit, string meaning, string action) = Explain(refusal.Kind);
         return new RefusalException(
             new Refusal(id, exit, subject, $"{subject}: {meaning} ({refusal.Detail}).", action));
+    }
+
+    /// <summary>
+    /// Of a registered device: where the one spare that is refused can be left out, the command that does so.
+    /// </summary>
+    /// <param name="device">The name it is registered under.</param>
+    /// <param name="sparePaths">In the order of the copies.</param>
+    /// <param name="refusal">What was found.</param>
+    /// <param name="copies">Of all spares.</param>
+    /// <param name="expected">Of the set.</param>
+    public static RefusalException ToException(string device, IReadOnlyList<string> sparePaths,
+        MetadataRefusal refusal, SpareReading[] copies, SetExpectation expected)
+    {
+        RefusalException plain = ToException(device, sparePaths, refusal);
+        if (!MakeASetWithout(copies, refusal.Spare, expected))
+        {
+            return plain;
+        }
+        string leaving = $"serve {device} --degraded --without {sparePaths[refusal.Spare]}";
+        string action = plain.Refusal.Action;
+        return new RefusalException(plain.Refusal with
+        {
+            Action = action.Contains(LeavingOut, StringComparison.Ordinal)
+                ? action.Replace(LeavingOut, leaving, StringComparison.Ordinal)
+                : $"{action} To go on without it: `dmremap {leaving}`; what only it holds cannot be read.",
+        });
+    }
+
+    /// <summary>As far as their superblocks tell; their tables are read when it is tried.</summary>
+    private static bool MakeASetWithout(SpareReading[] copies, int spare, SetExpectation expected)
+    {
+        if (spare < 0 || copies.Length < 2)
+        {
+            return false;
+        }
+        SpareReading[] others = [.. copies[..spare], .. copies[(spare + 1)..]];
+        return SetAssembly.Decide(others, expected with { AllowsMissing = true }, out _) is not null;
     }
 
     private static (string Id, ExitCode Exit, string Meaning,
@@ -84,13 +124,13 @@ internal static class MetadataRefusals
             MetadataRefusalKind.SpareRolledBack => (
                 "DMR-META-SPARE-ROLLED-BACK", ExitCode.RefusedForSafety,
                 "this spare was put back to an older state; what it holds of the remapped blocks is old",
-                "Attach the spare as it was last in use. Without it, `serve --degraded --without PATH`: what "
+                $"Attach the spare as it was last in use. Without it, `{LeavingOut}`: what "
                     + "only it holds cannot be read."),
             MetadataRefusalKind.Diverged => (
                 "DMR-META-DIVERGED", ExitCode.RefusedForSafety,
                 "this spare went on without the others, and they without it",
                 "Nothing was changed. Decide which history is the right one, and leave the other spare out: "
-                    + "`serve --degraded --without PATH`."),
+                    + $"`{LeavingOut}`."),
             MetadataRefusalKind.WrongSize => (
                 "DMR-META-SIZE-CHANGED", ExitCode.RefusedForSafety,
                 "its size is not what it was when it was made",

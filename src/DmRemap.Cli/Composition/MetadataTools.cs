@@ -13,7 +13,8 @@ internal sealed class MetadataTools(CliServices services) : IMetadataTools
     public async Task<ExitCode> CheckAsync(
         SetChoice choice, CommandOutput output, CancellationToken cancellation)
     {
-        SetReading reading = await new SetReader(services, output.Note).ReadAsync(choice, cancellation);
+        SetReader reader = new(services, output.Note) { ForeseesStart = true };
+        SetReading reading = await reader.ReadAsync(choice, cancellation);
         CheckDocument document = CheckReport.Of(reading);
         if (output.IsJson)
         {
@@ -52,12 +53,10 @@ internal sealed class MetadataTools(CliServices services) : IMetadataTools
     /// <summary>The document is out already; what remains is the exit code, and words for people.</summary>
     private static ExitCode Conclude(SetReading reading, CheckDocument document, CommandOutput output)
     {
-        if (reading.Found.Refusal is null)
+        if (reading.Refusal is not Refusal refusal)
         {
             return document.Problems.Count == 0 ? ExitCode.Done : ExitCode.DoneDegraded;
         }
-        Refusal refusal = MetadataRefusals.ToException(
-            reading.Subject, reading.Paths, reading.Found.Refusal).Refusal;
         ErrorText.Write(output.Terminal.Error, refusal);
         return refusal.ExitCode;
     }

@@ -5,6 +5,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
+using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
 using DmRemap.Core.Remapping;
@@ -190,12 +191,8 @@ internal sealed class ServedDevice : IDisposable
         long blocks = Assembled.Device.Geometry.Blocks.Value;
         if (first.Value < 0 || last < first || last.Value >= blocks)
         {
-            throw new RefusalException(new Refusal(
-                MessageIds.BadArguments,
-                ExitCode.Usage,
-                Name,
-                $"Blocks {first.Value}-{last.Value} are not in {Name}, which has blocks 0 to {blocks - 1}.",
-                "Give a range inside the device; both ends are included."));
+            throw new RefusalException(BlockRange.BeyondEnd(
+                Name, first.Value, last.Value, blocks, Assembled.Device.Units.BlockSize.Bytes));
         }
     }
 

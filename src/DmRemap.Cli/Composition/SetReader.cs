@@ -19,8 +19,10 @@ namespace DmRemap.Cli.Composition;
 /// <param name="Paths">Of the spares that were read, in the order of Found.Copies.</param>
 /// <param name="Absent">Paths of the record at which nothing is.</param>
 /// <param name="Found">All of it.</param>
+/// <param name="Refusal">What `serve` would say instead of serving, as far as it was asked for.</param>
 internal sealed record SetReading(
-    string Subject, DeviceRecord? Record, string[] Paths, string[] Absent, MetadataReading Found);
+    string Subject, DeviceRecord? Record, string[] Paths, string[] Absent, MetadataReading Found,
+    Refusal? Refusal);
 
 /// <summary>
 /// Reads the metadata of a set that nobody serves. The spares are opened read-only and claimed, so that
@@ -30,6 +32,12 @@ internal sealed class SetReader(CliServices services, Action<string> say)
 {
     /// <summary>A journal that lacks records is no refusal: what is left of it is read.</summary>
     public bool AcceptsLoss { get; init; }
+
+    /// <summary>
+    /// Ask everything that a start asks before it writes, of the main device and this machine's record too;
+    /// the answer is in the reading. False: only what the spares say of themselves.
+    /// </summary>
+    public bool ForeseesStart { get; init; }
 
     /// <exception cref="RefusalException">It is being served, or there is nothing to read.</exception>
     public async Task<SetReading> ReadAsync(SetChoice choice, CancellationToken cancellation)
@@ -42,8 +50,10 @@ internal sealed class SetReader(CliServices services, Action<string> say)
         }
         List<OpenedMember> opened = [];
         List<string> absent = [];
+        StartForecast forecast = new(services, record, say) { IsWanted = ForeseesStart };
         try
         {
+            await forecast.ClaimMainAsync(cancellation);
             if (record is null)
             {
                 foreach (string path in choice.SparePaths)
@@ -53,14 +63,20 @@ internal sealed class SetReader(CliServices services, Action<string> say)
             }
             else
             {
-                await OpenRegisteredAsync(record, opened, absent, cancellation);
+                await OpenRegisteredAsync(record, opened, absent, forecast, cancellation);
             }
-            MetadataReading found = await ReadAsync(opened, ExpectationOf(record), cancellation);
+            forecast.JudgeMembers(opened);
+            SetExpectation expected = ExpectationOf(record);
+            MetadataReading found = await ReadAsync(opened, expected, forecast, cancellation);
             string[] paths = [.. opened.Select(member => member.Path)];
-            return new SetReading(choice.Name ?? paths[0], record, paths, [.. absent], found);
+            string subject = choice.Name ?? paths[0];
+            return new SetReading(
+                subject, record, paths, [.. absent], found,
+                forecast.Conclude(subject, paths, found, expected));
         }
         finally
         {
+            forecast.Dispose();
             opened.ForEach(member => member.Dispose());
         }
     }
@@ -75,7 +91,8 @@ internal sealed class SetReader(CliServices services, Action<string> say)
     };
 
     private async Task OpenRegisteredAsync(
-        DeviceRecord record, List<OpenedMember> opened, List<string> absent, CancellationToken cancellation)
+        DeviceRecord record, List<OpenedMember> opened, List<string> absent, StartForecast forecast,
+        CancellationToken cancellation)
     {
         MemberOptions options = new()
         {
@@ -100,6 +117,10 @@ internal sealed class SetReader(CliServices services, Action<string> say)
         {
             throw MissingSpares.AllAreMissing(record.Name, missing);
         }
+        if (missing is not null)
+        {
+            forecast.Note(MissingSpares.ToException(missing).Refusal);
+        }
     }
 
     /// <summary>The block size that the set uses is in its superblocks.</summary>
@@ -121,9 +142,11 @@ internal sealed class SetReader(CliServices services, Action<string> say)
     }
 
     private async Task<MetadataReading> ReadAsync(
-        List<OpenedMember> opened, SetExpectation expected, CancellationToken cancellation)
+        List<OpenedMember> opened, SetExpectation expected, StartForecast forecast,
+        CancellationToken cancellation)
     {
-        opened.ForEach(member => member.EndSession());
+        OpenedMember[] members = [.. forecast.MainToJudge, .. opened];
+        Array.ForEach(members, member => member.EndSession());
         using LoopHost host = new(opened[0].Path);
         await host.Started;
         NbdWatch watch = new(say);
@@ -132,19 +155,27 @@ internal sealed class SetReader(CliServices services, Action<string> say)
         {
             files =
             [
-                .. opened.Select(member => member.Attach(
+                .. members.Select(member => member.Attach(
                     host.Loop, member.Geometry.LogicalBlockSize, watch)),
             ];
             return watch.ExpectAllAsync(files);
         });
-        Reading reading = new();
-        await host.RunAsync(() => new MetadataReading(
-            host.Loop, files, expected, FeatureFlags.Supported, reading).Begin());
-        MetadataReading found = await reading.Ended.WaitAsync(cancellation);
+        MetadataReading found = members.Length > opened.Count
+            ? await forecast.ReadAsync(host, files, expected).WaitAsync(cancellation)
+            : await ReadSparesAsync(host, files, expected).WaitAsync(cancellation);
         IMemberDevice[] idle = Array.FindAll(files, file => file.IsIdle);
         await host.RunAsync(() => Array.ForEach(idle, file => file.Retire()));
         Array.ForEach(idle, file => file.Dispose());
         return found;
+    }
+
+    private static async Task<MetadataReading> ReadSparesAsync(
+        LoopHost host, IMemberDevice[] files, SetExpectation expected)
+    {
+        Reading reading = new();
+        await host.RunAsync(() => new MetadataReading(
+            host.Loop, files, expected, FeatureFlags.Supported, reading).Begin());
+        return await reading.Ended;
     }
 
     private sealed class Reading : IMetadataReadingOwner

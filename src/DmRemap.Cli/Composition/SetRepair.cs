@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
@@ -32,7 +33,7 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         OpenedMember[] members = await assembly.ClaimAsync(cancellation);
         NbdFence? fence = await NbdFence.PassAsync(
             NbdFence.PathOf(directories.RunPath, record.Name), members, output.Note, cancellation);
-        using LoopHost host = new(record.Name);
+        LoopHost host = new(record.Name);
         await host.Started;
         HostHistory history = new(
             record, services.OpenWitness(record.Name), acceptsRollback: false, output.Note);
@@ -46,32 +47,66 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         {
             output.Note(line);
         }
-        Stop stop = new(host, assembled);
-        await host.RunAsync(() => assembled.Device.BeginStop(stop));
-        bool isClean = await stop.Ended.WaitAsync(cancellation);
+        bool isClean = await StopAsync(host, assembled, cancellation);
         if (isClean)
         {
             MetadataStore store = assembled.Set.Store;
             history.Note(new HistoryPoint(store.Epoch, store.Generation, store.Sequence));
         }
-        await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence);
+        if (await DeviceStop.ReleaseMembersAsync(host, assembled.Files, assembled.Fence))
+        {
+            host.Dispose();
+        }
         return Conclude(record, assembled, isClean);
+    }
+
+    /// <summary>
+    /// A spare that hangs is not waited for: what was written is durable on those that answered. It goes on
+    /// by itself until the process ends, with the claims that it has.
+    /// </summary>
+    private async Task<bool> StopAsync(
+        LoopHost host, AssembledDevice assembled, CancellationToken cancellation)
+    {
+        Stop stop = new(host, assembled);
+        await host.RunAsync(() => assembled.Device.BeginStop(stop));
+        Task patience = Task.Delay(UnservedStop.Patience, services.Time, cancellation);
+        if (await Task.WhenAny(stop.Ended, patience) == stop.Ended)
+        {
+            return await stop.Ended;
+        }
+        cancellation.ThrowIfCancellationRequested();
+        string[] busy =
+            [.. assembled.Files.Where(file => file.Outstanding > 0).Select(file => file.Name)];
+        output.Note($"warning: not waited for any longer: {string.Join(", ", busy)} has not answered.");
+        return false;
     }
 
     private ExitCode Conclude(DeviceRecord record, AssembledDevice assembled, bool isClean)
     {
-        bool isLossy = assembled.Set.RecordsLost is not null;
-        bool isWhole = Array.TrueForAll(assembled.Set.Members, member => member is { IsActive: true });
-        string loss = isLossy ? "; lost records were given up" : "";
+        RecoveredSet set = assembled.Set;
+        bool isLossy = set.RecordsLost is not null;
+        bool isWhole = Array.TrueForAll(set.Members, member => member is { IsActive: true });
+        RepairedParts repaired = new(
+            set.CopiesRepaired, set.CopiesStale, set.CheckpointPlacesBad, set.RecordsPartial,
+            set.MembersResynced);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(
-                new RepairDocument(record.Name, isClean, isWhole, isLossy),
+                new RepairDocument(record.Name, isClean, isWhole, isLossy, repaired),
                 PlainJson.Types.RepairDocument)
-            : isClean
-                ? $"{record.Name}: what was damaged is written anew, and the stop is clean{loss}"
-                : $"{record.Name}: repaired, but a flush or the clean-stop record failed; the next start "
-                    + $"recovers{loss}");
+            : $"{record.Name}: {Words(repaired, isLossy, isWhole, isClean)}");
         return isClean && isWhole && !isLossy ? ExitCode.Done : ExitCode.DoneDegraded;
+    }
+
+    private static string Words(RepairedParts repaired, bool isLossy, bool isWhole, bool isClean)
+    {
+        bool isNothing = repaired == new RepairedParts(0, 0, 0, 0, 0) && !isLossy && isWhole;
+        string done = isNothing ? "nothing was wrong with the metadata"
+            : isWhole ? "what was damaged is written anew"
+            : "what was damaged is written anew on the spares that took it";
+        string end = isClean
+            ? ", and the stop is clean"
+            : ", but a flush or the clean-stop record failed or was not answered; the next start recovers";
+        return done + end + (isLossy ? "; lost records were given up" : "");
     }
 
     /// <summary>

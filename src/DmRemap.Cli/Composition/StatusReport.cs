@@ -17,10 +17,16 @@ internal static class StatusReport
     /// <summary>Entries looked at for lost extents in one status: it must not hold up requests.</summary>
     private const int EntriesMax = 100_000;
 
+    private const string Missing = "missing";
     private const long NanosecondsPerMs = 1_000_000;
 
     /// <summary>What takes no longer than this is not worth a word.</summary>
     private const long OldIoMs = 1000;
+
+    /// <summary>
+    /// As long as a metadata write may take by default. A disk that retries a bad sector may take longer.
+    /// </summary>
+    private const long UnansweringMs = 5000;
 
     public static DeviceStatus Make(ServedDevice served)
     {
@@ -41,6 +47,9 @@ internal static class StatusReport
             LostBlocks = device.Tally.LostBlocks,
             ZeroBlocks = device.Tally.ZeroBlocks,
             SuspectUnits = device.Suspects.Count,
+            UnavailableUnits = Enumerable.Range(0, device.Members.Length - 1)
+                .Where(i => StateOf(served, i) == Missing)
+                .Sum(device.Allocator.UnitsUsed),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
             Counters = Counters(served),
@@ -66,6 +75,8 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
             (ConditionCatalog.VolatileLost, HasLostCache(served)),
+            (ConditionCatalog.Unanswering,
+                device.Members.Any(member => IoOf(served, member)?.OldestMs >= UnansweringMs)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal,
@@ -129,7 +140,7 @@ internal static class StatusReport
         bool isHere = served.Assembled.Members[index + 1] is not null;
         if (!isHere || IsAway(served.Assembled.Device.Spare(index).Device))
         {
-            return "missing";
+            return Missing;
         }
         if (served.Assembled.Set.Members[index] is not { IsActive: true })
         {
@@ -175,8 +186,12 @@ internal static class StatusReport
         Checkpoints = served.Assembled.Set.Store.CheckpointsDone,
         TimeOuts = served.Assembled.Set.Store.TimeOuts,
         Stuck = served.Assembled.Set.Store.Busy,
-        CleanStart = served.Assembled.Set.WasCleanStop,
+        CleanStart = served.Assembled.Set.WasCleanStop || IsFirst(served),
+        FirstStart = IsFirst(served),
     };
+
+    /// <summary>The set has had no epoch before the one that `create` made.</summary>
+    private static bool IsFirst(ServedDevice served) => served.Assembled.Set.Set.Past.Length == 0;
 
     private static string ModeOf(OpenedMember member)
     {

@@ -16,7 +16,7 @@ internal sealed class UnservedStop(
     LoopHost host, IBlockDevice main, RecoveredSet set, TimeProvider time) : IMetadataStopOwner
 {
     /// <summary>As long as `stop` waits unless it is told otherwise.</summary>
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly TaskCompletionSource<bool> _stopped =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -30,7 +30,7 @@ internal sealed class UnservedStop(
         }
         await host.RunAsync(() => new CleanStop(host.Loop, main, set, this).Begin());
         // Given up, it goes on by itself until the process ends, with the claims that it has.
-        Task first = await Task.WhenAny(_stopped.Task, Task.Delay(s_patience, time));
+        Task first = await Task.WhenAny(_stopped.Task, Task.Delay(Patience, time));
         MetadataStore store = set.Store;
         return first == _stopped.Task && await _stopped.Task
             ? new HistoryPoint(store.Epoch, store.Generation, store.Sequence)

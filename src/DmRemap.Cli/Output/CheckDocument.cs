@@ -28,13 +28,13 @@ internal sealed record CheckDocument
     /// <summary>In words, each complete; empty when all is whole.</summary>
     public required IReadOnlyList<string> Problems { get; init; }
 
-    /// <summary>What `serve` would say; null when it would not refuse the metadata.</summary>
+    /// <summary>What `serve` would say instead of serving; null when it would serve.</summary>
     public ControlError? Refusal { get; init; }
 
     /// <summary>Those that were read, then those that are missing.</summary>
     public required IReadOnlyList<CheckedSpare> Spares { get; init; }
 
-    /// <summary>Null after a refusal.</summary>
+    /// <summary>Null where it could not be read; it is there after a refusal for another reason.</summary>
     public CheckedTable? Table { get; init; }
 }
 

@@ -46,7 +46,20 @@ internal sealed record StopDocument(string Name, bool WasRunning, StopReport? Re
 internal sealed record DeleteDocument(string Name, bool Deleted);
 
 /// <summary>`repair --json`. WholeSet: every spare holds the whole table.</summary>
-internal sealed record RepairDocument(string Name, bool CleanStop, bool WholeSet, bool LossAccepted);
+internal sealed record RepairDocument(
+    string Name, bool CleanStop, bool WholeSet, bool LossAccepted, RepairedParts Repaired);
+
+/// <summary>What was written anew; all 0: nothing was wrong.</summary>
+/// <param name="Superblocks">Copies that were damaged or unreadable.</param>
+/// <param name="SuperblocksOld">Copies of an older generation.</param>
+/// <param name="CheckpointPlaces">Places in which the table was damaged or unreadable.</param>
+/// <param name="JournalRecords">Records that were not in every place.</param>
+/// <param name="Spares">Spares that had been behind.</param>
+internal sealed record RepairedParts(
+    int Superblocks, int SuperblocksOld, int CheckpointPlaces, int JournalRecords, int Spares);
+
+/// <summary>`serve --json`, one line: clients may come.</summary>
+internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<string> Exports, int Pid);
 
 /// <summary>What `--json` prints: indented, since people read it too, and every field present.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
@@ -63,6 +76,7 @@ internal sealed record RepairDocument(string Name, bool CleanStop, bool WholeSet
 [JsonSerializable(typeof(CreateReport))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(RepairDocument))]
+[JsonSerializable(typeof(ReadyDocument))]
 [JsonSerializable(typeof(RebindReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]
@@ -73,6 +87,13 @@ internal sealed partial class CliJson : JsonSerializerContext;
 /// </summary>
 internal static class PlainJson
 {
+    /// <summary>A document on one line, for what reads line by line.</summary>
+    public static CliJson Lines { get; } = new(new JsonSerializerOptions(CliJson.Default.Options)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        WriteIndented = false,
+    });
+
     public static CliJson Types { get; } = new(new JsonSerializerOptions(CliJson.Default.Options)
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,

@@ -5,6 +5,7 @@ using DmRemap.Cli.Composition;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Linux.Native;
 
 namespace DmRemap.Cli.Output;
 
@@ -125,8 +126,8 @@ internal sealed class DumpText(TextWriter writer)
                 : $" on spare {first.Location.Spare} unit {first.Location.Unit.Value}";
             writer.WriteLine($"  unit {first.Unit.Value} +{count}: {WordOf(first.State)}{place}; of each "
                 + $"{Count(first, BlockState.OnSpare)} blocks on the spare, "
-                + $"{Count(first, BlockState.Lost)} lost, {Count(first, BlockState.Zero)} zero; errno "
-                + $"{first.LastErrno}");
+                + $"{Count(first, BlockState.Lost)} lost, {Count(first, BlockState.Zero)} zero"
+                + (first.LastErrno == 0 ? "" : $"; {Errno.Name(first.LastErrno)} ({first.LastErrno})"));
             from = new UnitNumber(first.Unit.Value + count);
         }
         foreach (SpareLocation unit in retired.All)

@@ -137,11 +137,16 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         string text = $"{Amounts.Plural(status.Remaps ?? 0, "unit")} on spares "
             + $"({Amounts.Percent(units.Used, units.Total)} of the spare units)";
         text += units.Retired > 0 ? $", {Amounts.Plural(units.Retired, "spare unit")} failed" : "";
-        text += status.SuspectUnits > 0 ? $", {status.SuspectUnits} suspect" : "";
         text += status.ZeroBlocks > 0
             ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros"
             : "";
         Line("remaps", text);
+        if (status.SuspectUnits > 0)
+        {
+            Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not "
+                + "be read: they fail at once, are tried again from time to time, and count as lost at the "
+                + "third time");
+        }
     }
 
     private void WriteTraffic(DeviceStatus status)
@@ -162,7 +167,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             return;
         }
-        string start = metadata.CleanStart ? "started clean" : "recovered at start";
+        string start = metadata.FirstStart ? "started for the first time"
+            : metadata.CleanStart ? "started clean" : "recovered at start";
         string failures = status.Counters?.CommitFailures > 0
             ? $", {Amounts.Plural(status.Counters.CommitFailures, "commit")} failed"
             : "";
@@ -182,6 +188,13 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("errors", $"not known while {status.State}");
             return;
+        }
+        if (status.UnavailableUnits > 0)
+        {
+            long units = status.UnavailableUnits ?? 0;
+            string bytes = Amounts.Bytes(units * status.Primary.UnitBytes);
+            Line("away", $"{Amounts.Plural(units, "unit")} ({bytes}) on a missing spare: not lost; "
+                + "reading them fails until it is back");
         }
         if (lost == 0)
         {

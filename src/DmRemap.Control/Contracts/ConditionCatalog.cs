@@ -35,6 +35,7 @@ public static class ConditionCatalog
     public const string ReadOnly = "read-only";
     public const string Rehearsal = "rehearsal";
     public const string WritesRejected = "writes-rejected";
+    public const string Unanswering = "unanswering";
 
     /// <summary>Most urgent first.</summary>
     public static IReadOnlyList<Condition> All { get; } =
@@ -62,6 +63,10 @@ public static class ConditionCatalog
         new(Storm, MessageIds.ConditionStorm, Severity.Critical,
             "Errors come too fast to be bad sectors, so reads no longer trigger remaps. Writes still do.",
             "Check cable, power and controller before you trust the disk; then restart the device."),
+        new(Unanswering, MessageIds.ConditionUnanswering, Severity.Warning,
+            "A member has not answered for a while; below is which one, and for how long. What needs it "
+            + "waits; nothing is remapped for that.",
+            "Look at the kernel's log, or at the NBD server; a spare can be left out at the next start."),
         new(Degraded, MessageIds.ConditionDegraded, Severity.Warning,
             "A spare is ill or missing. What it holds may be out of reach, and the table has fewer copies.",
             "Look at the spares' states below; reconnect or replace the spare."),

@@ -43,6 +43,11 @@ public sealed record DeviceStatus
     /// <summary>Logical blocks whose content is gone: reads fail until they are written.</summary>
     public long? LostBlocks { get; init; }
 
+    /// <summary>
+    /// Units whose blocks are on a spare that is missing: not lost, and out of reach until it is back.
+    /// </summary>
+    public long? UnavailableUnits { get; init; }
+
     /// <summary>Units that failed and are not given up yet.</summary>
     public long? SuspectUnits { get; init; }
 
@@ -267,4 +272,7 @@ public sealed record MetadataStatus
 
     /// <summary>False: it was not stopped cleanly before this start.</summary>
     public bool CleanStart { get; init; }
+
+    /// <summary>It was never served before.</summary>
+    public bool FirstStart { get; init; }
 }

@@ -8,6 +8,8 @@ public static class MessageIds
 {
     public const string ConditionGone = "DMR-CONDITION-GONE";
     public const string ConditionMetadataUnavailable = "DMR-CONDITION-METADATA-UNAVAILABLE";
+    public const string ConditionUnanswering = "DMR-CONDITION-UNANSWERING";
+    public const string BeyondEnd = "DMR-BLOCKS-BEYOND-END";
     public const string ConditionExhausted = "DMR-CONDITION-EXHAUSTED";
     public const string ConditionTableFull = "DMR-CONDITION-TABLE-FULL";
     public const string ConditionVolatileLost = "DMR-CONDITION-VOLATILE-LOST";

@@ -44,10 +44,13 @@ public sealed record StopReport
     /// <summary>Nothing was left: every member flushed, the clean-stop record written.</summary>
     public required bool Clean { get; init; }
 
-    /// <summary>Operations that the kernel still owned at the deadline.</summary>
+    /// <summary>The deadline came before the end. False, and not clean: a member failed.</summary>
+    public bool ByDeadline { get; init; }
+
+    /// <summary>Operations that members, or the servers behind them, had not answered.</summary>
     public long OperationsOutstanding { get; init; }
 
-    /// <summary>The members that own them.</summary>
+    /// <summary>The members that have them.</summary>
     public IReadOnlyList<string> OutstandingOn { get; init; } = [];
 
     /// <summary>Requests of clients that were cut off without an answer at the deadline.</summary>

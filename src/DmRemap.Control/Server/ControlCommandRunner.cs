@@ -129,7 +129,12 @@ internal sealed class ControlCommandRunner(
     {
         PrimaryStatus primary = device.GetStatus().Primary;
         long blocks = primary.SizeBytes / primary.BlockSize;
-        if (arguments.First < 0 || arguments.Last < arguments.First || arguments.Last >= blocks)
+        if (arguments.First >= 0 && arguments.Last >= arguments.First && arguments.Last >= blocks)
+        {
+            throw new RefusalException(BlockRange.BeyondEnd(
+                device.Name, arguments.First, arguments.Last, blocks, primary.BlockSize));
+        }
+        if (arguments.First < 0 || arguments.Last < arguments.First)
         {
             throw new RefusalException(BadArguments(
                 ControlCommands.Remap,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -18,6 +19,7 @@ internal static class FailedWrite
                 ? $"{what} had not come back by the deadline"
                 : string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{what} failed: {failure.Status}, errno {failure.Errno}"));
+                    $"{what} failed: {failure.Status}, "
+                        + $"{FaultErrno.NameOf(failure.Errno)} ({failure.Errno})"));
     }
 }

@@ -94,7 +94,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         }
     }
 
-    /// <summary>The rule is durable: publish it, and let go of the spare unit that it replaces.</summary>
+    /// <summary>The rule is durable: publish it. The spare unit that it replaces is the caller's.</summary>
     protected void PublishPlacement(in RemapEntry old, in RemapEntry placed)
     {
         Device.PublishRule(placed);
@@ -104,10 +104,6 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             Device.NoteLostOnSpare(old, lost, _pieceErrno);
         }
         Device.Counters.RemapsMade++;
-        if (!old.Location.IsNone)
-        {
-            Device.Allocator.MarkRetired(old.Location);
-        }
     }
 
     private void StartComposing()

@@ -14,7 +14,7 @@ namespace DmRemap.Engine.Repair;
 /// rules durable. Order: spare data durable → record durable → table published → write answered. A crash
 /// between any two leaves the former rule, and the write was not acknowledged.
 /// </summary>
-internal sealed class WriteRedirect(RemapDevice device)
+internal sealed partial class WriteRedirect(RemapDevice device)
     : PlacementJob(device, ((PartsMax + 1) * 2) + RetiredMax), IFragmentJob
 {
     /// <summary>
@@ -221,8 +221,10 @@ internal sealed class WriteRedirect(RemapDevice device)
         part.Errno = IoErrno;
         bool leavesNothingBehind =
             (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
-        if (Device.MayMove(member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind))
+        if (Device.MayMove(
+            member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind, out bool isMedium))
         {
+            part.IsPlaceBad = isMedium;
             part.Plan = Plan.Place;
             return;
         }
@@ -324,7 +326,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         {
             return false;
         }
-        Old = part.Old with
+        // A spare that is away says nothing of the unit's medium: what was recorded of it stays.
+        bool isOfMedium = part.Old.Location.IsNone || part.IsPlaceBad;
+        Old = !isOfMedium ? part.Old : part.Old with
         {
             LastErrno = (ushort)Math.Clamp(part.Errno, 0, ushort.MaxValue),
             LastErrorDay = Device.Today,
@@ -343,7 +347,7 @@ internal sealed class WriteRedirect(RemapDevice device)
             part.New = Placed;
             part.Plan = Plan.Placed;
             Changes.Add(new TableChange(TableChangeKind.Set, Placed));
-            if (!part.Old.Location.IsNone)
+            if (!part.Old.Location.IsNone && part.IsPlaceBad)
             {
                 Changes.Add(new TableChange(TableChangeKind.RetireSpareUnit, part.Old));
             }
@@ -431,8 +435,9 @@ internal sealed class WriteRedirect(RemapDevice device)
         else if (isPlaced)
         {
             PublishPlacement(part.Old, part.New);
-            Device.Publish(EngineEventKind.Remapped, Device.Primary, part.Blocks, part.New.Location,
-                part.Errno);
+            LetGoOfOldPlace(part);
+            Member left = part.Old.Location.IsNone ? Device.Primary : Device.Spare(part.Old.Location.Spare);
+            Device.Publish(EngineEventKind.Remapped, left, part.Blocks, part.New.Location, part.Errno);
         }
         else if (part.IsRemoved)
         {
@@ -442,6 +447,28 @@ internal sealed class WriteRedirect(RemapDevice device)
         else
         {
             Device.PublishRule(part.New);
+        }
+    }
+
+    /// <summary>
+    /// Only a place whose medium failed is retired. On a spare that was away, or full, the unit is as good as
+    /// before; a write that went there may still land, so it stays taken until the next start, unless nothing
+    /// was ever sent there.
+    /// </summary>
+    private void LetGoOfOldPlace(in Part part)
+    {
+        SpareLocation old = part.Old.Location;
+        if (old.IsNone)
+        {
+            return;
+        }
+        if (part.IsPlaceBad)
+        {
+            Device.Allocator.MarkRetired(old);
+        }
+        else if (Device.Spare(old.Spare).IsAbsent)
+        {
+            Device.Allocator.Free(old);
         }
     }
 
@@ -465,25 +492,4 @@ internal sealed class WriteRedirect(RemapDevice device)
 
     private void Fail(in Part part, IoStatus status, int errno) =>
         _fragment!.Request!.Fail(status, errno, part.Blocks);
-
-    private record struct Part
-    {
-        public UnitNumber Unit { get; set; }
-
-        public Extent Blocks { get; set; }
-
-        public Plan Plan { get; set; }
-
-        /// <summary>No entry and not suspect: the primary may be asked again.</summary>
-        public bool WasHealthy { get; set; }
-
-        public RemapEntry Old { get; set; }
-
-        public RemapEntry New { get; set; }
-
-        /// <summary>The rule goes away: every block is on the primary again.</summary>
-        public bool IsRemoved { get; set; }
-
-        public int Errno { get; set; }
-    }
 }

@@ -46,7 +46,7 @@ internal static class MemberRefusals
         "DMR-MEMBER-CANNOT-OPEN",
         ExitCode.Failed,
         path,
-        $"{path} cannot be opened: {FileCalls.Describe(errno)} (errno {errno}).",
+        $"{path} cannot be opened: {FileCalls.Describe(errno)}, {Errno.Name(errno)} ({errno}).",
         "Look at the kernel log for this device; nothing has been changed.");
 
     public static Refusal NoDirectIo(string path) => new(

@@ -71,4 +71,12 @@ internal static class Content
 
         return inverse;
     }
+
+    /// <summary>With zeros, behind everybody's back.</summary>
+    public static void Overwrite(string path, long at, int count)
+    {
+        using FileStream file = new(path, FileMode.Open);
+        file.Position = at;
+        file.Write(new byte[count]);
+    }
 }

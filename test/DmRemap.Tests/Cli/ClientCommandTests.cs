@@ -202,7 +202,10 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(0, (await _cli.RunAsync("remap", "disk1", "524287")).ExitCode);
         CliResult result = await _cli.RunAsync("remap", "disk1", "524288");
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("524287", result.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "Block 524288 lies beyond the end of disk1 (size 268435456 bytes: blocks 0 to 524287",
+            result.Error, StringComparison.Ordinal);
+        Assert.Contains("[DMR-BLOCKS-BEYOND-END]", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -225,6 +228,16 @@ public sealed class ClientCommandTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Stop_that_was_not_clean_for_another_reason_does_not_name_the_deadline()
+    {
+        _device.OnStop = _ => Task.FromResult(new StopReport { Clean = false, Left = "a flush failed" });
+        Start();
+        CliResult result = await _cli.RunAsync("stop", "disk1");
+        Assert.Equal(7, result.ExitCode);
+        Assert.Equal("disk1: stopped, but not cleanly: a flush failed\n", result.Output);
+    }
+
+    [Fact]
     public async Task Stop_by_the_deadline_exits_7_and_says_what_was_left()
     {
         TimeSpan asked = default;
@@ -234,6 +247,7 @@ public sealed class ClientCommandTests : IAsyncDisposable
             return Task.FromResult(new StopReport
             {
                 Clean = false,
+                ByDeadline = true,
                 OperationsOutstanding = 3,
                 OutstandingOn = ["/dev/sdb"],
                 RequestsFailed = 1,
@@ -245,9 +259,8 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(7, result.ExitCode);
         Assert.Equal(TimeSpan.FromSeconds(2.5), asked);
         Assert.Equal(
-            "disk1: stopped by the deadline: the next start recovers; 3 operations still owned by the "
-                + "kernel on "
-            + "/dev/sdb; 1 request cut off without an answer\n",
+            "disk1: stopped by the deadline: the next start recovers; 3 operations not answered by "
+                + "/dev/sdb; 1 request cut off without an answer\n",
             result.Output);
         Assert.False(File.Exists(_cli.Directories.ControlSocketPath("disk1")));
     }

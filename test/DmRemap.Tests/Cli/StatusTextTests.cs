@@ -24,8 +24,9 @@ public sealed class StatusTextTests
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
 
-          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed, 2
-                  suspect
+          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed
+         suspect: 2 units of which blocks could not be read: they fail at once, are
+                  tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
                   error
            table: generation 42, 1 copy, started clean
@@ -56,8 +57,9 @@ public sealed class StatusTextTests
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
 
-          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed, 2
-                  suspect
+          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed
+         suspect: 2 units of which blocks could not be read: they fail at once, are
+                  tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
                   error
            table: generation 42, 1 copy, started clean
@@ -240,6 +242,24 @@ public sealed class StatusTextTests
             Pid = null,
             UptimeSeconds = null,
         };
+    }
+
+    [Fact]
+    public void Units_on_a_spare_that_is_away_are_counted_and_called_not_lost()
+    {
+        string text = Render(Sample.Status() with { UnavailableUnits = 3 });
+        Assert.Contains(
+            "away: 3 units (12 KiB) on a missing spare: not lost", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("away:", Render(Sample.Status()), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_first_start_is_called_so_and_not_a_recovery()
+    {
+        MetadataStatus first = Sample.Status().Metadata! with { CleanStart = true, FirstStart = true };
+        string text = Render(Sample.Status() with { Metadata = first });
+        Assert.Contains("started for the first time", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("recovered", text, StringComparison.Ordinal);
     }
 
     private static string Render(DeviceStatus status, bool hasColour = false)

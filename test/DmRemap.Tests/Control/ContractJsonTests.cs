@@ -27,6 +27,7 @@ public sealed class ContractJsonTests
         + "\"free\":16007,\"retired\":1},"
         + "\"errors\":{\"reads\":0,\"writes\":1,\"flushes\":0},"
         + "\"io\":{\"inFlight\":0,\"oldestMs\":null}}],\"remaps\":120,\"lostBlocks\":24,"
+        + "\"unavailableUnits\":null,"
         + "\"suspectUnits\":2,"
         + "\"zeroBlocks\":0,\"lostExtents\":[{\"firstBlock\":800,\"blocks\":16},{\"firstBlock\":5000,"
         + "\"blocks\":1},"
@@ -36,7 +37,7 @@ public sealed class ContractJsonTests
         + "\"spareUnitsRetired\":0,\"commits\":40,\"commitFailures\":0,\"faultsInjected\":0},"
         + "\"metadata\":{\"generation\":42,\"epoch\":\"00c0ffee00c0ffee\",\"entries\":122,\"activeCopies\":1,"
         + "\"sequence\":39,\"journalSlotsUsed\":7,\"journalSlots\":64,\"checkpoints\":1,\"timeOuts\":2,"
-        + "\"stuck\":0,\"cleanStart\":true},\"clients\":2,\"readOnly\":false,"
+        + "\"stuck\":0,\"cleanStart\":true,\"firstStart\":false},\"clients\":2,\"readOnly\":false,"
         + "\"exports\":[\"nbd\\u002Bunix:///disk1?socket=/run/dmremap/disk1.nbd\"],\"pid\":4711,"
         + "\"version\":\"0.1.0\","
         + "\"uptimeSeconds\":11220}";

@@ -130,7 +130,7 @@ public sealed class ControlServerTests : IAsyncDisposable
     [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":-1,\"last\":4}}",
         "DMR-CONTROL-BAD-ARGUMENTS", 7)]
     [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":524288}}",
-        "DMR-CONTROL-BAD-ARGUMENTS", 7)]
+        "DMR-BLOCKS-BEYOND-END", 7)]
     [InlineData("{\"id\":7,\"command\":\"remap\",\"arguments\":{\"first\":0,\"last\":1,\"x\":0}}",
         "DMR-CONTROL-BAD-ARGUMENTS", 7)]
     [InlineData("{\"id\":7,\"command\":\"faults-add\",\"arguments\":{\"rule\":null}}",

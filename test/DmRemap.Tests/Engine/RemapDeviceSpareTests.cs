@@ -64,6 +64,43 @@ public sealed class RemapDeviceSpareTests
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.MemberInactive && e.Member == 0);
     }
 
+    [Theory]
+    [InlineData(19, false)]
+    [InlineData(28, false)]
+    [InlineData(61, true)]
+    public void Whole_write_to_a_unit_of_a_spare_that_is_away_moves_and_retires_nothing(
+        int errno, bool isBad)
+    {
+        EngineBench bench = Remapped(new BenchOptions { Spares = 2 });
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry before);
+        int from = before.Location.Spare;
+        bench.Spares[from].Fault = (_, _) => errno;
+        bench.Events.Clear();
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 4)).Status);
+
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry after);
+        Assert.NotEqual(isBad ? -1 : from, after.Location.Spare);
+        Assert.Equal(isBad ? 1 : 0, bench.Device.Allocator.TotalUnitsRetired > 0 ? 1 : 0);
+        Assert.Equal(isBad ? errno : before.LastErrno, after.LastErrno);
+        EngineEvent moved = Assert.Single(bench.Events, e => e.Kind == EngineEventKind.Remapped);
+        Assert.Equal(from, moved.Member);
+        Assert.Equal(errno, moved.Errno);
+    }
+
+    [Fact]
+    public void Part_write_to_a_unit_of_a_spare_that_is_away_fails_and_changes_nothing()
+    {
+        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512, Spares = 2 });
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry before);
+        bench.Spares[before.Location.Spare].Fault = (_, _) => 19;
+        bench.Events.Clear();
+        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(1, 512, 4)).Status);
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry after);
+        Assert.Equal(before, after);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsRetired);
+        Assert.DoesNotContain(bench.Events, e => e.Kind == EngineEventKind.Remapped);
+    }
+
     [Fact]
     public void Retry_that_fails_as_no_bad_sector_does_moves_nothing()
     {

@@ -1,0 +1,32 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+internal sealed partial class WriteRedirect
+{
+    /// <summary>What a write has to do with one unit.</summary>
+    private record struct Part
+    {
+        public UnitNumber Unit { get; set; }
+
+        public Extent Blocks { get; set; }
+
+        public Plan Plan { get; set; }
+
+        /// <summary>No entry and not suspect: the primary may be asked again.</summary>
+        public bool WasHealthy { get; set; }
+
+        public RemapEntry Old { get; set; }
+
+        /// <summary>The spare unit that it had failed by its medium.</summary>
+        public bool IsPlaceBad { get; set; }
+
+        public RemapEntry New { get; set; }
+
+        /// <summary>The rule goes away: every block is on the primary again.</summary>
+        public bool IsRemoved { get; set; }
+
+        public int Errno { get; set; }
+    }
+}
