@@ -409,10 +409,7 @@ public static class SetAssembly
         for (int member = 0; member < spareOfMember.Length; member++)
         {
             int position = spareOfMember[member];
-            MemberDescription listed = newest.Set.Members[member];
-            ulong reached = listed.State == MemberState.Active
-                ? newest.State.SettledGeneration
-                : listed.SettledGeneration;
+            ulong reached = newest.Set.Members[member].ReachedGeneration(newest.State);
             ulong generation = position < 0 ? 0 : spares[position].Newest!.State.Generation;
             if (position >= 0 && generation < reached)
             {

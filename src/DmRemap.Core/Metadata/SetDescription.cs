@@ -31,9 +31,9 @@ public sealed record MemberDescription
     public required long DataUnits { get; init; }
 
     /// <summary>
-    /// Of an inactive member: a generation that it is known to have had when the others went on without it. A
-    /// spare that comes back with less is an old image of itself, and the data on it is old (F-16). 0: not
-    /// known.
+    /// A generation that it is known to have had: of an inactive member, when the others went on without it;
+    /// of one that joins, until it has the generation that counts it as active. 0: not known, or what the
+    /// superblock's state says of all active members.
     /// </summary>
     public ulong SettledGeneration { get; init; }
 
@@ -49,6 +49,13 @@ public sealed record MemberDescription
     /// Places of the valid checkpoint that do not hold it: writing or reading it back failed. Bit: place.
     /// </summary>
     public byte BadCheckpoints { get; init; }
+
+    /// <summary>
+    /// What it must have: with less it is an old image of itself, and the data on it is old (F-16).
+    /// </summary>
+    /// <param name="state">Of the superblock that describes it.</param>
+    public ulong ReachedGeneration(in SuperblockState state) =>
+        State == MemberState.Active && SettledGeneration == 0 ? state.SettledGeneration : SettledGeneration;
 }
 
 /// <summary>An epoch that this history went through, and the highest generation it had there.</summary>

@@ -123,6 +123,9 @@ public sealed class MetadataReading
         {
             Members[i] = Set.Layouts[i] is SpareLayout layout
                 ? new MetadataMember(_spares[Set.SpareOfMember[i]], layout, Set.Roles[i])
+                {
+                    SettledGeneration = Set.Newest.Set.Members[i].SettledGeneration,
+                }
                 : null;
         }
         _load = new CheckpointLoad(_loop, Set, Members, this);

@@ -354,7 +354,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 ? member with
                 {
                     State = MemberState.Inactive,
-                    SettledGeneration = found.Newest.State.SettledGeneration,
+                    SettledGeneration = member.ReachedGeneration(found.Newest.State),
                 }
                 : member;
         }

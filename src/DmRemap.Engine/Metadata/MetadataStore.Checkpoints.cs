@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -110,8 +111,9 @@ public sealed partial class MetadataStore
             member.BadCheckpoints = bad;
             if (member.Role == MemberRole.Joining)
             {
-                // It has no generation yet: none is on every active member until this one is.
-                _settledGeneration = 0;
+                // What is settled among the others is not on it before the generation that is made now: a start
+                // between must neither take it for an old image, nor forget what the others have had.
+                member.SettledGeneration = Math.Max(member.SettledGeneration, 1);
                 member.Role = MemberRole.Active;
             }
         }

@@ -40,7 +40,7 @@ public sealed partial class MetadataStore
         else if (AreLackingCopiesNamed())
         {
             _durable = _making;
-            _settledGeneration = _state.Generation;
+            NoteSettled();
             NoteHealedCopies();
             OnGenerationDurable();
         }
@@ -151,6 +151,19 @@ public sealed partial class MetadataStore
             isAnother |= i != member && IsFit(i) && !_superblocks.HasHung(i);
         }
         return isAnother;
+    }
+
+    /// <summary>All that took part have this generation.</summary>
+    private void NoteSettled()
+    {
+        _settledGeneration = _state.Generation;
+        for (int i = 0; i < _members.Length; i++)
+        {
+            if (_superblocks.TookPart(i) && _members[i] is MetadataMember member)
+            {
+                member.SettledGeneration = 0;
+            }
+        }
     }
 
     /// <summary>What was named as bad and took this generation is good again, for the next one.</summary>

@@ -285,19 +285,24 @@ public sealed partial class MetadataStore
         if (member is not { IsActive: true })
         {
             bool isSaid = before.State is MemberState.Retired or MemberState.Inactive;
+            ulong own = member is null ? before.SettledGeneration : member.SettledGeneration;
             return isSaid
                 ? before
-                : before with { State = MemberState.Inactive, SettledGeneration = _settledGeneration };
+                : before with
+                {
+                    State = MemberState.Inactive,
+                    SettledGeneration = own == 0 ? _settledGeneration : own,
+                };
         }
         bool isSame = before.State == MemberState.Active
-            && before.SettledGeneration == 0
+            && before.SettledGeneration == member.SettledGeneration
             && before.BadCopies == member.BadCopies
             && before.BadJournals == member.BadJournals
             && before.BadCheckpoints == member.BadCheckpoints;
         return isSame ? before : before with
         {
             State = MemberState.Active,
-            SettledGeneration = 0,
+            SettledGeneration = member.SettledGeneration,
             BadCopies = member.BadCopies,
             BadJournals = member.BadJournals,
             BadCheckpoints = member.BadCheckpoints,

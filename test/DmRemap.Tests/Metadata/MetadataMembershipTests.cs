@@ -114,6 +114,37 @@ public sealed class MetadataMembershipTests
         Assert.Equal(0u, SpareSurgery.NewestOf(own.Disks[0]).Set.Members[0].SettledGeneration);
     }
 
+    /// <summary>What is known of the others is not forgotten while one that was behind is brought up to date.
+    /// </summary>
+    [Fact]
+    public void One_spare_put_back_is_refused_wherever_the_joining_of_another_was_cut_off()
+    {
+        MetadataBench made = Made();
+        made.BeginStop();
+        made.Loop.RunUntilIdle();
+        MetadataBench later = made.Copy();
+        later.Recover(0xE7);
+        later.Loop.RunUntilIdle();
+        MetadataBench alone = Alone(later, 0);
+        alone.Recover(0xE8, Degraded);
+        alone.Loop.RunUntilIdle();
+        Assert.Equal(CommitOutcome.Done, alone.Commit(Lost(80)));
+        alone.Loop.RunUntilIdle();
+        MetadataBench joining = new([alone.Disks[0].Image.Clone(), later.Disks[1].Image.Clone()], seed: 1);
+        joining.BeginRecovery(0xE9);
+        Random random = new(5);
+        do
+        {
+            MetadataBench cut = joining.Crashed(random);
+            MetadataBench whole = cut.Copy();
+            whole.MustRecover(0xEA);
+            MetadataBench mixed = new([made.Disks[0].Image.Clone(), cut.Disks[1].Image.Clone()], seed: 1);
+            mixed.Recover(0xEA);
+            Assert.Equal(MetadataRefusalKind.SpareRolledBack, mixed.Refusal!.Kind);
+        }
+        while (joining.Loop.Step());
+    }
+
     [Fact]
     public void A_missing_spare_is_named_in_the_new_epoch_and_not_asked_for_again()
     {
