@@ -48,8 +48,9 @@ public readonly record struct SuperblockState
     public ulong Generation { get; init; }
 
     /// <summary>
-    /// The highest generation known to be on every active member when this was written, but on those that have
-    /// one of their own in their description: one that has none so high was put back to an older state (F-16).
+    /// The highest generation known to be on every active member when this was written, but on those that
+    /// have one of their own in their description: one that has none so high was put back to an older state
+    /// (F-16).
     /// </summary>
     public ulong SettledGeneration { get; init; }
 

@@ -16,8 +16,8 @@ public sealed class MetadataMember(IBlockDevice device, SpareLayout layout, Memb
     public bool IsActive => Role == MemberRole.Active;
 
     /// <summary>
-    /// A generation that it is known to have had, of a member that joins: the others' settled one says nothing
-    /// of it until a generation that counts it as active is on it. 0: as the others.
+    /// A generation that it is known to have had, of a member that joins: the others' settled one says
+    /// nothing of it until a generation that counts it as active is on it. 0: as the others.
     /// </summary>
     internal ulong SettledGeneration { get; set; }
 

@@ -111,8 +111,8 @@ public sealed partial class MetadataStore
             member.BadCheckpoints = bad;
             if (member.Role == MemberRole.Joining)
             {
-                // What is settled among the others is not on it before the generation that is made now: a start
-                // between must neither take it for an old image, nor forget what the others have had.
+                // What is settled among the others is not on it before the generation that is made now: a
+                // start between must neither take it for an old image, nor forget what the others have had.
                 member.SettledGeneration = Math.Max(member.SettledGeneration, 1);
                 member.Role = MemberRole.Active;
             }
