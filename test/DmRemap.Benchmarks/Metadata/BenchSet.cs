@@ -25,6 +25,9 @@ internal sealed class BenchSet
 
     private const long WrittenBytesMax = 8L << 30;
 
+    /// <summary>Beyond it, commits would take many checkpoints of the growing table, and minutes.</summary>
+    private const long CommittedMax = 1_000_000;
+
     private readonly UringLoop _loop = new(new UringLoopOptions { Name = "bench" });
     private readonly ManualResetEventSlim _ended = new();
     private readonly CommitRequest _request = new(Limits.CommitChangesMax);
@@ -109,7 +112,15 @@ internal sealed class BenchSet
     public void Fill(long remaps)
     {
         long stride = Units / remaps;
-        long next = 0;
+        long next = Math.Max(0, remaps - CommittedMax);
+        OnLoop(() =>
+        {
+            // What lies on the spare in the end is the same: one checkpoint, and the records behind it.
+            for (long i = 0; i < next; i++)
+            {
+                Recovered.Table.Set(PlaceUnit(i * stride));
+            }
+        });
         while (next < remaps)
         {
             long first = next;
@@ -196,20 +207,25 @@ internal sealed class BenchSet
         _request.Prepare(this);
         for (long i = first; i < first + count; i++)
         {
-            UnitNumber unit = new(i * stride);
-            bool isFound = Recovered.Allocator.TryAllocate(unit, out SpareLocation place);
-            Invariant.Check(isFound);
-            _request.Add(new TableChange(TableChangeKind.Set, new RemapEntry
-            {
-                Unit = unit,
-                State = UnitState.Remapped,
-                Location = place,
-                Blocks = new BlockStates(0xFF, 0),
-                LastErrno = 61,
-                LastErrorDay = 20_000,
-            }));
+            _request.Add(new TableChange(TableChangeKind.Set, PlaceUnit(i * stride)));
         }
         Recovered.Store.Commit(_request);
+    }
+
+    private RemapEntry PlaceUnit(long number)
+    {
+        UnitNumber unit = new(number);
+        bool isFound = Recovered.Allocator.TryAllocate(unit, out SpareLocation place);
+        Invariant.Check(isFound);
+        return new RemapEntry
+        {
+            Unit = unit,
+            State = UnitState.Remapped,
+            Location = place,
+            Blocks = new BlockStates(0xFF, 0),
+            LastErrno = 61,
+            LastErrorDay = 20_000,
+        };
     }
 
     private sealed class Message(Action run) : ILoopMessage
