@@ -15,7 +15,9 @@ public enum NbdReplyStyle : byte
     Extended = 2,
 }
 
-/// <summary>The metadata contexts that there are. A context's id on the wire is its bit's number plus 1.</summary>
+/// <summary>
+/// The metadata contexts that there are. A context's id on the wire is its bit's number plus 1.
+/// </summary>
 [Flags]
 public enum NbdContexts : byte
 {

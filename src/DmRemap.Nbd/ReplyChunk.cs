@@ -1,7 +1,6 @@
 using System;
 using System.Buffers.Binary;
 using System.Globalization;
-using System.Text.Unicode;
 using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Nbd;
@@ -49,12 +48,12 @@ public readonly struct ReplyChunk(NbdReplyStyle style, NbdCookie cookie, ulong r
     public int ErrorAt(Span<byte> into, NbdError error, NbdReason reason, ulong offset, ulong bytes)
     {
         Span<byte> text = stackalloc byte[TextBytesMax];
-        bool fits = Utf8.TryWrite(
-            text, CultureInfo.InvariantCulture, $"{bytes} bytes at offset {offset}: ", out int length);
-        Invariant.Check(fits);
-        ReadOnlySpan<byte> why = NbdReasons.TextOf(reason);
-        why.CopyTo(text[length..]);
-        text = text[..(length + why.Length)];
+        int length = Append(text, 0, bytes);
+        length = Append(text, length, " bytes at offset "u8);
+        length = Append(text, length, offset);
+        length = Append(text, length, ": "u8);
+        length = Append(text, length, NbdReasons.TextOf(reason));
+        text = text[..length];
         uint payload = (uint)(ErrorBytes + text.Length + sizeof(ulong));
         int at = Header(into, NbdReplyFlags.None, NbdReplyType.ErrorOffset, payload);
         at += ErrorAndText(into[at..], error, text);
@@ -64,7 +63,11 @@ public readonly struct ReplyChunk(NbdReplyStyle style, NbdCookie cookie, ulong r
 
     /// <summary>What one context says of consecutive blocks.</summary>
     public int Status(
-        Span<byte> into, NbdReplyFlags flags, NbdContexts context, ReadOnlySpan<HealthRun> runs, int blockBytes)
+        Span<byte> into,
+        NbdReplyFlags flags,
+        NbdContexts context,
+        ReadOnlySpan<HealthRun> runs,
+        int blockBytes)
     {
         Invariant.Check(!runs.IsEmpty);
         bool isExtended = style == NbdReplyStyle.Extended;
@@ -92,6 +95,20 @@ public readonly struct ReplyChunk(NbdReplyStyle style, NbdCookie cookie, ulong r
         }
         Invariant.Check(writer.Written == payload);
         return HeaderBytes + payload;
+    }
+
+    private static int Append(Span<byte> text, int at, ReadOnlySpan<byte> more)
+    {
+        more.CopyTo(text[at..]);
+        return at + more.Length;
+    }
+
+    private static int Append(Span<byte> text, int at, ulong number)
+    {
+        // Not by interpolation: that may box.
+        bool fits = number.TryFormat(text[at..], out int digits, default, CultureInfo.InvariantCulture);
+        Invariant.Check(fits);
+        return at + digits;
     }
 
     private static int ErrorAndText(Span<byte> into, NbdError error, ReadOnlySpan<byte> text)

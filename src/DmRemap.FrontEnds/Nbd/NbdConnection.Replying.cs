@@ -59,7 +59,8 @@ internal sealed partial class NbdConnection
     private void AddStatus(ClientRequest reply, ReplyChunk chunk)
     {
         Extent blocks = new(
-            BlockSize.BlockAt(new ByteOffset(reply.Offset)), BlockSize.WholeBlocks(new ByteCount(reply.Length)));
+            BlockSize.BlockAt(new ByteOffset(reply.Offset)),
+            BlockSize.WholeBlocks(new ByteCount(reply.Length)));
         int runsMax = reply.IsRequestOne ? 1 : NbdServer.StatusRunsMax;
         NbdContexts left = reply.Contexts;
         while (left != NbdContexts.None)

@@ -70,7 +70,8 @@ internal sealed class ConversationBuilder
 
     /// <summary>A request of extended headers; its payload's length is the header's.</summary>
     public ConversationBuilder Extended(
-        NbdCommand command, ulong cookie, ulong offset, ulong length, int flags = 0, byte[]? payload = null) =>
+        NbdCommand command, ulong cookie, ulong offset, ulong length, int flags = 0,
+        byte[]? payload = null) =>
         UInt32(0x21e41c71).UInt16(flags).UInt16((int)command).UInt64(cookie).UInt64(offset).UInt64(
             length).Bytes(payload);
 

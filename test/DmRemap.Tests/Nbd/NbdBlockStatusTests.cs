@@ -226,9 +226,12 @@ public sealed class NbdBlockStatusTests
         ReadOnlySpan<byte> rest = chunk.Data.AsSpan(isExtended ? 8 : 4);
         for (; !rest.IsEmpty; rest = rest[(isExtended ? 16 : 8)..])
         {
-            all.Add(isExtended
-                ? (BinaryPrimitives.ReadUInt64BigEndian(rest), BinaryPrimitives.ReadUInt64BigEndian(rest[8..]))
-                : (BinaryPrimitives.ReadUInt32BigEndian(rest), BinaryPrimitives.ReadUInt32BigEndian(rest[4..])));
+            ulong length = isExtended
+                ? BinaryPrimitives.ReadUInt64BigEndian(rest) : BinaryPrimitives.ReadUInt32BigEndian(rest);
+            ulong flags = isExtended
+                ? BinaryPrimitives.ReadUInt64BigEndian(rest[8..])
+                : BinaryPrimitives.ReadUInt32BigEndian(rest[4..]);
+            all.Add((length, flags));
         }
         Assert.NotEmpty(all);
         Assert.True(!isExtended || BinaryPrimitives.ReadUInt32BigEndian(chunk.Data.AsSpan(4)) == all.Count);

@@ -7,7 +7,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Nbd;
 
-/// <summary>Conversations in chunks, whole and mutilated: every output can be read, and nothing is left.</summary>
+/// <summary>
+/// Conversations in chunks, whole and mutilated: every output can be read, and nothing is left.
+/// </summary>
 public sealed class NbdChunkRandomTests
 {
     private static readonly Dictionary<string, byte[]> s_sessions = NbdCorpus.ChunkSessions();
@@ -82,7 +84,9 @@ public sealed class NbdChunkRandomTests
         world.CheckNothingIsLeft();
     }
 
-    /// <summary>Each request's answer, in the order of their cookies; of simple replies only that they are.</summary>
+    /// <summary>
+    /// Each request's answer, in the order of their cookies; of simple replies nothing.
+    /// </summary>
     private static string Describe(byte[] output, byte[] conversation, NbdExport export)
     {
         ServerHandshake handshake = new(export);

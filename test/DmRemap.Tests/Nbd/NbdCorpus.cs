@@ -136,7 +136,8 @@ internal static class NbdCorpus
             .Extended(NbdCommand.Flush, 3, 0, 5000, 32, Pattern(5000, 4))
             .Extended(NbdCommand.BlockStatus, 4, 0, 12, 32, Pattern(12, 5))
             .Extended(NbdCommand.Trim, 5, ulong.MaxValue, ulong.MaxValue)
-            .Extended(NbdCommand.Read, 6, 0, 512).Extended(NbdCommand.Write, 7, 0, 0x1_0000_0000, 32).ToArray(),
+            .Extended(NbdCommand.Read, 6, 0, 512)
+            .Extended(NbdCommand.Write, 7, 0, 0x1_0000_0000, 32).ToArray(),
     };
 
     public static ConversationBuilder Start() => Flags().Go("", 7, 3);

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.FrontEnds.Nbd;
@@ -183,8 +184,7 @@ public sealed class NbdPartialReadTests
             }
             else if (chunk.Type == ReadReply.ErrorOffset)
             {
-                int named = int.Parse(chunk.Text.Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture)
-                    / 512;
+                int named = int.Parse(chunk.Text.Split(' ')[0], CultureInfo.InvariantCulture) / 512;
                 Assert.Equal(5u, chunk.Error);
                 for (long i = first; i < first + named; i++)
                 {

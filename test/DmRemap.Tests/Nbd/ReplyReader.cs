@@ -56,7 +56,7 @@ internal static class ReplyReader
         return replies;
     }
 
-    /// <summary>Of each cookie, its chunks: exactly the last is done, and data and errors are apart.</summary>
+    /// <summary>The chunks of each cookie: exactly the last is done.</summary>
     public static Dictionary<ulong, List<ReadReply>> ByCookie(
         ReadOnlySpan<byte> output, bool isExtended = false)
     {
