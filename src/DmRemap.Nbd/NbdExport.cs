@@ -43,6 +43,7 @@ public sealed class NbdExport
         IsReadOnly = access == NbdAccess.ReadOnly || geometry.IsReadOnly;
         CanTrim = geometry.CanDiscard && !IsReadOnly;
         CanWriteZeroes = geometry.CanWriteZeroes && !IsReadOnly;
+        CanZeroFast = geometry.CanZeroFast && CanWriteZeroes;
         Flags = FlagsOf(geometry);
     }
 
@@ -63,10 +64,32 @@ public sealed class NbdExport
 
     public bool CanWriteZeroes { get; }
 
+    /// <summary>WRITE_ZEROES costs less than writing as many zeros: FAST_ZERO is offered.</summary>
+    public bool CanZeroFast { get; }
+
+    /// <summary>The metadata contexts that a client can choose.</summary>
+    public NbdContexts Contexts { get; init; } = NbdContexts.Allocation;
+
+    /// <summary>What every client is told; <see cref="FlagsFor"/> adds what it has negotiated.</summary>
     public NbdTransmissionFlags Flags { get; }
 
     /// <summary>True for the export's name and for the empty one.</summary>
     public bool IsCalled(ReadOnlySpan<byte> name) => name.IsEmpty || name.SequenceEqual(_name);
+
+    /// <summary>DF and the payload of BLOCK_STATUS exist only for who can read chunks.</summary>
+    public NbdTransmissionFlags FlagsFor(NbdTerms terms)
+    {
+        NbdTransmissionFlags flags = Flags;
+        if (terms.Style != NbdReplyStyle.Simple)
+        {
+            flags |= NbdTransmissionFlags.SendDontFragment;
+        }
+        if (terms.Style == NbdReplyStyle.Extended && terms.Contexts != NbdContexts.None)
+        {
+            flags |= NbdTransmissionFlags.BlockStatusPayload;
+        }
+        return flags;
+    }
 
     private NbdTransmissionFlags FlagsOf(DeviceGeometry geometry)
     {
@@ -74,7 +97,8 @@ public sealed class NbdExport
         NbdTransmissionFlags flags = NbdTransmissionFlags.HasFlags
             | NbdTransmissionFlags.SendFlush
             | NbdTransmissionFlags.SendFua
-            | NbdTransmissionFlags.CanMultiConn;
+            | NbdTransmissionFlags.CanMultiConn
+            | NbdTransmissionFlags.SendCache;
         if (IsReadOnly)
         {
             flags |= NbdTransmissionFlags.ReadOnly;
@@ -90,6 +114,10 @@ public sealed class NbdExport
         if (CanWriteZeroes)
         {
             flags |= NbdTransmissionFlags.SendWriteZeroes;
+        }
+        if (CanZeroFast)
+        {
+            flags |= NbdTransmissionFlags.SendFastZero;
         }
         return flags;
     }

@@ -16,7 +16,14 @@ public static class NbdMagic
 
     public const uint Request = 0x25609513;
 
+    /// <summary>Of a request with a 64-bit length: extended headers.</summary>
+    public const uint ExtendedRequest = 0x21e41c71;
+
     public const uint SimpleReply = 0x67446698;
+
+    public const uint StructuredReply = 0x668e33ef;
+
+    public const uint ExtendedReply = 0x6e8a278c;
 
     /// <summary>The second word of servers from before 2011, which cannot be negotiated with.</summary>
     public const ulong OldStyle = 0x0000420281861253;
@@ -57,6 +64,7 @@ public enum NbdTransmissionFlags : ushort
     SendResize = 1 << 9,
     SendCache = 1 << 10,
     SendFastZero = 1 << 11,
+    BlockStatusPayload = 1 << 12,
 }
 
 public enum NbdOption : uint
@@ -92,6 +100,7 @@ public enum NbdOptionReply : uint
     ErrorShutdown = 0x8000_0007,
     ErrorBlockSizeRequired = 0x8000_0008,
     ErrorTooBig = 0x8000_0009,
+    ErrorExtendedHeaderRequired = 0x8000_000a,
 }
 
 /// <summary>A kind of information about an export, asked for and given in INFO and GO.</summary>
@@ -126,6 +135,28 @@ public enum NbdCommandFlags : ushort
     RequestOne = 1 << 3,
     FastZero = 1 << 4,
     PayloadLength = 1 << 5,
+}
+
+/// <summary>Of a chunk of a reply.</summary>
+[Flags]
+public enum NbdReplyFlags : ushort
+{
+    None = 0,
+
+    /// <summary>The last chunk of its reply.</summary>
+    Done = 1,
+}
+
+/// <summary>The type of a chunk of a reply; errors have bit 15 set.</summary>
+public enum NbdReplyType : ushort
+{
+    None = 0,
+    OffsetData = 1,
+    OffsetHole = 2,
+    BlockStatus = 5,
+    BlockStatusExtended = 6,
+    Error = 0x8001,
+    ErrorOffset = 0x8002,
 }
 
 /// <summary>The errors a reply can carry. Clients take any other number for EINVAL.</summary>

@@ -3,6 +3,7 @@ namespace DmRemap.Nbd;
 /// <summary>What to do with a request.</summary>
 public enum NbdVerdict : byte
 {
+    /// <summary>There is more of it to come: nothing is known yet.</summary>
     None = 0,
 
     /// <summary>It is well-formed, aligned, inside the export and allowed.</summary>
@@ -11,7 +12,7 @@ public enum NbdVerdict : byte
     /// <summary>Answer with the error; nothing follows the header.</summary>
     Refuse = 2,
 
-    /// <summary>Read past Length bytes of payload, then answer with the error.</summary>
+    /// <summary>Read past PayloadBytes of payload, then answer with the error.</summary>
     RefuseAfterPayload = 3,
 
     /// <summary>DISC: answer what is in flight, then close. There is no reply.</summary>
@@ -34,15 +35,24 @@ public readonly record struct NbdRequest(
     NbdCommandFlags Flags,
     NbdCookie Cookie,
     ulong Offset,
-    uint Length)
+    ulong Length)
 {
+    /// <summary>Of the payload that follows.</summary>
+    public uint PayloadBytes { get; init; }
+
+    /// <summary>Why it is refused.</summary>
+    public NbdReason Reason { get; init; }
+
+    /// <summary>BLOCK_STATUS: the contexts to describe.</summary>
+    public NbdContexts Contexts { get; init; }
+
     public bool IsForceUnitAccess => (Flags & NbdCommandFlags.ForceUnitAccess) != 0;
 
     /// <summary>The same request, refused.</summary>
-    public NbdRequest Refused(NbdError error) => this with
+    public NbdRequest Refused(NbdError error, NbdReason reason) => this with
     {
         Error = error,
-        Verdict = Command == NbdCommand.Write && Length > 0 ? NbdVerdict.RefuseAfterPayload
-            : NbdVerdict.Refuse,
+        Reason = reason,
+        Verdict = PayloadBytes > 0 ? NbdVerdict.RefuseAfterPayload : NbdVerdict.Refuse,
     };
 }

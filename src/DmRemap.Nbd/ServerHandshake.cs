@@ -26,11 +26,11 @@ public enum HandshakePhase : byte
 }
 
 /// <summary>
-/// The server's side of the fixed newstyle handshake, without TLS and with simple replies. Bytes in, bytes
-/// out: the same bytes give the same answers, however they are cut. No length is believed before it is
-/// checked, and data that is of no use is read past, never stored.
+/// The server's side of the fixed newstyle handshake, without TLS. Bytes in, bytes out: the same bytes give
+/// the same answers, however they are cut. No length is believed before it is checked, and data that is of no
+/// use is read past, never stored.
 /// </summary>
-public sealed class ServerHandshake(NbdExport export)
+public sealed partial class ServerHandshake(NbdExport export)
 {
     /// <summary>The most that one Step or Start writes.</summary>
     public const int OutputBytesMax = 2048;
@@ -60,12 +60,16 @@ public sealed class ServerHandshake(NbdExport export)
 
     public HandshakePhase Phase { get; private set; }
 
+    /// <summary>What the client has negotiated so far.</summary>
+    public NbdTerms Terms { get; private set; }
+
     /// <summary>Begin anew: writes the greeting. Returns the bytes written.</summary>
     public int Start(Span<byte> output)
     {
         Phase = HandshakePhase.ClientFlags;
         _clientFlags = NbdClientFlags.None;
         _options = 0;
+        Terms = default;
         OptionReplyWriter writer = new(output);
         writer.UInt64(NbdMagic.Greeting);
         writer.UInt64(NbdMagic.Option);
@@ -122,7 +126,13 @@ public sealed class ServerHandshake(NbdExport export)
             Phase = HandshakePhase.Ended;
             return OptionHeaderBytes;
         }
-        bool isLookedAt = _option is NbdOption.ExportName or NbdOption.Info or NbdOption.Go;
+        if (_option == NbdOption.SetMetaContext)
+        {
+            // Whatever becomes of it, what was set before is replaced.
+            Terms = Terms with { Contexts = NbdContexts.None };
+        }
+        bool isLookedAt = _option is NbdOption.ExportName or NbdOption.Info or NbdOption.Go
+            or NbdOption.ListMetaContext or NbdOption.SetMetaContext;
         if (isLookedAt && length <= OptionDataBytesMax)
         {
             int whole = OptionHeaderBytes + (int)length;
@@ -174,6 +184,10 @@ public sealed class ServerHandshake(NbdExport export)
             case NbdOption.List:
                 List(ref writer);
                 break;
+            case NbdOption.StructuredReply:
+            case NbdOption.ExtendedHeaders:
+                ChooseStyle(ref writer);
+                break;
             case NbdOption.StartTls:
                 writer.Final(_option, NbdOptionReply.ErrorUnsupported, "TLS is not supported"u8);
                 break;
@@ -196,6 +210,10 @@ public sealed class ServerHandshake(NbdExport export)
         {
             EnterByName(data, ref writer);
         }
+        else if (_option is NbdOption.ListMetaContext or NbdOption.SetMetaContext)
+        {
+            AnswerContexts(data, ref writer);
+        }
         else if (!TryParse(data, out InfoRequest request))
         {
             writer.Final(_option, NbdOptionReply.ErrorInvalid, "the option is malformed"u8);
@@ -217,13 +235,14 @@ public sealed class ServerHandshake(NbdExport export)
     /// <summary>EXPORT_NAME has no error reply: a name that is not served ends the connection.</summary>
     private void EnterByName(ReadOnlySpan<byte> name, ref OptionReplyWriter writer)
     {
-        if (!_export.IsCalled(name))
+        if (!_export.IsCalled(name) || Terms.Style == NbdReplyStyle.Extended)
         {
+            // With extended headers only GO may follow.
             Phase = HandshakePhase.Ended;
             return;
         }
         writer.UInt64((ulong)_export.SizeBytes);
-        writer.UInt16((ushort)_export.Flags);
+        writer.UInt16((ushort)_export.FlagsFor(Terms));
         if ((_clientFlags & NbdClientFlags.NoZeroes) == 0)
         {
             writer.Zeroes(ReservedZeroes);
@@ -275,7 +294,7 @@ public sealed class ServerHandshake(NbdExport export)
         writer.Reply(_option, NbdOptionReply.Info, 12);
         writer.UInt16((ushort)NbdInfo.Export);
         writer.UInt64((ulong)_export.SizeBytes);
-        writer.UInt16((ushort)_export.Flags);
+        writer.UInt16((ushort)_export.FlagsFor(Terms));
         writer.Reply(_option, NbdOptionReply.Info, 14);
         writer.UInt16((ushort)NbdInfo.BlockSize);
         writer.UInt32((uint)_export.BlockSize.Bytes);

@@ -9,11 +9,11 @@ namespace DmRemap.TestTotals;
 /// The last cell holds names of tests, `Class.Method`, in back-quotes; and, or instead, `later: WORK` or
 /// `cannot apply: WHY`.
 /// </summary>
-/// <param name="Id">S1, D1, A1, F-1 and so on.</param>
+/// <param name="Id">S1, D1, A1, F-1, N1 and so on.</param>
 /// <param name="Evidence">The last cell.</param>
 public sealed record EvidenceRow(string Id, string Evidence)
 {
-    private static readonly Regex s_row = new(@"^\| *((?:[SDA]|F-)[0-9]+) *\|.*\|([^|]*)\| *$");
+    private static readonly Regex s_row = new(@"^\| *((?:[SDAN]|F-)[0-9]+) *\|.*\|([^|]*)\| *$");
     private static readonly Regex s_name = new("`([A-Za-z0-9_]+\\.[A-Za-z0-9_]+)`");
     private static readonly Regex s_excuse = new(
         "(later: (metadata|data path|faults|kernel|operate)\\b|cannot apply: \\w+)");

@@ -40,6 +40,9 @@ public sealed record DeviceGeometry
 
     public bool CanWriteZeroes { get; init; }
 
+    /// <summary>WriteZeroes costs less than writing as many zeros would.</summary>
+    public bool CanZeroFast { get; init; }
+
     public bool IsReadOnly { get; init; }
 
     public bool IsRotational { get; init; }

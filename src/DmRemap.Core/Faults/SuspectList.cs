@@ -203,6 +203,23 @@ public sealed class SuspectList
         return false;
     }
 
+    /// <summary>The suspects from one unit to another, in order; as many as there is room for.</summary>
+    public int CopyUnits(UnitNumber first, UnitNumber last, Span<long> into)
+    {
+        int count = 0;
+        for (int slot = 0; Count > 0 && slot < _slots.Length && count < into.Length; slot++)
+        {
+            long unit = _slots[slot].Unit.Value;
+            if (_slots[slot].Failures > 0 && first.Value <= unit && unit <= last.Value)
+            {
+                into[count] = unit;
+                count++;
+            }
+        }
+        into[..count].Sort();
+        return count;
+    }
+
     private static Duration BackOff(int failures)
     {
         long seconds = 1L << Math.Min(failures - 1, BackOffLog2Max);

@@ -37,6 +37,29 @@ internal sealed class ClientRequest(NbdConnection connection)
     /// <summary>The first error wins.</summary>
     public NbdError Error { get; private set; }
 
+    public NbdReason Reason { get; private set; }
+
+    /// <summary>Only some of a READ's data is there; <see cref="OutcomeOf"/> says which.</summary>
+    public bool HasFailedInPart { get; private set; }
+
+    /// <summary>CACHE: read, and not sent.</summary>
+    public bool IsPrefetch { get; private set; }
+
+    /// <summary>One chunk of data at most.</summary>
+    public bool IsDontFragment { get; private set; }
+
+    /// <summary>BLOCK_STATUS: one run at most in each chunk.</summary>
+    public bool IsRequestOne { get; private set; }
+
+    /// <summary>BLOCK_STATUS: what to describe; else none.</summary>
+    public NbdContexts Contexts { get; private set; }
+
+    /// <summary>A READ, whatever became of it: answered in chunks where those are agreed.</summary>
+    public bool IsRead { get; private set; }
+
+    /// <summary>As the client sent it, also when it is nowhere in the export.</summary>
+    public ulong RequestOffset { get; private set; }
+
     /// <summary>A WRITE (or a refused one) whose payload is still coming.</summary>
     public bool AwaitsPayload { get; set; }
 
@@ -56,18 +79,27 @@ internal sealed class ClientRequest(NbdConnection connection)
     /// <summary>Bytes of a READ's data handed to the stream so far.</summary>
     public long Sent { get; private set; }
 
+    /// <summary>
+    /// Where the chunk of data ends that is being sent, for a READ that failed in part; 0 before the first.
+    /// </summary>
+    public long ChunkEnd { get; private set; }
+
+    /// <summary>Data that was read is sent, but only once where it may not be fragmented.</summary>
+    public bool MaySendChunk => !IsPrefetch && (!IsDontFragment || ChunkEnd == 0);
+
     /// <summary>The slices of a READ, in order, or empty.</summary>
     public SliceLease? Leases { get; private set; }
 
-    /// <summary>What a large READ is read into, or empty.</summary>
-    public BufferSlice Reserve { get; private set; }
+    /// <summary>What a large READ is read into, or null.</summary>
+    public ReserveBuffer? Reserve { get; private set; }
 
     /// <summary>A piece of a WRITE, received and not yet handed to the device.</summary>
     public SliceLease? PendingLease { get; private set; }
 
     public int PendingBytes { get; private set; }
 
-    public bool HasReplyData => Operation == IoOperation.Read && Error == NbdError.None && Sent < Length;
+    public bool HasReplyData =>
+        Operation == IoOperation.Read && Error == NbdError.None && Sent < Length && !IsPrefetch;
 
     /// <summary>There is something that could be handed to the device now.</summary>
     public bool HasPiece => !Connection.IsClosing && InFlight < PiecesInFlightMax && Operation switch
@@ -85,18 +117,29 @@ internal sealed class ClientRequest(NbdConnection connection)
     {
         Cookie = request.Cookie;
         Error = request.Error;
+        Reason = request.Reason;
+        HasFailedInPart = false;
+        IsRead = request.Command == NbdCommand.Read;
+        IsPrefetch = request.Command == NbdCommand.Cache;
+        IsDontFragment = (request.Flags & NbdCommandFlags.DontFragment) != 0;
+        IsRequestOne = (request.Flags & NbdCommandFlags.RequestOne) != 0;
+        Contexts = NbdContexts.None;
+        RequestOffset = request.Offset;
         Operation = IoOperation.None;
         Flags = IoFlags.None;
         Offset = 0;
-        Length = request.Length;
-        AwaitsPayload = request.Command == NbdCommand.Write && request.Length > 0;
+        Length = 0;
+        AwaitsPayload = request.PayloadBytes > 0;
         Submitted = 0;
         Sent = 0;
+        ChunkEnd = 0;
         IsOrphan = false;
         _isStarted = false;
         if (request.Verdict == NbdVerdict.Execute)
         {
             Offset = (long)request.Offset;
+            Length = (long)request.Length;
+            Contexts = request.Contexts;
             Operation = OperationOf(in request);
             // Clients may set FUA on anything; on what writes nothing it asks for nothing.
             bool isChange = Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
@@ -108,12 +151,28 @@ internal sealed class ClientRequest(NbdConnection connection)
         }
     }
 
-    public void Fail(NbdError error)
+    public void Fail(IoStatus status)
     {
         if (Error == NbdError.None)
         {
-            Error = error;
+            Error = NbdErrors.From(status);
+            Reason = NbdReasons.From(status);
         }
+    }
+
+    /// <summary>What became of a piece of a READ.</summary>
+    public ref PieceOutcome OutcomeOf(int piece)
+    {
+        if (Reserve is not null)
+        {
+            return ref Reserve.OutcomeOf(piece);
+        }
+        SliceLease lease = Leases!;
+        for (int i = 0; i < piece; i++)
+        {
+            lease = lease.Next!;
+        }
+        return ref lease.Outcome;
     }
 
     public void ReadInto(SliceLease leases)
@@ -123,7 +182,7 @@ internal sealed class ClientRequest(NbdConnection connection)
         _nextToSend = leases;
     }
 
-    public void ReadInto(BufferSlice reserve) => Reserve = reserve;
+    public void ReadInto(ReserveBuffer reserve) => Reserve = reserve;
 
     public void SetPending(SliceLease lease, int bytes)
     {
@@ -157,27 +216,60 @@ internal sealed class ClientRequest(NbdConnection connection)
         }
     }
 
-    public void PieceCompleted(IoStatus status)
+    public void PieceCompleted(IoRequest piece, int pieceBytes)
     {
         Invariant.Check(InFlight > 0);
         InFlight--;
-        Fail(NbdErrors.From(status));
+        if (piece.Status == IoStatus.Ok)
+        {
+            return;
+        }
+        if (!CanFailInPart || !IsOfTheMedium(piece.Status))
+        {
+            Fail(piece.Status);
+            return;
+        }
+        HasFailedInPart = true;
+        long start = piece.Extent.Start.ToBytes(Connection.BlockSize).Value - Offset;
+        int index = (int)(start / pieceBytes);
+        if (Reserve is not null)
+        {
+            Reserve.Note(index, piece);
+        }
+        else
+        {
+            OutcomeOf(index).Take(piece);
+        }
     }
 
-    /// <summary>The next part of a READ's data to be sent.</summary>
-    public BufferSlice TakeReplyData(int pieceBytes)
+    /// <summary>The next data of a READ to be sent, up to this end.</summary>
+    public BufferSlice TakeReplyData(int pieceBytes, long end)
     {
         Invariant.Check(HasReplyData);
-        if (!Reserve.IsEmpty)
+        if (Reserve is not null)
         {
-            Sent = Length;
-            return Reserve.Slice(0, (int)Length);
+            int rest = (int)(end - Sent);
+            int at = (int)Sent;
+            Sent = end;
+            return Reserve.Memory.Slice(at, rest);
         }
-        int bytes = (int)Math.Min(pieceBytes, Length - Sent);
-        BufferSlice part = _nextToSend!.Slice.Slice(0, bytes);
-        _nextToSend = _nextToSend.Next;
-        Sent += bytes;
+        int start = (int)(Sent % pieceBytes);
+        int bytes = (int)Math.Min(pieceBytes - start, end - Sent);
+        BufferSlice part = _nextToSend!.Slice.Slice(start, bytes);
+        SkipReplyData(pieceBytes, Sent + bytes);
         return part;
+    }
+
+    public void BeginChunk(long end) => ChunkEnd = end;
+
+    /// <summary>Go on from this place of a READ's data.</summary>
+    public void SkipReplyData(int pieceBytes, long to)
+    {
+        for (long piece = Sent / pieceBytes; piece < to / pieceBytes; piece++)
+        {
+            _nextToSend = _nextToSend?.Next;
+        }
+        Sent = to;
     }
 
     /// <summary>Give back what it holds. The kernel and the device must hold nothing of it.</summary>
@@ -191,10 +283,10 @@ internal sealed class ClientRequest(NbdConnection connection)
             Leases = lease.Next;
             buffers.Return(lease);
         }
-        if (!Reserve.IsEmpty)
+        if (Reserve is not null)
         {
             buffers.ReturnReserve(Reserve);
-            Reserve = default;
+            Reserve = null;
         }
         _nextToSubmit = null;
         _nextToSend = null;
@@ -215,6 +307,14 @@ internal sealed class ClientRequest(NbdConnection connection)
         }
     }
 
+    /// <summary>A simple reply has no words for it.</summary>
+    private bool CanFailInPart =>
+        Operation == IoOperation.Read && Connection.ReplyStyle != NbdReplyStyle.Simple;
+
+    /// <summary>The rest of the request may do better.</summary>
+    private static bool IsOfTheMedium(IoStatus status) =>
+        status is IoStatus.DeviceError or IoStatus.Unreadable or IoStatus.MetadataUnavailable;
+
     private static IoOperation OperationOf(in NbdRequest request)
     {
         if (request.Length == 0 && request.Command != NbdCommand.Flush)
@@ -224,7 +324,7 @@ internal sealed class ClientRequest(NbdConnection connection)
         }
         return request.Command switch
         {
-            NbdCommand.Read => IoOperation.Read,
+            NbdCommand.Read or NbdCommand.Cache => IoOperation.Read,
             NbdCommand.Write => IoOperation.Write,
             NbdCommand.Flush => IoOperation.Flush,
             NbdCommand.Trim => IoOperation.Discard,
@@ -235,9 +335,9 @@ internal sealed class ClientRequest(NbdConnection connection)
 
     private BufferSlice PlaceOf(long start, int bytes)
     {
-        if (!Reserve.IsEmpty)
+        if (Reserve is not null)
         {
-            return Reserve.Slice((int)start, bytes);
+            return Reserve.Memory.Slice((int)start, bytes);
         }
         SliceLease lease = _nextToSubmit!;
         _nextToSubmit = lease.Next;

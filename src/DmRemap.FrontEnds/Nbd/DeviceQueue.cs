@@ -109,7 +109,7 @@ internal sealed class DeviceQueue : IIoOwner
         request.Context = null;
         _free[_freeCount] = request;
         _freeCount++;
-        client.PieceCompleted(request.Status);
+        client.PieceCompleted(request, PieceBytes);
         if (lease is not null)
         {
             _server.Buffers.Return(lease);

@@ -23,7 +23,7 @@ internal sealed class NbdBuffers
 {
     private readonly BufferPool _pool;
     private readonly SliceLease[] _leases;
-    private readonly BufferSlice[] _reserves;
+    private readonly ReserveBuffer[] _reserves;
     private readonly NbdConnection[] _line;
     private readonly int _borrowersMax;
     private int _leasesFree;
@@ -31,7 +31,7 @@ internal sealed class NbdBuffers
     private int _lineLength;
     private int _borrowers;
 
-    public NbdBuffers(BufferPool pool, int borrowersMax, int reserves, int reserveBytes)
+    public NbdBuffers(BufferPool pool, int borrowersMax, int reserves, int reserveBytes, int pieceBytes)
     {
         Invariant.Check(borrowersMax > 0);
         Invariant.Check(borrowersMax <= pool.Slices / 2);
@@ -46,10 +46,11 @@ internal sealed class NbdBuffers
             _leases[i] = new SliceLease();
         }
         _leasesFree = pool.Slices;
-        _reserves = new BufferSlice[reserves];
+        _reserves = new ReserveBuffer[reserves];
         for (int i = 0; i < reserves; i++)
         {
-            _reserves[i] = AllocateUntouched(reserveBytes);
+            int pieces = (reserveBytes + pieceBytes - 1) / pieceBytes;
+            _reserves[i] = new ReserveBuffer(AllocateUntouched(reserveBytes), pieces);
         }
         _reservesFree = reserves;
     }
@@ -82,7 +83,7 @@ internal sealed class NbdBuffers
         return false;
     }
 
-    public bool TryLendReserve(NbdConnection borrower, out BufferSlice reserve)
+    public bool TryLendReserve(NbdConnection borrower, [NotNullWhen(true)] out ReserveBuffer? reserve)
     {
         bool mayTake = _reservesFree > 0;
         for (int i = 0; i < _lineLength; i++)
@@ -95,7 +96,7 @@ internal sealed class NbdBuffers
             reserve = _reserves[_reservesFree];
             return true;
         }
-        reserve = default;
+        reserve = null;
         StandInLine(borrower);
         return false;
     }
@@ -111,14 +112,16 @@ internal sealed class NbdBuffers
         }
         _pool.Return(lease.Slice);
         lease.Slice = default;
+        lease.Outcome.Clear();
         lease.Borrower = null;
         lease.Next = null;
         _leases[_leasesFree] = lease;
         _leasesFree++;
     }
 
-    public void ReturnReserve(BufferSlice reserve)
+    public void ReturnReserve(ReserveBuffer reserve)
     {
+        reserve.Clear();
         Invariant.Check(_reservesFree < _reserves.Length);
         _reserves[_reservesFree] = reserve;
         _reservesFree++;
@@ -158,7 +161,7 @@ internal sealed class NbdBuffers
     }
 
     /// <summary>As <see cref="LendServed"/>, for one that wanted a reserve.</summary>
-    public BufferSlice LendReserveServed()
+    public ReserveBuffer LendReserveServed()
     {
         Invariant.Check(_reservesFree > 0);
         _reservesFree--;
@@ -237,7 +240,12 @@ internal sealed class NbdBuffers
 /// <summary>One slice of the pool, lent.</summary>
 internal sealed class SliceLease
 {
+    private PieceOutcome _outcome;
+
     public BufferSlice Slice { get; set; }
+
+    /// <summary>Of the piece of a READ that is read into it.</summary>
+    public ref PieceOutcome Outcome => ref _outcome;
 
     public NbdConnection? Borrower { get; set; }
 

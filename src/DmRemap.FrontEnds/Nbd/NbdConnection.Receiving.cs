@@ -171,6 +171,7 @@ internal sealed partial class NbdConnection
         {
             _server.Loop.Cancel(_handshakeTimer);
             _phase = Phase.Header;
+            _parser.Terms = _handshake.Terms;
         }
         _isEnding = _handshake.Phase == HandshakePhase.Ended;
         return consumed > 0;
@@ -178,7 +179,8 @@ internal sealed partial class NbdConnection
 
     private bool StepHeader()
     {
-        if (Unparsed.Length < TransmissionParser.HeaderBytes)
+        NbdRequest request = _parser.Parse(Unparsed, out int taken);
+        if (request.Verdict == NbdVerdict.None)
         {
             return false;
         }
@@ -187,8 +189,7 @@ internal sealed partial class NbdConnection
             _wait = Wait.Slot;
             return false;
         }
-        NbdRequest request = _parser.Parse(Unparsed);
-        _receivedStart += TransmissionParser.HeaderBytes;
+        _receivedStart += taken;
         if (request.Verdict is NbdVerdict.Disconnect or NbdVerdict.Drop)
         {
             _isEnding = true;
@@ -196,7 +197,7 @@ internal sealed partial class NbdConnection
         }
         if (_server.IsStopping && request.Verdict == NbdVerdict.Execute)
         {
-            request = request.Refused(NbdError.Shutdown);
+            request = request.Refused(NbdError.Shutdown, NbdReason.Stopping);
         }
         Begin(in request);
         return true;
@@ -212,7 +213,7 @@ internal sealed partial class NbdConnection
         if (slot.AwaitsPayload)
         {
             _current = slot;
-            _payloadLeft = slot.Length;
+            _payloadLeft = request.PayloadBytes;
             _phase = slot.Operation == IoOperation.Write ? Phase.Payload : Phase.Drain;
         }
         else if (slot.Operation == IoOperation.None)
@@ -230,7 +231,7 @@ internal sealed partial class NbdConnection
     {
         SlicesWanted = (int)((read.Length + _queue.PieceBytes - 1) / _queue.PieceBytes);
         WantsReserve = _buffers.IsLarge(SlicesWanted);
-        if (WantsReserve && _buffers.TryLendReserve(this, out BufferSlice reserve))
+        if (WantsReserve && _buffers.TryLendReserve(this, out ReserveBuffer? reserve))
         {
             read.ReadInto(reserve);
             return true;

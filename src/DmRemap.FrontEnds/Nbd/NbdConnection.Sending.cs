@@ -5,7 +5,11 @@ namespace DmRemap.FrontEnds.Nbd;
 
 internal sealed partial class NbdConnection
 {
-    private const int OutputBytes = 4096;
+    private const int OutputBytes = 16 * 1024;
+
+    /// <summary>A chunk for each of two contexts.</summary>
+    private static readonly int s_statusReplyBytesMax =
+        2 * ReplyChunk.StatusBytesMax(NbdServer.StatusRunsMax);
 
     /// <summary>Handshake replies, later reply headers. The kernel's while a Send is outstanding.</summary>
     private readonly BufferSlice _output;
@@ -93,21 +97,25 @@ internal sealed partial class NbdConnection
         {
             if (!_isFirstBegun)
             {
-                // Room for the headers gathered so far, this one among them, and for its data.
-                if (_parts.Count + 2 > Limits.SendPartsMax)
+                if (!HasRoomFor(reply))
                 {
                     break;
                 }
+                Count(reply);
                 AddHeader(reply);
                 _isFirstBegun = true;
             }
-            if (reply.HasReplyData)
+            if (reply.HasFailedInPart && reply.Error == NbdError.None)
+            {
+                if (!AddParts(reply))
+                {
+                    break;
+                }
+            }
+            else if (reply.HasReplyData)
             {
                 CloseHeaders();
-                while (reply.HasReplyData && !_parts.IsFull)
-                {
-                    _parts.Add(reply.TakeReplyData(_queue.PieceBytes));
-                }
+                AddData(reply, reply.Length);
                 if (reply.HasReplyData)
                 {
                     break;
@@ -120,17 +128,23 @@ internal sealed partial class NbdConnection
         CloseHeaders();
     }
 
-    private void AddHeader(ClientRequest reply)
+    private void AddData(ClientRequest read, long end)
     {
-        SimpleReply.Write(_output.Span[_headersEnd..], reply.Error, reply.Cookie);
-        _headersEnd += SimpleReply.HeaderBytes;
+        while (read.Sent < end && !_parts.IsFull)
+        {
+            _parts.Add(read.TakeReplyData(_queue.PieceBytes, end));
+        }
+    }
+
+    private void Count(ClientRequest reply)
+    {
         NbdCounters counters = _server.Counters;
         counters.Answered();
-        if (reply.Error != NbdError.None)
+        if (reply.Error != NbdError.None || reply.HasFailedInPart)
         {
             counters.AnsweredWithError();
         }
-        else if (reply.Operation == IoOperation.Read)
+        else if (reply.IsRead)
         {
             counters.Read(reply.Length);
         }

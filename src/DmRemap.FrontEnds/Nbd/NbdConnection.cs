@@ -38,7 +38,8 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     {
         Invariant.Check(ReceiveBytes >= ServerHandshake.InputBytesMax);
         Invariant.Check(OutputBytes >= ServerHandshake.OutputBytesMax);
-        Invariant.Check(OutputBytes >= Slots * SimpleReply.HeaderBytes);
+        Invariant.Check(ReceiveBytes >= TransmissionParser.InputBytesMax);
+        Invariant.Check(OutputBytes >= s_statusReplyBytesMax);
         _server = server;
         _buffers = server.Buffers;
         _queue = queue;
@@ -67,6 +68,10 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         Closing = 2,
     }
 
+    public NbdReplyStyle ReplyStyle => _parser.Terms.Style;
+
+    public BlockSize BlockSize => _server.Export.BlockSize;
+
     /// <summary>Set by the buffers: slices lent to this connection.</summary>
     public int SlicesHeld { get; set; }
 
@@ -89,6 +94,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         _stream = stream;
         _life = Life.Open;
         _isEnding = false;
+        _parser.Terms = default;
         ResetReceiving();
         ResetSending();
         _handshakeBytes = _handshake.Start(_output.Span);

@@ -11,12 +11,17 @@ namespace DmRemap.FrontEnds.Nbd;
 /// </summary>
 public sealed class NbdServer : IStreamAcceptor, ITimerOwner
 {
+    /// <summary>In one chunk of an answer to BLOCK_STATUS; a client asks again for the rest.</summary>
+    public const int StatusRunsMax = 256;
+
     private readonly NbdServerOptions _options;
     private readonly DeviceQueue _queue;
     private readonly ReplyBatch _replies;
     private readonly NbdConnection[] _connections;
     private readonly NbdConnection[] _idle;
     private readonly LoopTimer _stallTimer;
+    private readonly IBlockHealthSource? _health;
+    private readonly HealthRun[] _runs = new HealthRun[StatusRunsMax];
     private ILoopMessage? _whenClosed;
     private int _idleCount;
     private int _openCount;
@@ -30,8 +35,13 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         Invariant.Check(pieceBytes > 0);
         Loop = loop;
         _options = options;
-        Export = new NbdExport(options.ExportName, options.Description, device.Geometry, options.Access);
-        Buffers = new NbdBuffers(pool, connections, options.LargeReadsMax, NbdExport.PayloadBytesMax);
+        _health = device as IBlockHealthSource;
+        Export = new NbdExport(options.ExportName, options.Description, device.Geometry, options.Access)
+        {
+            Contexts = _health is null ? NbdContexts.Allocation : NbdContexts.All,
+        };
+        Buffers = new NbdBuffers(pool, connections, options.LargeReadsMax, NbdExport.PayloadBytesMax,
+            pieceBytes);
         _queue = new DeviceQueue(this, device, options.DeviceQueueDepth, pieceBytes);
         _replies = new ReplyBatch(loop, connections);
         _stallTimer = new LoopTimer(this);
@@ -165,6 +175,21 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         {
             WatchForStalls();
         }
+    }
+
+    /// <summary>
+    /// What a context says from the extent's start on; valid until the next call. All of the export is
+    /// allocated: a file behind it that has holes is none of the clients' business, and a write never finds
+    /// the space gone.
+    /// </summary>
+    internal ReadOnlySpan<HealthRun> StatusOf(NbdContexts context, Extent blocks, int runsMax)
+    {
+        if (context == NbdContexts.State)
+        {
+            return _runs.AsSpan(0, _health!.ListHealth(blocks, _runs.AsSpan(0, runsMax)));
+        }
+        _runs[0] = new HealthRun(BlockHealth.Healthy, blocks.Count);
+        return _runs.AsSpan(0, 1);
     }
 
     internal void OnStreamClosed()

@@ -42,6 +42,9 @@ internal static class FileFacts
                 Blocks = new BlockSize(logical).WholeBlocks(new ByteCount(status.Bytes)),
                 CanDiscard = isWritable && CanPunchHoles(handle, status.Bytes),
                 CanWriteZeroes = isWritable && transfer.CanZeroRanges,
+
+                // A file system only notes it; a disk may well write every zero.
+                CanZeroFast = isWritable && transfer.CanZeroRanges,
                 IsReadOnly = !isWritable,
                 IsRotational = topology.IsRotational(status.HostDevice),
             },

@@ -68,6 +68,13 @@ internal sealed class ConversationBuilder
         UInt32(0x25609513).UInt16(flags).UInt16((int)command).UInt64(cookie).UInt64(offset).UInt32(
             length).Bytes(payload);
 
+    /// <summary>A request of extended headers; its payload's length is the header's.</summary>
+    public ConversationBuilder Extended(
+        NbdCommand command, ulong cookie, ulong offset, ulong length, int flags = 0,
+        byte[]? payload = null) =>
+        UInt32(0x21e41c71).UInt16(flags).UInt16((int)command).UInt64(cookie).UInt64(offset).UInt64(
+            length).Bytes(payload);
+
     public ConversationBuilder Write(ulong cookie, ulong offset, byte[] payload, int flags = 0) =>
         Request(NbdCommand.Write, cookie, offset, (uint)payload.Length, flags, payload);
 
@@ -80,6 +87,29 @@ internal sealed class ConversationBuilder
 
     public ConversationBuilder OptionReply(uint option, uint type, byte[]? data = null) =>
         UInt64(0x3e889045565a9).UInt32(option).UInt32(type).UInt32((uint)(data?.Length ?? 0)).Bytes(data);
+
+    /// <summary>Of a structured reply.</summary>
+    public ConversationBuilder Chunk(ulong cookie, int flags, int type, ConversationBuilder payload) =>
+        UInt32(0x668e33ef).UInt16(flags).UInt16(type).UInt64(cookie).UInt32((uint)payload._bytes.Count)
+            .Bytes(payload.ToArray());
+
+    /// <summary>Of an extended reply to a request for this offset.</summary>
+    public ConversationBuilder ExtendedChunk(
+        ulong cookie, ulong offset, int flags, int type, ConversationBuilder payload) =>
+        UInt32(0x6e8a278c).UInt16(flags).UInt16(type).UInt64(cookie).UInt64(offset)
+            .UInt64((ulong)payload._bytes.Count).Bytes(payload.ToArray());
+
+    /// <summary>LIST_META_CONTEXT (9) or SET_META_CONTEXT (10).</summary>
+    public ConversationBuilder Contexts(uint option, string export, params string[] queries)
+    {
+        ConversationBuilder data = new ConversationBuilder()
+            .UInt32((uint)export.Length).Text(export).UInt32((uint)queries.Length);
+        foreach (string query in queries)
+        {
+            data.UInt32((uint)query.Length).Text(query);
+        }
+        return Option(option, data.ToArray());
+    }
 
     public ConversationBuilder Reply(ulong cookie, uint error = 0, byte[]? data = null) =>
         UInt32(0x67446698).UInt32(error).UInt64(cookie).Bytes(data);

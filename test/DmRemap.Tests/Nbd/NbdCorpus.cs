@@ -22,6 +22,18 @@ internal static class NbdCorpus
         ["export name, no zeroes, default"] = Flags().Option(1).ToArray(),
         ["export name unknown"] = Flags().Option(1, "nope"u8.ToArray()).ToArray(),
         ["qemu's beginning"] = Flags().Option(8).Option(10, new byte[40]).Go("", 7, 3).ToArray(),
+        ["structured, list, set, go"] = Flags().Option(8).Contexts(9, "").Contexts(9, "disk", "base:", "x:")
+            .Contexts(10, "", "base:allocation", "x-dmremap:state").Go("", 7, 3).ToArray(),
+        ["extended, set, info, go"] = Flags().Option(11).Contexts(10, "disk", "x-dmremap:state")
+            .Go("disk", 6, 3).Go("disk", 7, 3).ToArray(),
+        ["set twice, the second fails"] = Flags().Option(8).Contexts(10, "", "base:allocation")
+            .Contexts(10, "nope", "base:allocation").Go().ToArray(),
+        ["contexts without structured replies"] =
+            Flags().Contexts(9, "").Contexts(10, "", "base:allocation").Go().ToArray(),
+        ["queries that lie"] = Flags().Option(8)
+            .Option(9, new ConversationBuilder().UInt32(0).UInt32(0xffff_ffff).UInt32(9).ToArray())
+            .Option(10, new ConversationBuilder().UInt32(0xffff_fff0).UInt32(1).ToArray()).Go().ToArray(),
+        ["extended, then export name"] = Flags().Option(11).Option(1, "disk"u8.ToArray()).ToArray(),
         ["tls, then go"] = Flags().Option(5).Go().ToArray(),
         ["unknown options with data"] =
             Flags().Option(77, new byte[9000]).Option(78, new byte[3]).Go().ToArray(),
@@ -91,6 +103,41 @@ internal static class NbdCorpus
             .Write(1, 512, Pattern(300_032, 9))
             .Read(2, 512, 300_032)
             .Disconnect().ToArray(),
+    };
+
+    /// <summary>
+    /// Whole conversations with clients that read chunks; the sizes of requests are those of extended headers
+    /// where these are agreed. Cookies are unique in each.
+    /// </summary>
+    public static Dictionary<string, byte[]> ChunkSessions() => new()
+    {
+        ["structured: everything"] = Flags().Option(8).Contexts(10, "", "base:allocation").Go()
+            .Write(1, 4096, Pattern(20_000 / 512 * 512, 1)).Read(2, 0, 100_352)
+            .Request(NbdCommand.Read, 3, 512, 65_536, 4).Request(NbdCommand.BlockStatus, 4, 0, 1_048_576)
+            .Request(NbdCommand.BlockStatus, 5, 512, 512, 8).Request(NbdCommand.Cache, 6, 0, 65_536)
+            .Request(NbdCommand.Trim, 7, 0, 4096).Request(NbdCommand.WriteZeroes, 8, 0, 4096)
+            .Request(NbdCommand.Flush, 9, 0, 0).Read(10, 0, 0).Read(11, 0, 1_048_576)
+            .Disconnect().ToArray(),
+        ["structured: refused"] = Flags().Option(8).Go()
+            .Read(1, 1, 512).Read(2, ExportBytes, 512).Read(3, 0, 0xffff_fe00).Write(4, 3, Pattern(9000, 2))
+            .Request(NbdCommand.BlockStatus, 5, 0, 512).Request((NbdCommand)99, 6, 0, 0)
+            .Request(NbdCommand.Cache, 7, 0, 0x4000_0000).Request(NbdCommand.WriteZeroes, 8, 0, 512, 16)
+            .Read(9, 0, 512).ToArray(),
+        ["extended: everything"] = Flags().Option(11).Contexts(10, "", "base:allocation").Go()
+            .Extended(NbdCommand.Write, 1, 4096, 8192, 32, Pattern(8192, 3))
+            .Extended(NbdCommand.Read, 2, 0, 100_352).Extended(NbdCommand.Flush, 3, 0, 0)
+            .Extended(NbdCommand.BlockStatus, 4, 0, 1_048_576)
+            .Extended(NbdCommand.BlockStatus, 5, 0, 12, 32,
+                new ConversationBuilder().UInt64(4096).UInt32(1).ToArray())
+            .Extended(NbdCommand.WriteZeroes, 6, 0, 65_536).Extended(NbdCommand.Read, 7, 0, 1_048_576, 4)
+            .Extended(NbdCommand.Disconnect, 8, 0, 0).ToArray(),
+        ["extended: refused"] = Flags().Option(11).Go()
+            .Extended(NbdCommand.Write, 1, 0, 512).Extended(NbdCommand.Read, 2, 0, ulong.MaxValue)
+            .Extended(NbdCommand.Flush, 3, 0, 5000, 32, Pattern(5000, 4))
+            .Extended(NbdCommand.BlockStatus, 4, 0, 12, 32, Pattern(12, 5))
+            .Extended(NbdCommand.Trim, 5, ulong.MaxValue, ulong.MaxValue)
+            .Extended(NbdCommand.Read, 6, 0, 512)
+            .Extended(NbdCommand.Write, 7, 0, 0x1_0000_0000, 32).ToArray(),
     };
 
     public static ConversationBuilder Start() => Flags().Go("", 7, 3);

@@ -12,14 +12,24 @@ public sealed class NbdExportTests
     public void Flags_say_what_the_device_can_do()
     {
         DeviceGeometry geometry = SimulatedDisk.MakeGeometry(8) with { IsRotational = true };
-        Assert.Equal(0x17d, (int)new NbdExport("", "", geometry, NbdAccess.ReadWrite).Flags);
+        Assert.Equal(0x57d, (int)new NbdExport("", "", geometry, NbdAccess.ReadWrite).Flags);
         // Read-only: what changes the device is not offered.
-        Assert.Equal(0x11f, (int)new NbdExport("", "", geometry, NbdAccess.ReadOnly).Flags);
-        Assert.Equal(0x11f,
+        Assert.Equal(0x51f, (int)new NbdExport("", "", geometry, NbdAccess.ReadOnly).Flags);
+        Assert.Equal(0x51f,
             (int)new NbdExport("", "", geometry with { IsReadOnly = true }, NbdAccess.ReadWrite).Flags);
         DeviceGeometry plain =
             SimulatedDisk.MakeGeometry(8) with { CanDiscard = false, CanWriteZeroes = false };
-        Assert.Equal(0x10d, (int)new NbdExport("", "", plain, NbdAccess.ReadWrite).Flags);
+        Assert.Equal(0x50d, (int)new NbdExport("", "", plain, NbdAccess.ReadWrite).Flags);
+    }
+
+    [Fact]
+    public void Fast_zero_is_offered_only_where_zeroing_is_fast()
+    {
+        DeviceGeometry fast = SimulatedDisk.MakeGeometry(8) with { CanZeroFast = true };
+        Assert.Equal(0xd6d, (int)new NbdExport("", "", fast, NbdAccess.ReadWrite).Flags);
+        Assert.Equal(0x50f, (int)new NbdExport("", "", fast, NbdAccess.ReadOnly).Flags);
+        Assert.False(new NbdExport("", "", fast with { CanWriteZeroes = false }, NbdAccess.ReadWrite)
+            .CanZeroFast);
     }
 
     [Fact]

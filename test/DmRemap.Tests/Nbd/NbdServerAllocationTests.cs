@@ -25,6 +25,33 @@ public sealed class NbdServerAllocationTests
         Allocations.AssertNone(() => Exchange(world.Loop, client, conversation, expected, 1000));
     }
 
+    [Theory]
+    [InlineData(8u)]
+    [InlineData(11u)]
+    public void Chunked_replies_allocate_nothing_whether_they_succeed_or_fail(uint style)
+    {
+        NbdWorld world = new(slices: 16);
+        world.Disk.BadForReading.Add(1000);
+        MemoryByteStream client = world.Connect();
+        client.Write(new ConversationBuilder().ClientFlags().Option(style)
+            .Contexts(10, "", "base:allocation").Go().ToArray());
+        world.Settle();
+        byte[] conversation = style == 8
+            ? new ConversationBuilder().Write(1, 0, new byte[4096]).Read(2, 4096, 8192)
+                .Request(NbdCommand.BlockStatus, 3, 0, 1_048_576).Read(4, 1, 1)
+                .Read(5, 480_256, 65_536).ToArray()
+            : new ConversationBuilder().Extended(NbdCommand.Write, 1, 0, 4096, 32, new byte[4096])
+                .Extended(NbdCommand.Read, 2, 4096, 8192)
+                .Extended(NbdCommand.BlockStatus, 3, 0, 1_048_576).Extended(NbdCommand.Read, 4, 1, 1)
+                .Extended(NbdCommand.Read, 5, 480_256, 65_536).ToArray();
+        client.ClearOutput();
+        client.Write(conversation);
+        world.Settle();
+        int expected = client.Said;
+        Exchange(world.Loop, client, conversation, expected, 200);
+        Allocations.AssertNone(() => Exchange(world.Loop, client, conversation, expected, 1000));
+    }
+
     [Fact]
     public void Short_requests_allocate_nothing_ten_thousand_times()
     {

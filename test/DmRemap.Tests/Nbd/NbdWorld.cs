@@ -112,14 +112,11 @@ internal sealed record ExpectedReply(ulong Cookie, NbdError Error, int DataBytes
             {
                 break;
             }
-            if (request.Command == NbdCommand.Write)
+            if (conversation.Length - at < request.PayloadBytes)
             {
-                if (conversation.Length - at < request.Length)
-                {
-                    break;
-                }
-                at += (int)request.Length;
+                break;
             }
+            at += (int)request.PayloadBytes;
             bool hasData = request.Command == NbdCommand.Read && request.Error == NbdError.None;
             replies.Add(
                 new ExpectedReply(request.Cookie.Value, request.Error, hasData ? (int)request.Length : 0));

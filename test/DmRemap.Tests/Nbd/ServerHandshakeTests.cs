@@ -21,8 +21,8 @@ public sealed class ServerHandshakeTests
     private const uint ErrUnknown = 0x8000_0006;
     private const uint ErrTooBig = 0x8000_0009;
 
-    // HAS_FLAGS, FLUSH, FUA, TRIM, WRITE_ZEROES, CAN_MULTI_CONN.
-    private const int Flags = 1 | 4 | 8 | 32 | 64 | 256;
+    // HAS_FLAGS, FLUSH, FUA, TRIM, WRITE_ZEROES, CAN_MULTI_CONN, CACHE.
+    private const int Flags = 1 | 4 | 8 | 32 | 64 | 256 | 1024;
 
     private static readonly NbdExport s_export =
         new("disk", "a disk", SimulatedDisk.MakeGeometry(2048), NbdAccess.ReadWrite);
@@ -123,10 +123,12 @@ public sealed class ServerHandshakeTests
     [Theory]
     [InlineData(3u, 1, ErrInvalid)] // LIST with data
     [InlineData(5u, 0, ErrUnsup)] // STARTTLS; without TLS the answer is never TLS_REQD
-    [InlineData(8u, 0, ErrUnsup)]
-    [InlineData(9u, 5000, ErrUnsup)] // LIST_META_CONTEXT
-    [InlineData(10u, 100_000, ErrUnsup)] // SET_META_CONTEXT
-    [InlineData(11u, 0, ErrUnsup)]
+    [InlineData(8u, 1, ErrInvalid)] // STRUCTURED_REPLY with data
+    [InlineData(9u, 5000, ErrInvalid)] // LIST_META_CONTEXT before structured replies
+    [InlineData(10u, 8, ErrInvalid)]
+    [InlineData(10u, 100_000, ErrTooBig)] // SET_META_CONTEXT
+    [InlineData(11u, 4, ErrInvalid)] // EXTENDED_HEADERS with data
+    [InlineData(12u, 0, ErrUnsup)]
     [InlineData(4u, 7, ErrUnsup)]
     [InlineData(0u, 0, ErrUnsup)]
     [InlineData(0xffff_ffffu, 1_048_576, ErrUnsup)]

@@ -35,7 +35,9 @@ public sealed class TransmissionParserTests
     [InlineData(NbdCommand.Write, 32, 0ul, 512u, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
     [InlineData(NbdCommand.Flush, 0, 512ul, 0u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Flush, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
-    [InlineData(NbdCommand.Cache, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData(NbdCommand.Cache, 0, 0ul, 512u, NbdVerdict.Execute, NbdError.None)]
+    [InlineData(NbdCommand.Cache, 8, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData(NbdCommand.Cache, 0, 0ul, 0x0200_0200u, NbdVerdict.Refuse, NbdError.Overflow)]
     [InlineData(NbdCommand.BlockStatus, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData(NbdCommand.Resize, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
     [InlineData((NbdCommand)9, 0, 0ul, 512u, NbdVerdict.Refuse, NbdError.Invalid)]
@@ -53,7 +55,7 @@ public sealed class TransmissionParserTests
     {
         NbdRequest request = s_writable.Parse(Header(command, flags, offset, length));
         Assert.Equal((verdict, error), (request.Verdict, request.Error));
-        Assert.Equal((command, offset, length), (request.Command, request.Offset, request.Length));
+        Assert.Equal((command, offset, (ulong)length), (request.Command, request.Offset, request.Length));
         Assert.Equal(0xfedc_ba98_7654_3210, request.Cookie.Value);
     }
 
@@ -121,6 +123,72 @@ public sealed class TransmissionParserTests
                     Assert.Equal(Naive(command, offset, length), (request.Verdict, request.Error));
                 }
             }
+        }
+    }
+
+    [Fact]
+    public void Fast_zero_is_executed_where_it_is_offered_and_invalid_elsewhere()
+    {
+        DeviceGeometry fast = SimulatedDisk.MakeGeometry(8) with { CanZeroFast = true };
+        TransmissionParser parser = new(new NbdExport("", "", fast, NbdAccess.ReadWrite));
+        byte[] request = Header(NbdCommand.WriteZeroes, 16 | 2, 0, 512);
+        Assert.Equal(NbdVerdict.Execute, parser.Parse(request).Verdict);
+        Assert.Equal((NbdVerdict.Refuse, NbdError.Invalid),
+            (s_writable.Parse(request).Verdict, s_writable.Parse(request).Error));
+    }
+
+    [Theory]
+    [InlineData(NbdCommand.Read, 0, 0ul, 512ul, NbdVerdict.Execute, NbdError.None)]
+    [InlineData(NbdCommand.Read, 4, 0ul, 512ul, NbdVerdict.Execute, NbdError.None)]
+    [InlineData(NbdCommand.Read, 0, 0ul, ulong.MaxValue, NbdVerdict.Refuse, NbdError.Overflow)]
+    [InlineData(NbdCommand.Read, 0, 0ul, 0x1_0000_0000ul, NbdVerdict.Refuse, NbdError.Overflow)]
+    // A payload that the command does not have is read past.
+    [InlineData(NbdCommand.Read, 32, 0ul, 512ul, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
+    [InlineData(NbdCommand.Flush, 32, 0ul, 9ul, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
+    [InlineData(NbdCommand.Trim, 32, 0ul, 0x0200_0000ul, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
+    [InlineData(NbdCommand.Trim, 32, 0ul, 0x0200_0001ul, NbdVerdict.Drop, NbdError.None)]
+    [InlineData((NbdCommand)77, 32, 5ul, 100ul, NbdVerdict.RefuseAfterPayload, NbdError.Invalid)]
+    [InlineData(NbdCommand.Write, 32, 0ul, 512ul, NbdVerdict.Execute, NbdError.None)]
+    [InlineData(NbdCommand.Write, 33, 0ul, 512ul, NbdVerdict.Execute, NbdError.None)]
+    // WRITE must say that it has one.
+    [InlineData(NbdCommand.Write, 0, 0ul, 512ul, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData(NbdCommand.Write, 0, 0ul, ulong.MaxValue, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData(NbdCommand.Write, 32, 0ul, 0ul, NbdVerdict.Refuse, NbdError.Invalid)]
+    [InlineData(NbdCommand.Write, 32, 4096ul, 512ul, NbdVerdict.RefuseAfterPayload, NbdError.NoSpace)]
+    [InlineData(NbdCommand.Write, 32, 0ul, 0x1_0000_0000ul, NbdVerdict.Drop, NbdError.None)]
+    [InlineData(NbdCommand.WriteZeroes, 0, 0ul, ulong.MaxValue, NbdVerdict.Refuse, NbdError.NoSpace)]
+    [InlineData(NbdCommand.Disconnect, 0, 0ul, 0ul, NbdVerdict.Disconnect, NbdError.None)]
+    public void Extended_request_gets_the_verdict_the_protocol_asks_for(
+        NbdCommand command, int flags, ulong offset, ulong length, NbdVerdict verdict, NbdError error)
+    {
+        TransmissionParser parser = Parser(NbdAccess.ReadWrite);
+        parser.Terms = new NbdTerms(NbdReplyStyle.Extended, NbdContexts.None);
+        byte[] header = new ConversationBuilder().Extended(command, 7, offset, length, flags).ToArray();
+        NbdRequest request = parser.Parse(header, out int taken);
+        Assert.Equal((verdict, error), (request.Verdict, request.Error));
+        Assert.Equal((32, length, 7ul), (taken, request.Length, request.Cookie.Value));
+        Assert.Equal(NbdVerdict.None, parser.Parse(header.AsSpan(0, 31), out taken).Verdict);
+        Assert.Equal(0, taken);
+    }
+
+    [Fact]
+    public void Extended_and_compact_magics_are_not_taken_for_each_other()
+    {
+        byte[] compact = [.. Header(NbdCommand.Read, 0, 0, 512), 0, 0, 0, 0];
+        byte[] extended = new ConversationBuilder().Extended(NbdCommand.Read, 7, 0, 512).ToArray();
+        TransmissionParser parser = Parser(NbdAccess.ReadWrite);
+        Assert.Equal(NbdVerdict.Drop, parser.Parse(extended).Verdict);
+        parser.Terms = new NbdTerms(NbdReplyStyle.Extended, NbdContexts.None);
+        Assert.Equal(NbdVerdict.Drop, parser.Parse(compact).Verdict);
+        Assert.Equal(NbdVerdict.Execute, parser.Parse(extended).Verdict);
+    }
+
+    [Fact]
+    public void Every_reason_has_a_text_that_fits_a_chunk()
+    {
+        foreach (NbdReason reason in Enum.GetValues<NbdReason>())
+        {
+            Assert.InRange(NbdReasons.TextOf(reason).Length, 1, NbdReasons.TextBytesMax);
         }
     }
 

@@ -10,10 +10,11 @@ internal static class EvidenceTable
 {
     private static readonly string[] s_documents = ["docs/internals/testing.md", "docs/nbd-conformance.md"];
 
-    /// <summary>S1-S14, D1-D37, A1-A21, F-1…F-40.</summary>
+    /// <summary>S1-S14, D1-D37, A1-A21, F-1…F-40, N1-N57.</summary>
     public static List<string> RequiredIds { get; } =
     [
         .. Series("S", 14), .. Series("D", 37), .. Series("A", 21), .. Series("F-", 40),
+        .. Series("N", 57),
     ];
 
     public static List<EvidenceRow> ReadDocuments() =>
