@@ -218,7 +218,9 @@ public sealed class ProtocolTests
         Content.AssertFile(content, device.MainPath);
     }
 
-    /// <summary>Of a disk with a bad sector nbdcopy gets nothing but an error; without it, every byte.</summary>
+    /// <summary>
+    /// Of a disk with a bad sector nbdcopy gets nothing but an error; without it, every byte.
+    /// </summary>
     [Fact]
     public async Task Nbdcopy_and_qemu_img_copy_with_block_status_and_chunks()
     {
@@ -261,7 +263,8 @@ public sealed class ProtocolTests
             """, context: "base:allocation")).Expect(0);
     }
 
-    private static Task<CommandResult> ShellAsync(DeviceUnderTest device, string script, string? context = null)
+    private static Task<CommandResult> ShellAsync(
+        DeviceUnderTest device, string script, string? context = null)
     {
         string prepare = context is null ? "pass" : $"h.add_meta_context('{context}')";
         return NbdshAsync("-c", prepare, "-c", $"h.connect_uri('{device.Uri}')", "-c", script);
