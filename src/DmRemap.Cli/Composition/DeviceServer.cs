@@ -36,8 +36,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         directories.PrepareConfiguration();
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
-        string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
-        NbdSocketPath.Require(socketPath, options.Name);
+        WaysIn ways = WaysIn.Find(options, directories, services.Environment);
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
@@ -49,7 +48,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
-            SocketPath = socketPath,
+            Ways = ways,
             Options = options,
             Faults = faults,
             Life = life,

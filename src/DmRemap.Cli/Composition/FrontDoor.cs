@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Net;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
 using DmRemap.Engine;
@@ -37,17 +36,24 @@ internal sealed class FrontDoor : IDisposable
     /// Nobody can find the door yet. May block.
     /// </summary>
     /// <exception cref="RefusalException">Somebody serves there, or nobody can.</exception>
-    public static FrontDoor Prepare(string name, string socketPath, IPEndPoint? listen)
+    public static FrontDoor Prepare(string name, WaysIn ways)
     {
         FrontDoor door = new(name);
-        string subject = $"socket {socketPath}";
+        string subject = $"socket {ways.SocketPath}";
         try
         {
-            door.Add(ListeningSocket.PrepareUnix(socketPath));
-            if (listen is not null)
+            foreach (ListeningSocket passed in ways.Passed)
             {
-                subject = $"address {listen}";
-                door.Add(ListeningSocket.PrepareTcpLoopback(listen), listen.Address);
+                door.Add(passed);
+            }
+            if (ways.SocketPath is not null)
+            {
+                door.Add(ListeningSocket.PrepareUnix(ways.SocketPath));
+            }
+            if (ways.Listen is not null)
+            {
+                subject = $"address {ways.Listen}";
+                door.Add(ListeningSocket.PrepareTcpLoopback(ways.Listen));
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -156,17 +162,18 @@ internal sealed class FrontDoor : IDisposable
         }
     }
 
-    private void Add(ListeningSocket socket, IPAddress? address = null)
+    private void Add(ListeningSocket socket)
     {
         _sockets.Add(socket);
         if (socket.Path is not null)
         {
-            string path = Uri.EscapeDataString(Path.GetFullPath(socket.Path));
+            string place = socket.Path.StartsWith('@') ? socket.Path : Path.GetFullPath(socket.Path);
+            string path = Uri.EscapeDataString(place);
             _exports.Add($"nbd+unix:///{_name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {
-            _exports.Add($"nbd://{new IPEndPoint(address!, socket.Port)}/{_name}");
+            _exports.Add($"nbd://{socket.EndPoint}/{_name}");
         }
     }
 }
