@@ -8,6 +8,7 @@ using DmRemap.FrontEnds.Nbd;
 using DmRemap.Linux.Native;
 using DmRemap.Linux.Sockets;
 using DmRemap.Nbd;
+using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Cli.Composition;
 
@@ -19,17 +20,27 @@ internal sealed class FrontDoor : IDisposable
     private readonly List<string> _exports = [];
     private readonly TaskCompletionSource _listenersClosed =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _clientLeft =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly string _name;
+    private readonly SafeFileHandle? _client;
     private NbdServer? _server;
     private int _listenersOpen;
 
-    private FrontDoor(string name) => _name = name;
+    private FrontDoor(string name, SafeFileHandle? client)
+    {
+        _name = name;
+        _client = client;
+    }
 
     /// <summary>Once it is open.</summary>
     public NbdServer Server => _server!;
 
-    /// <summary>URIs, the Unix socket's first.</summary>
+    /// <summary>URIs, the Unix socket's first; none for a client that is here already.</summary>
     public IReadOnlyList<string> Exports => _exports;
+
+    /// <summary>Completes when the client that is served alone has gone; else never.</summary>
+    public Task ClientLeft => _clientLeft.Task;
 
     /// <summary>
     /// Before a set is taken over: an address that cannot be had ends the start while it has changed nothing.
@@ -38,7 +49,7 @@ internal sealed class FrontDoor : IDisposable
     /// <exception cref="RefusalException">Somebody serves there, or nobody can.</exception>
     public static FrontDoor Prepare(string name, WaysIn ways)
     {
-        FrontDoor door = new(name);
+        FrontDoor door = new(name, ways.Client);
         string subject = $"socket {ways.SocketPath}";
         try
         {
@@ -78,6 +89,7 @@ internal sealed class FrontDoor : IDisposable
             {
                 ExportName = _name,
                 Description = $"dm-remap device {_name}",
+                LastClosed = _client is null ? null : () => _clientLeft.TrySetResult(),
                 Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
             }));
         foreach (ListeningSocket socket in _sockets)
@@ -95,6 +107,10 @@ internal sealed class FrontDoor : IDisposable
         await host.RunAsync(() =>
         {
             StreamPool pool = new(host.Loop);
+            if (_client is not null)
+            {
+                pool.TryServe(_client, _server);
+            }
             foreach (ListeningSocket socket in _sockets)
             {
                 UringListener listener = new(pool, socket, _server);
@@ -127,6 +143,10 @@ internal sealed class FrontDoor : IDisposable
             listener.Close(OnListenerClosed);
         }
         _listeners.Clear();
+        if (_listenersOpen == 0)
+        {
+            _listenersClosed.TrySetResult();
+        }
     }
 
     /// <summary>
@@ -139,6 +159,7 @@ internal sealed class FrontDoor : IDisposable
         {
             socket.Dispose();
         }
+        _client?.Dispose();
     }
 
     private static Refusal NotOpened(string name, string subject, Exception error)

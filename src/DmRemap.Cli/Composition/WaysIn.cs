@@ -8,6 +8,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Sockets;
+using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Cli.Composition;
 
@@ -18,6 +19,9 @@ internal sealed record WaysIn
     public string? SocketPath { get; init; }
 
     public IPEndPoint? Listen { get; init; }
+
+    /// <summary>The only client, connected already; null where clients come by sockets.</summary>
+    public SafeFileHandle? Client { get; init; }
 
     /// <summary>They listen already, and belong to whoever started this process.</summary>
     public IReadOnlyList<ListeningSocket> Passed { get; init; } = [];
@@ -40,6 +44,10 @@ internal sealed record WaysIn
             RequireNoOther(options);
             return new WaysIn { Passed = passed };
         }
+        if (options.Stdio)
+        {
+            return new WaysIn { Client = TakeStandardSocket(options.Name) };
+        }
         string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
         NbdSocketPath.Require(socketPath, options.Name);
         return new WaysIn { SocketPath = socketPath, Listen = options.Listen };
@@ -51,14 +59,25 @@ internal sealed record WaysIn
     /// </summary>
     private static void RequireNoOther(ServeOptions options)
     {
-        if (options.SocketPath is not null || options.Listen is not null)
+        if (options.SocketPath is not null || options.Listen is not null || options.Stdio)
         {
             throw new RefusalException(new Refusal(
                 MessageIds.Usage,
                 ExitCode.Usage,
                 options.Name,
-                "Sockets were passed to this process (LISTEN_FDS), and --socket or --listen asks for others.",
-                "Leave --socket and --listen out: the sockets are chosen by whoever passes them."));
+                "Sockets were passed to this process (LISTEN_FDS), and --socket, --listen or --stdio "
+                    + "asks for others.",
+                "Leave these options out: the sockets are chosen by whoever passes them."));
         }
     }
+
+    private static SafeFileHandle TakeStandardSocket(string device) =>
+        StandardSocket.TryTake(out string problem)
+            ?? throw new RefusalException(new Refusal(
+                "DMR-STDIO-NO-SOCKET",
+                ExitCode.Usage,
+                device,
+                $"--stdio: {problem}.",
+                "Let a client start the program with a socket on both, as libnbd's connect_command does; "
+                    + "else leave --stdio out."));
 }

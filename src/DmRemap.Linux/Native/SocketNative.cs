@@ -17,6 +17,7 @@ internal static unsafe partial class SocketNative
     public const int SO_SNDTIMEO = 21;
     public const int SO_ACCEPTCONN = 30;
     public const int SO_DOMAIN = 39;
+    public const int SO_COOKIE = 57;
     public const int IPPROTO_TCP = 6;
     public const int TCP_NODELAY = 1;
     public const int SHUT_RDWR = 2;
