@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using System.Linq;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
@@ -107,18 +108,11 @@ internal sealed class CommandLineProgram(CliServices services)
             ProcessTerminationTimeout = null,
         });
 
-    /// <summary>Where parsing failed, the option may not have been reached.</summary>
-    private static bool IsJsonAsked(IReadOnlyList<string> arguments)
-    {
-        foreach (string argument in arguments)
-        {
-            if (argument == "--json")
-            {
-                return true;
-            }
-        }
-        return false;
-    }
+    /// <summary>
+    /// Where parsing failed, the option may not have been reached. With --stdio, standard output is a client's.
+    /// </summary>
+    private static bool IsJsonAsked(IReadOnlyList<string> arguments) =>
+        arguments.Contains("--json") && !arguments.Contains("--stdio");
 
     private int Fail(Refusal refusal, bool isJson)
     {

@@ -32,6 +32,11 @@ internal sealed class ServeCommand
         CustomParser = ParseListen,
     };
 
+    private readonly Option<bool> _stdio = new("--stdio")
+    {
+        Description = "Serve one client on standard input and output (one socket), and end with it.",
+    };
+
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse every write." };
 
     private readonly Option<string?> _faults = new("--faults")
@@ -70,8 +75,8 @@ internal sealed class ServeCommand
         Command command = new(
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
-            parts._name, parts._socket, parts._listen, parts._readOnly, parts._faults, parts._degraded,
-            parts._without, parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
+            parts._name, parts._socket, parts._listen, parts._stdio, parts._readOnly, parts._faults,
+            parts._degraded, parts._without, parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -111,6 +116,7 @@ internal sealed class ServeCommand
             Name = parsed.GetRequiredValue(_name),
             SocketPath = parsed.GetValue(_socket),
             Listen = parsed.GetValue(_listen),
+            Stdio = parsed.GetValue(_stdio),
             ReadOnly = parsed.GetValue(_readOnly),
             AcceptsRollback = parsed.GetValue(_acceptRollback),
             AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
@@ -121,6 +127,7 @@ internal sealed class ServeCommand
         };
         DeviceName.Require(options.Name);
         RequireLoopback(options);
+        RequireStdioAlone(options, parsed.GetValue(common.Json));
         RequireDegraded(options);
         CommandOutput output = common.OutputFor(services, parsed, options.Name);
         return (int)await services.Server.ServeAsync(options, output, cancellation);
@@ -136,6 +143,21 @@ internal sealed class ServeCommand
                 options.Name,
                 "--without leaves a spare out, and the device is degraded then.",
                 "Give --degraded too if that is what you want."));
+        }
+    }
+
+    private static void RequireStdioAlone(ServeOptions options, bool isJson)
+    {
+        bool hasOther = options.SocketPath is not null || options.Listen is not null || isJson;
+        if (options.Stdio && hasOther)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "--stdio serves the client on standard input and output, and nothing else is there: neither "
+                    + "--socket nor --listen, and no --json.",
+                "Leave --stdio or the other out."));
         }
     }
 

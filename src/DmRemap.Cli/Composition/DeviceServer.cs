@@ -36,8 +36,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         directories.PrepareConfiguration();
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
-        string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
-        NbdSocketPath.Require(socketPath, options.Name);
+        WaysIn ways = WaysIn.Find(options, directories, services.Environment);
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
@@ -49,7 +48,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
-            SocketPath = socketPath,
+            Ways = ways,
             Options = options,
             Faults = faults,
             Life = life,
@@ -90,16 +89,11 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         using ServedDevice served = started.Served;
         await using RecursionWatch watch = started.Watch;
         await using HistoryWatch history = started.History;
-        output.Answer(output.IsJson
-            ? JsonSerializer.Serialize(
-                new ReadyDocument(life.Name, Ready: true, door.Exports, Environment.ProcessId),
-                PlainJson.Lines.ReadyDocument)
-            : $"ready {door.Exports[0]}");
-        foreach (string export in door.Exports.Skip(1))
-        {
-            events.Say($"also {export}");
-        }
-        StopReport report = await UntilStoppedAsync(life, control.Server!, signals);
+        SayReady(life, door, output, events);
+        Task left = await Task.WhenAny(control.Server!.StopAnswered, signals.First, door.ClientLeft);
+        StopReport report = left == control.Server.StopAnswered
+            ? await control.Server.StopAnswered
+            : await StopAsync(life, signals);
         await EndAsync(control, report);
         started.Host.End();
         return report;
@@ -113,14 +107,26 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         return report;
     }
 
-    private static async Task<StopReport> UntilStoppedAsync(DeviceLife life, ControlServer control,
-        Signals signals)
+    /// <summary>A client on standard output is served already, and is told nothing but replies.</summary>
+    private static void SayReady(DeviceLife life, FrontDoor door, CommandOutput output, EventPrinter events)
     {
-        Task first = await Task.WhenAny(control.StopAnswered, signals.First);
-        if (first == control.StopAnswered)
+        if (door.Exports.Count == 0)
         {
-            return await control.StopAnswered;
+            return;
         }
+        output.Answer(output.IsJson
+            ? JsonSerializer.Serialize(
+                new ReadyDocument(life.Name, Ready: true, door.Exports, Environment.ProcessId),
+                PlainJson.Lines.ReadyDocument)
+            : $"ready {door.Exports[0]}");
+        foreach (string export in door.Exports.Skip(1))
+        {
+            events.Say($"also {export}");
+        }
+    }
+
+    private static async Task<StopReport> StopAsync(DeviceLife life, Signals signals)
+    {
         Task<StopReport> stopping = life.StopAsync(s_stopDeadline).WaitAsync(s_stopDeadline + s_stopGrace);
         if (await Task.WhenAny(stopping, signals.Second) != stopping)
         {

@@ -1,5 +1,4 @@
 using System;
-using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
@@ -25,7 +24,7 @@ internal sealed class DeviceStart(
     /// <summary>Long enough for a step that is under way and does not hang.</summary>
     private static readonly TimeSpan s_interruptGrace = TimeSpan.FromMilliseconds(500);
 
-    public required string SocketPath { get; init; }
+    public required WaysIn Ways { get; init; }
 
     public required ServeOptions Options { get; init; }
 
@@ -75,8 +74,7 @@ internal sealed class DeviceStart(
         Life.OnClaimed();
         await Control.OpenAfterClaimsAsync();
         // After the claims: a disk that is stuck would hold up these questions, and nobody would say why.
-        string socketDirectory = Path.GetDirectoryName(Path.GetFullPath(SocketPath))!;
-        string[] statePaths = [directories.ConfigurationPath, directories.RunPath, socketDirectory];
+        string[] statePaths = [directories.ConfigurationPath, directories.RunPath, .. Ways.Directories];
         MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
         NbdFence? fence = await NbdFence.PassAsync(
             NbdFence.PathOf(directories.RunPath, record.Name), members, events.Say, stopAsked);
@@ -85,7 +83,7 @@ internal sealed class DeviceStart(
         Life.OnLoop(host);
         HostHistory history =
             new(record, services.OpenWitness(record.Name), Options.AcceptsRollback, events.Say);
-        FrontDoor door = FrontDoor.Prepare(record.Name, SocketPath, Options.Listen);
+        FrontDoor door = FrontDoor.Prepare(record.Name, Ways);
         AssembledDevice? assembled = null;
         try
         {

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Net;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
 using DmRemap.Engine;
@@ -9,6 +8,7 @@ using DmRemap.FrontEnds.Nbd;
 using DmRemap.Linux.Native;
 using DmRemap.Linux.Sockets;
 using DmRemap.Nbd;
+using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Cli.Composition;
 
@@ -20,34 +20,51 @@ internal sealed class FrontDoor : IDisposable
     private readonly List<string> _exports = [];
     private readonly TaskCompletionSource _listenersClosed =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _clientLeft =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly string _name;
+    private readonly SafeFileHandle? _client;
     private NbdServer? _server;
     private int _listenersOpen;
 
-    private FrontDoor(string name) => _name = name;
+    private FrontDoor(string name, SafeFileHandle? client)
+    {
+        _name = name;
+        _client = client;
+    }
 
     /// <summary>Once it is open.</summary>
     public NbdServer Server => _server!;
 
-    /// <summary>URIs, the Unix socket's first.</summary>
+    /// <summary>URIs, the Unix socket's first; none for a client that is here already.</summary>
     public IReadOnlyList<string> Exports => _exports;
+
+    /// <summary>Completes when the client that is served alone has gone; else never.</summary>
+    public Task ClientLeft => _clientLeft.Task;
 
     /// <summary>
     /// Before a set is taken over: an address that cannot be had ends the start while it has changed nothing.
     /// Nobody can find the door yet. May block.
     /// </summary>
     /// <exception cref="RefusalException">Somebody serves there, or nobody can.</exception>
-    public static FrontDoor Prepare(string name, string socketPath, IPEndPoint? listen)
+    public static FrontDoor Prepare(string name, WaysIn ways)
     {
-        FrontDoor door = new(name);
-        string subject = $"socket {socketPath}";
+        FrontDoor door = new(name, ways.Client);
+        string subject = $"socket {ways.SocketPath}";
         try
         {
-            door.Add(ListeningSocket.PrepareUnix(socketPath));
-            if (listen is not null)
+            foreach (ListeningSocket passed in ways.Passed)
             {
-                subject = $"address {listen}";
-                door.Add(ListeningSocket.PrepareTcpLoopback(listen), listen.Address);
+                door.Add(passed);
+            }
+            if (ways.SocketPath is not null)
+            {
+                door.Add(ListeningSocket.PrepareUnix(ways.SocketPath));
+            }
+            if (ways.Listen is not null)
+            {
+                subject = $"address {ways.Listen}";
+                door.Add(ListeningSocket.PrepareTcpLoopback(ways.Listen));
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -72,6 +89,7 @@ internal sealed class FrontDoor : IDisposable
             {
                 ExportName = _name,
                 Description = $"dm-remap device {_name}",
+                LastClosed = _client is null ? null : () => _clientLeft.TrySetResult(),
                 Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
             }));
         foreach (ListeningSocket socket in _sockets)
@@ -89,6 +107,10 @@ internal sealed class FrontDoor : IDisposable
         await host.RunAsync(() =>
         {
             StreamPool pool = new(host.Loop);
+            if (_client is not null)
+            {
+                pool.TryServe(_client, _server);
+            }
             foreach (ListeningSocket socket in _sockets)
             {
                 UringListener listener = new(pool, socket, _server);
@@ -121,6 +143,10 @@ internal sealed class FrontDoor : IDisposable
             listener.Close(OnListenerClosed);
         }
         _listeners.Clear();
+        if (_listenersOpen == 0)
+        {
+            _listenersClosed.TrySetResult();
+        }
     }
 
     /// <summary>
@@ -133,6 +159,7 @@ internal sealed class FrontDoor : IDisposable
         {
             socket.Dispose();
         }
+        _client?.Dispose();
     }
 
     private static Refusal NotOpened(string name, string subject, Exception error)
@@ -156,17 +183,18 @@ internal sealed class FrontDoor : IDisposable
         }
     }
 
-    private void Add(ListeningSocket socket, IPAddress? address = null)
+    private void Add(ListeningSocket socket)
     {
         _sockets.Add(socket);
         if (socket.Path is not null)
         {
-            string path = Uri.EscapeDataString(Path.GetFullPath(socket.Path));
+            string place = socket.Path.StartsWith('@') ? socket.Path : Path.GetFullPath(socket.Path);
+            string path = Uri.EscapeDataString(place);
             _exports.Add($"nbd+unix:///{_name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {
-            _exports.Add($"nbd://{new IPEndPoint(address!, socket.Port)}/{_name}");
+            _exports.Add($"nbd://{socket.EndPoint}/{_name}");
         }
     }
 }

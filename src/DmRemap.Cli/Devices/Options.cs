@@ -39,6 +39,9 @@ public sealed record ServeOptions
     /// <summary>A loopback address; null: no TCP. Port 0: any free one.</summary>
     public IPEndPoint? Listen { get; init; }
 
+    /// <summary>One client, on standard input and output; nothing else is written there.</summary>
+    public bool Stdio { get; init; }
+
     public bool ReadOnly { get; init; }
 
     /// <summary>Serve spares that are older than what this machine last saw.</summary>

@@ -196,6 +196,10 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     {
         _openCount--;
         Counters.ConnectionClosed();
+        if (_openCount == 0)
+        {
+            _options.LastClosed?.Invoke();
+        }
         TellWhenClosed();
     }
 

@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Nbd;
 
@@ -25,6 +26,9 @@ public sealed record NbdServerOptions
     /// READs longer than half the pool that can be held at once, 32 MiB of untouched memory each.
     /// </summary>
     public int LargeReadsMax { get; init; } = 2;
+
+    /// <summary>On the loop's thread, whenever the last connection there is has been closed.</summary>
+    public Action? LastClosed { get; init; }
 
     /// <summary>A client that has not finished its handshake by then is cut off.</summary>
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);

@@ -12,8 +12,12 @@ internal static unsafe partial class SocketNative
     public const int SOCK_CLOEXEC = 0x80000;
     public const int SOL_SOCKET = 1;
     public const int SO_REUSEADDR = 2;
+    public const int SO_TYPE = 3;
     public const int SO_KEEPALIVE = 9;
     public const int SO_SNDTIMEO = 21;
+    public const int SO_ACCEPTCONN = 30;
+    public const int SO_DOMAIN = 39;
+    public const int SO_COOKIE = 57;
     public const int IPPROTO_TCP = 6;
     public const int TCP_NODELAY = 1;
     public const int SHUT_RDWR = 2;
@@ -22,6 +26,13 @@ internal static unsafe partial class SocketNative
 
     /// <summary>No SIGPIPE, and the kernel itself goes on after a short send where it can.</summary>
     public const int SendFlags = MSG_NOSIGNAL | MSG_WAITALL;
+
+    public const int F_DUPFD_CLOEXEC = 1030;
+    public const int F_SETFD = 2;
+    public const int F_GETFL = 3;
+    public const int F_SETFL = 4;
+    public const int FD_CLOEXEC = 1;
+    public const int O_NONBLOCK = 0x800;
 
     public const int AT_FDCWD = -100;
     public const int AT_SYMLINK_NOFOLLOW = 0x100;
@@ -59,6 +70,15 @@ internal static unsafe partial class SocketNative
 
     [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
     public static partial int SetTimeout(int fd, int level, int name, long* value, uint valueBytes);
+
+    [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
+    public static partial int GetOption(int fd, int level, int name, int* value, uint* valueBytes);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    public static partial int Control(int fd, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "dup2", SetLastError = true)]
+    public static partial int Duplicate(int fd, int over);
 
     [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
     public static partial int GetName(int fd, byte* address, uint* addressBytes);

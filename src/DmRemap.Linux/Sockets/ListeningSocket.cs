@@ -14,7 +14,7 @@ namespace DmRemap.Linux.Sockets;
 /// A bound, listening socket: made before it is served and disposed of after its <see cref="UringListener"/>
 /// has closed, both on the control plane (these calls may block).
 /// </summary>
-public sealed class ListeningSocket : IDisposable
+public sealed partial class ListeningSocket : IDisposable
 {
     private const int Backlog = 128;
     private const int NonBlocking = 0x800; // SOCK_NONBLOCK
@@ -36,8 +36,11 @@ public sealed class ListeningSocket : IDisposable
     /// <summary>Of a Unix socket; else null.</summary>
     public string? Path => _unixAddress is null ? null : _subject;
 
+    /// <summary>Of a TCP socket, as bound: its port is never 0.</summary>
+    public IPEndPoint? EndPoint { get; private init; }
+
     /// <summary>Of a TCP socket, as bound (never 0); else 0.</summary>
-    public int Port { get; private init; }
+    public int Port => EndPoint?.Port ?? 0;
 
     internal int FileDescriptor => (int)_handle.DangerousGetHandle();
 
@@ -102,7 +105,7 @@ public sealed class ListeningSocket : IDisposable
             }
             return new ListeningSocket(handle, subject, null)
             {
-                Port = ((IPEndPoint)endPoint.Create(address)).Port,
+                EndPoint = (IPEndPoint)endPoint.Create(address),
             };
         }
         catch
@@ -116,6 +119,10 @@ public sealed class ListeningSocket : IDisposable
     /// <exception cref="SystemCallException">Another came first; with the errno.</exception>
     public unsafe void Listen()
     {
+        if (_isAdopted)
+        {
+            return;
+        }
         int fd = FileDescriptor;
         if (_unixAddress is not null)
         {

@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Loop;
+using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Sockets;
 
@@ -30,6 +31,37 @@ public sealed class StreamPool
     public OperationOwner Operations { get; }
 
     public int FreeCount { get; private set; }
+
+    /// <summary>
+    /// Serve a socket that is connected already, and is the stream's from here on. On the loop's thread.
+    /// False: there is no room for it, or the acceptor said no; it is closed then.
+    /// </summary>
+    public bool TryServe(SafeFileHandle socket, IStreamAcceptor acceptor)
+    {
+        int fd = Release(socket);
+        UringStream? stream = TryTake(fd);
+        if (stream is null)
+        {
+            new SafeFileHandle(fd, ownsHandle: true).Dispose();
+            return false;
+        }
+        IByteStreamOwner? owner = acceptor.OnAccepted(stream);
+        if (owner is null)
+        {
+            stream.Close();
+            return false;
+        }
+        stream.SetOwner(owner);
+        return true;
+    }
+
+    /// <summary>The descriptor, which somebody else closes from here on.</summary>
+    internal static int Release(SafeFileHandle socket)
+    {
+        int fd = (int)socket.DangerousGetHandle();
+        socket.SetHandleAsInvalid();
+        return fd;
+    }
 
     /// <summary>Null when every one is connected.</summary>
     internal UringStream? TryTake(int fd)

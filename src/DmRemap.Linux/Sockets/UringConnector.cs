@@ -63,18 +63,10 @@ public sealed class UringConnector : IStreamConnector, ILoopMessage
             owner.OnConnectFailed(_errno);
             return;
         }
-        UringStream stream = _streams.TryTake(Release(_socket))!;
+        UringStream stream = _streams.TryTake(StreamPool.Release(_socket))!;
         _socket = null;
         stream.SetOwner(owner);
         owner.OnConnected(stream);
-    }
-
-    /// <summary>The stream closes it from here on.</summary>
-    private static int Release(SafeFileHandle socket)
-    {
-        int fd = (int)socket.DangerousGetHandle();
-        socket.SetHandleAsInvalid();
-        return fd;
     }
 
     private void ConnectWhenAsked()

@@ -1,0 +1,83 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Net;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Sockets;
+using Microsoft.Win32.SafeHandles;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>Where clients come from: decided, and refused where need be, before anything is claimed.</summary>
+internal sealed record WaysIn
+{
+    /// <summary>Of our own socket; null where others were passed.</summary>
+    public string? SocketPath { get; init; }
+
+    public IPEndPoint? Listen { get; init; }
+
+    /// <summary>The only client, connected already; null where clients come by sockets.</summary>
+    public SafeFileHandle? Client { get; init; }
+
+    /// <summary>They listen already, and belong to whoever started this process.</summary>
+    public IReadOnlyList<ListeningSocket> Passed { get; init; } = [];
+
+    /// <summary>The directories in which sockets are found.</summary>
+    public IEnumerable<string> Directories =>
+        Passed.Select(socket => socket.Path)
+            .Append(SocketPath)
+            .Where(path => path is not null && !path.StartsWith('@'))
+            .Select(path => Path.GetDirectoryName(Path.GetFullPath(path!)) ?? "/")
+            .Distinct();
+
+    /// <exception cref="RefusalException">Exit 2 or 5.</exception>
+    public static WaysIn Find(
+        ServeOptions options, HostDirectories directories, Func<string, string?> environment)
+    {
+        IReadOnlyList<ListeningSocket> passed = SocketActivation.Take(options.Name, environment);
+        if (passed.Count > 0)
+        {
+            RequireNoOther(options);
+            return new WaysIn { Passed = passed };
+        }
+        if (options.Stdio)
+        {
+            return new WaysIn { Client = TakeStandardSocket(options.Name) };
+        }
+        string socketPath = options.SocketPath ?? directories.NbdSocketPath(options.Name);
+        NbdSocketPath.Require(socketPath, options.Name);
+        return new WaysIn { SocketPath = socketPath, Listen = options.Listen };
+    }
+
+    /// <summary>
+    /// What nbdkit and qemu-nbd do: sockets that are passed replace all others, and whoever asks for others
+    /// at the same time is told so.
+    /// </summary>
+    private static void RequireNoOther(ServeOptions options)
+    {
+        if (options.SocketPath is not null || options.Listen is not null || options.Stdio)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "Sockets were passed to this process (LISTEN_FDS), and --socket, --listen or --stdio "
+                    + "asks for others.",
+                "Leave these options out: the sockets are chosen by whoever passes them."));
+        }
+    }
+
+    private static SafeFileHandle TakeStandardSocket(string device) =>
+        StandardSocket.TryTake(out string problem)
+            ?? throw new RefusalException(new Refusal(
+                "DMR-STDIO-NO-SOCKET",
+                ExitCode.Usage,
+                device,
+                $"--stdio: {problem}.",
+                "Let a client start the program with a socket on both, as libnbd's connect_command does; "
+                    + "else leave --stdio out."));
+}
