@@ -58,7 +58,9 @@ public sealed class StdioTests
         (await device.RunAsync("check", "dev")).Expect(0);
     }
 
-    /// <summary>A start that fails leaves the client with an end, and the message on standard error.</summary>
+    /// <summary>
+    /// A start that fails leaves the client with an end, and the message on standard error.
+    /// </summary>
     [Fact]
     public async Task Start_that_is_refused_says_nothing_to_the_client()
     {
