@@ -40,11 +40,26 @@ internal sealed class HostHistory(
     }
 
     /// <summary>Null: the set may be used. Pure but for the words of an accepted rollback.</summary>
-    public Refusal? Judge(HistoryPoint? witnessed, in HistoryPoint found, ReadOnlySpan<PastEpoch> past)
+    /// <param name="witnessed">What this machine saw last.</param>
+    /// <param name="found">What is there now.</param>
+    /// <param name="past">The epochs before it.</param>
+    /// <param name="isLossAgreed">
+    /// A person goes on without journal records: that the journal ends early is what was agreed to.
+    /// </param>
+    public Refusal? Judge(
+        HistoryPoint? witnessed, in HistoryPoint found, ReadOnlySpan<PastEpoch> past,
+        bool isLossAgreed = false)
     {
         if (witnessed is not HistoryPoint seen)
         {
             return null;
+        }
+        bool isShort = isLossAgreed && found.JournalSequence < seen.JournalSequence;
+        if (isShort)
+        {
+            say($"warning: {record.Name}: the journal ends at record {found.JournalSequence}, and this "
+                + $"machine last saw record {seen.JournalSequence}: what was in between is lost.");
+            seen = seen with { JournalSequence = found.JournalSequence };
         }
         HistoryRelation relation = SetHistory.Relate(seen, found, past);
         if (relation == HistoryRelation.Follows)

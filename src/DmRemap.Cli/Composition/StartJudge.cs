@@ -61,7 +61,9 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
         _recovery = recovery;
         SetDescription set = recovery.Found!.Newest.Set;
         Refusal = RefusalOfMoreLost(recovery.Reading)
-            ?? expected.History.Judge(expected.Witnessed, recovery.FoundPoint, set.Past)
+            ?? expected.History.Judge(
+                expected.Witnessed, recovery.FoundPoint, set.Past,
+                isLossAgreed: recovery.Reading.JournalDamage is not null)
             ?? RefusalOfOtherMain(set.Primary);
         if (Refusal is not null)
         {

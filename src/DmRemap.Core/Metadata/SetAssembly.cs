@@ -81,6 +81,11 @@ public sealed record AssembledSet
     /// <summary>Highest generation that any copy of any member has.</summary>
     public required ulong GenerationMax { get; init; }
 
+    /// <summary>
+    /// Highest generation of the deciding copy's own epoch: what another went to in vain is none of it.
+    /// </summary>
+    public required ulong EpochGeneration { get; init; }
+
     /// <summary>The highest generation that every active member which is here has.</summary>
     public required ulong GenerationSettled { get; init; }
 
@@ -136,6 +141,7 @@ public static class SetAssembly
         int stale = 0;
         int invalid = 0;
         ulong generationMax = 0;
+        ulong epochGeneration = newest.State.Generation;
         ulong settled = ulong.MaxValue;
         for (int member = 0; member < members; member++)
         {
@@ -145,7 +151,10 @@ public static class SetAssembly
             }
             SpareReading spare = spares[spareOfMember[member]];
             layouts[member] = spare.Newest!.Layout;
-            generationMax = Math.Max(generationMax, spare.Newest.State.Generation);
+            ulong generation = spare.Newest.State.Generation;
+            generationMax = Math.Max(generationMax, generation);
+            bool isOfEpoch = spare.Newest.State.Epoch == newest.State.Epoch;
+            epochGeneration = Math.Max(epochGeneration, isOfEpoch ? generation : 0);
             bool isActive = newest.Set.Members[member].State == MemberState.Active;
             roles[member] = isActive ? MemberRole.Active : MemberRole.Joining;
             settled = isActive ? Math.Min(settled, spare.Newest.State.Generation) : settled;
@@ -163,6 +172,7 @@ public static class SetAssembly
             Layouts = layouts,
             Roles = roles,
             GenerationMax = generationMax,
+            EpochGeneration = epochGeneration,
             GenerationSettled = Math.Max(settled, newest.State.SettledGeneration),
             CopiesStale = stale,
             CopiesInvalid = invalid,
@@ -280,22 +290,28 @@ public static class SetAssembly
                     $"it belongs to set {other.Set.SetUuid}, others to {best.Set.SetUuid}");
                 return null;
             }
-            bool isNewer = other.State.Generation > best.State.Generation
-                || (other.State.Generation == best.State.Generation && HasPast(other, best.State.Epoch));
-            at = isNewer ? i : at;
+            at = IsNewer(other, best) ? i : at;
         }
         refusal = RefusalOfHistories(spares, at);
-        for (int i = 0; i < spares.Length && refusal is not null; i++)
+        if (refusal is not { Kind: MetadataRefusalKind.Diverged })
         {
-            // The highest number may be one that nothing relied on, of a spare that the others left behind.
-            if (refusal.Kind == MetadataRefusalKind.Diverged && RefusalOfHistories(spares, i) is null)
-            {
-                at = i;
-                refusal = null;
-            }
+            return refusal is null ? spares[at].Newest : null;
         }
-        return refusal is null ? spares[at].Newest : null;
+        // The highest number may be one that nothing relied on, of a spare that the others left behind.
+        Superblock? newest = null;
+        for (int i = 0; i < spares.Length; i++)
+        {
+            Superblock candidate = spares[i].Newest!;
+            bool isFurther = newest is null || IsNewer(candidate, newest);
+            newest = isFurther && RefusalOfHistories(spares, i) is null ? candidate : newest;
+        }
+        refusal = newest is null ? refusal : null;
+        return newest;
     }
+
+    private static bool IsNewer(Superblock other, Superblock best) =>
+        other.State.Generation > best.State.Generation
+        || (other.State.Generation == best.State.Generation && HasPast(other, best.State.Epoch));
 
     /// <summary>Null: all are of the history of this one.</summary>
     private static MetadataRefusal? RefusalOfHistories(SpareReading[] spares, int newest)

@@ -124,7 +124,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
 
     /// <summary>From OnFound on: how far the set has come.</summary>
     public HistoryPoint FoundPoint => new(
-        _reading.Set!.Newest.State.Epoch, _reading.Set.GenerationMax, _reading.Chain!.Tail.Sequence);
+        _reading.Set!.Newest.State.Epoch, _reading.Set.EpochGeneration, _reading.Chain!.Tail.Sequence);
 
     /// <summary>From OnFound on: the table, with the journal replayed.</summary>
     public RemapTable? Table => _reading.Table;
@@ -158,6 +158,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             PrimaryWitness = default,
         };
         LeaveOutTooSmall();
+        _joining = CountJoining();
         MarkBadCopies(found);
         _store = new MetadataStore(new MetadataStoreParts
         {
@@ -178,22 +179,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     {
     }
 
-    void IRoundOwner.OnRoundEnded(IoRound round)
-    {
-        if (round.HasFailed && !TryGoOnWithoutUnflushed(round))
-        {
-            Refusal = FailedWrite.ToRefusal(round.FirstFailure, _reading.Set!.SpareOfMember);
-            _owner.OnRecovered(this);
-            return;
-        }
-        _joining = CountJoining();
+    void IRoundOwner.OnRoundEnded(IoRound round) =>
         // After an accepted loss the table goes first: the same choice is there until its result is.
         _store!.Start(
             this,
             isFresh: false,
             needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
             isCheckpointFirst: _reading.JournalDamage is not null);
-    }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
     {
@@ -246,7 +238,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>
     /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
-    /// relies on, after the others, older, have been overwritten.
+    /// relies on, after the others, older, have been overwritten. Where the flush fails or hangs, that is so
+    /// only until one superblock of the new epoch is durable; it comes next, and a spare that takes none is
+    /// left out, or refused when it is the last.
     /// </summary>
     private void FlushWhatWasRead()
     {
@@ -259,27 +253,6 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             }
         }
         round.Submit(_deadline);
-    }
-
-    /// <summary>
-    /// A spare whose flush failed or hangs keeps its superblocks as they are, and is left out until the next
-    /// start. False: no other holds the table.
-    /// </summary>
-    private bool TryGoOnWithoutUnflushed(IoRound round)
-    {
-        bool isAnyLeft = false;
-        for (int i = 0; i < _reading.Members.Length; i++)
-        {
-            isAnyLeft |= _reading.Members[i] is { IsActive: true } && round.IsOk(i);
-        }
-        for (int i = 0; isAnyLeft && i < _reading.Members.Length; i++)
-        {
-            if (_reading.Members[i] is { Role: not MemberRole.Absent } member && !round.IsOk(i))
-            {
-                member.Role = MemberRole.Absent;
-            }
-        }
-        return isAnyLeft;
     }
 
     private SetDescription WithPrimary(SetDescription set) =>
@@ -341,7 +314,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     private static SetDescription WithPast(AssembledSet found)
     {
         SetDescription set = found.Newest.Set;
-        PastEpoch ended = new(found.Newest.State.Epoch, found.GenerationMax);
+        PastEpoch ended = new(found.Newest.State.Epoch, found.EpochGeneration);
         MemberDescription[] members = new MemberDescription[set.Members.Length];
         for (int i = 0; i < members.Length; i++)
         {

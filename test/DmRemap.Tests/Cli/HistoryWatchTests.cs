@@ -86,6 +86,16 @@ public sealed class HistoryWatchTests : IDisposable
         Assert.Contains("record 107", message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_journal_that_ends_too_early_goes_with_a_loss_that_was_agreed_to_and_an_old_copy_does_not()
+    {
+        HistoryPoint seen = s_begun with { JournalSequence = 107 };
+        Assert.Null(History().Judge(seen, s_begun, [], isLossAgreed: true));
+        Assert.Contains("record 107", Assert.Single(_said), StringComparison.Ordinal);
+        HistoryPoint old = new(s_begun.Epoch, 9, 90);
+        Assert.NotNull(History().Judge(seen, old, [], isLossAgreed: true));
+    }
+
     private async Task LookAsync(ulong sequence)
     {
         Volatile.Write(ref _sequence, sequence);

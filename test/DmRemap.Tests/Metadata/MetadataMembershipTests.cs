@@ -163,46 +163,6 @@ public sealed class MetadataMembershipTests
         Assert.Equal(made.Entries, again.Entries);
     }
 
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void A_spare_that_a_start_cannot_flush_is_left_out_unwritten_and_joins_at_the_next(bool isHanging)
-    {
-        MetadataBench bench = Made().Copy();
-        SparseDisk ill = bench.Disks[0];
-        bool hasWritten = false;
-        ill.Watch = request => hasWritten |= request.Operation == IoOperation.Write;
-        ill.Hang = request => isHanging && request.Operation == IoOperation.Flush;
-        ill.Fault = (_, request) => request.Operation == IoOperation.Flush ? 5 : 0;
-        bench.MustRecover(0xE2);
-        Assert.False(bench.Recovered!.Members[0]!.IsActive);
-        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(90)));
-        Assert.False(hasWritten);
-        Assert.Equal(MemberState.Inactive, SpareSurgery.NewestOf(bench.Disks[1]).Set.Members[0].State);
-        MetadataBench next = bench.Copy();
-        next.MustRecover(0xE3);
-        Assert.Equal(1, next.Recovered!.MembersResynced);
-        MetadataBench alone = Alone(next, 0);
-        alone.Recover(0xE4, Degraded);
-        Assert.Equal(bench.Entries, alone.Entries);
-    }
-
-    [Fact]
-    public void A_start_that_can_flush_no_spare_is_refused_and_writes_nothing()
-    {
-        MetadataBench bench = Made().Copy();
-        int writes = 0;
-        foreach (SparseDisk disk in bench.Disks)
-        {
-            disk.Watch = request => writes += request.Operation == IoOperation.Write ? 1 : 0;
-            disk.Fault = (_, request) => request.Operation == IoOperation.Flush ? 5 : 0;
-        }
-        bench.Recover(0xE2);
-        Assert.Equal(MetadataRefusalKind.WriteFailed, bench.Refusal!.Kind);
-        Assert.Contains("a flush failed", bench.Refusal.Detail, StringComparison.Ordinal);
-        Assert.Equal(0, writes);
-    }
-
     [Fact]
     public void A_spare_that_missed_a_degraded_run_joins_again_and_holds_everything()
     {

@@ -143,6 +143,27 @@ public sealed class SetAssemblyTests
         }
     }
 
+    [Fact]
+    public void Of_those_who_went_on_the_highest_decides_though_one_is_ahead_in_vain()
+    {
+        PastEpoch[] past = [new(1, 7)];
+        SpareReading[] spares =
+        [
+            Spare(0, 12, epoch: 9, inactive: 1, past: past),
+            Spare(1, 20, epoch: 1),
+            Spare(2, 14, epoch: 9, inactive: 1, past: past),
+        ];
+        foreach (int[] order in (int[][])[[0, 1, 2], [2, 1, 0], [1, 0, 2]])
+        {
+            AssembledSet set = SetAssembly.Decide(
+                [.. order.Select(i => spares[i])], new SetExpectation(), out MetadataRefusal? refusal)!;
+            Assert.Null(refusal);
+            Assert.Equal(14u, set.Newest.State.Generation);
+            Assert.Equal(14u, set.EpochGeneration);
+            Assert.Equal(20u, set.GenerationMax);
+        }
+    }
+
     private static void Settle(SpareReading spare, ulong generation)
     {
         for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
