@@ -152,6 +152,28 @@ public sealed class TlsTests
         await device.StopAsync();
     }
 
+    /// <summary>Otherwise whoever is on the way could add options to what the client says inside.</summary>
+    [Fact]
+    public async Task What_is_sent_behind_starttls_without_waiting_ends_the_connection()
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
+        using TestCertificates certificates = new(device.Folder, "a");
+        string uri = await ServeAsync(device, certificates, "require");
+        using TcpClient client = new("127.0.0.1", new Uri(uri).Port);
+        NetworkStream stream = client.GetStream();
+        byte[] both =
+        [
+            0, 0, 0, 3, .. "IHAVEOPT"u8, 0, 0, 0, 5, 0, 0, 0, 0, .. "IHAVEOPT"u8, 0, 0, 0, 3, 0, 0, 0, 0,
+        ];
+        byte[] answer = new byte[38];
+        await stream.WriteAsync(both, TestContext.Current.CancellationToken);
+        await stream.ReadExactlyAsync(answer, TestContext.Current.CancellationToken);
+        int last = await stream.ReadAsync(answer, TestContext.Current.CancellationToken).AsTask()
+            .WaitAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken);
+        Assert.Equal(0, last);
+        await device.StopAsync();
+    }
+
     [Theory]
     [InlineData("--tls require", "DMR-USAGE", 2)]
     [InlineData("--tls require --tls-dir /nowhere", "DMR-TLS-FILES", 2)]

@@ -109,7 +109,8 @@ internal sealed class CommandLineProgram(CliServices services)
         });
 
     /// <summary>
-    /// Where parsing failed, the option may not have been reached. With --stdio, standard output is a client's.
+    /// Where parsing failed, the option may not have been reached. With --stdio, standard output is a
+    /// client's.
     /// </summary>
     private static bool IsJsonAsked(IReadOnlyList<string> arguments) =>
         arguments.Contains("--json") && !arguments.Contains("--stdio");

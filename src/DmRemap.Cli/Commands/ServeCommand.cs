@@ -89,9 +89,9 @@ internal sealed class ServeCommand
         Command command = new(
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
-            parts._name, parts._socket, parts._listen, parts._stdio, parts._tls,
-            parts._tlsDirectory, parts._readOnly, parts._faults,
-            parts._degraded, parts._without, parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
+            parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
+            parts._readOnly, parts._faults, parts._degraded, parts._without, parts._metadataDeadline,
+            parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -220,8 +220,8 @@ internal sealed class ServeCommand
                 options.Name,
                 $"{address} can be reached from other machines, and the connection has no encryption or "
                     + "password.",
-                "Listen on 127.0.0.1 or [::1]; where another machine needs it, use --tls require, or a tunnel "
-                    + "(ssh -L)."));
+                "Listen on 127.0.0.1 or [::1]; where another machine needs it, use --tls require, or a "
+                    + "tunnel (ssh -L)."));
         }
     }
 }

@@ -14,7 +14,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>Where clients come from: decided, and refused where need be, before anything is claimed.</summary>
+/// <summary>Where clients come from: decided, or refused, before anything is claimed.</summary>
 internal sealed record WaysIn
 {
     /// <summary>Of our own socket; null where others were passed.</summary>

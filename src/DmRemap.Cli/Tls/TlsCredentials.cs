@@ -21,7 +21,8 @@ internal static class TlsCredentials
             return Read(directory);
         }
         catch (Exception e)
-            when (e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException)
+            when (e is IOException or UnauthorizedAccessException or CryptographicException
+                or ArgumentException)
         {
             throw new RefusalException(
                 new Refusal(

@@ -18,7 +18,9 @@ namespace DmRemap.Cli.Tls;
 /// </summary>
 internal sealed class TlsDoor : IDisposable
 {
-    /// <summary>Relays at once: those of open connections, and some whose last bytes are still leaving.</summary>
+    /// <summary>
+    /// Relays at once: those of open connections, and some whose last bytes are still leaving.
+    /// </summary>
     private const int RelaysMax = 2 * Limits.ConnectionsMax;
 
     private const int HandshakesMax = Limits.ConnectionsMax / 2;

@@ -183,8 +183,8 @@ internal sealed partial class NbdConnection
     }
 
     /// <summary>
-    /// Once the acknowledgement is sent. Whoever sends more before he has it is not to be believed that it was
-    /// the client.
+    /// Once the acknowledgement is sent. What was sent before it was received is not protected, and may
+    /// be somebody else's: nothing of it is taken for what comes inside.
     /// </summary>
     private void StartTls()
     {

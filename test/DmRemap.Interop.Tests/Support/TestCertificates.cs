@@ -75,7 +75,8 @@ internal sealed class TestCertificates : IDisposable
         _serial++;
         byte[] serial = [1, (byte)_serial];
         using X509Certificate2 certificate = request.Create(
-            _authority, TimeProvider.System.GetUtcNow().AddDays(-1), TimeProvider.System.GetUtcNow().AddDays(20), serial);
+            _authority, TimeProvider.System.GetUtcNow().AddDays(-1),
+            TimeProvider.System.GetUtcNow().AddDays(20), serial);
         File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), _authority.ExportCertificatePem());
         File.WriteAllText(
             Path.Combine(folder, $"{role}-cert.pem"),
