@@ -14,6 +14,7 @@ internal sealed class HostHistory(
     DeviceRecord record, HostWitnessFile file, bool acceptsRollback, Action<string> say)
 {
     private readonly Lock _writing = new();
+    private HistoryPoint _noted;
 
     /// <summary>Null when nothing is known, which is said. May block.</summary>
     /// <exception cref="RefusalException">The file is there and cannot be used.</exception>
@@ -80,12 +81,14 @@ internal sealed class HostHistory(
     /// <summary>The same; what is wrong is returned, not said. From any thread. May block.</summary>
     public string? TryNote(in HistoryPoint point)
     {
-        // Whoever comes second has the later news, and nobody waits for either of them without a bound.
+        // Nobody waits without a bound for who holds it, nor for who waits for it.
         lock (_writing)
         {
             try
             {
-                file.Store(new HostWitness(record.Name, record.SetUuid, point));
+                HistoryPoint furthest = Further(_noted, point);
+                file.Store(new HostWitness(record.Name, record.SetUuid, furthest));
+                _noted = furthest;
                 return null;
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -97,6 +100,15 @@ internal sealed class HostHistory(
     }
 
     public void Say(string line) => say(line);
+
+    /// <summary>Of one epoch, who is late with older news takes nothing back.</summary>
+    private static HistoryPoint Further(in HistoryPoint noted, in HistoryPoint point) =>
+        noted.Epoch != point.Epoch
+            ? point
+            : new HistoryPoint(
+                point.Epoch,
+                Math.Max(noted.Generation, point.Generation),
+                Math.Max(noted.JournalSequence, point.JournalSequence));
 
     private static string Describe(
         HistoryRelation relation, in HistoryPoint seen, in HistoryPoint found) => relation switch

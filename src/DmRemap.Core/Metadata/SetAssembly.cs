@@ -284,16 +284,28 @@ public static class SetAssembly
                 || (other.State.Generation == best.State.Generation && HasPast(other, best.State.Epoch));
             at = isNewer ? i : at;
         }
-        Superblock newest = spares[at].Newest!;
-        for (int i = 0; i < spares.Length; i++)
+        refusal = RefusalOfHistories(spares, at);
+        for (int i = 0; i < spares.Length && refusal is not null; i++)
         {
-            refusal = RefusalOfHistory(newest, spares[i].Newest!, i);
-            if (refusal is not null)
+            // The highest number may be one that nothing relied on, of a spare that the others left behind.
+            if (refusal.Kind == MetadataRefusalKind.Diverged && RefusalOfHistories(spares, i) is null)
             {
-                return null;
+                at = i;
+                refusal = null;
             }
         }
-        return newest;
+        return refusal is null ? spares[at].Newest : null;
+    }
+
+    /// <summary>Null: all are of the history of this one.</summary>
+    private static MetadataRefusal? RefusalOfHistories(SpareReading[] spares, int newest)
+    {
+        MetadataRefusal? refusal = null;
+        for (int i = 0; i < spares.Length && refusal is null; i++)
+        {
+            refusal = RefusalOfHistory(spares[newest].Newest!, spares[i].Newest!, i);
+        }
+        return refusal;
     }
 
     private static MetadataRefusal? RefusalOfHistory(Superblock newest, Superblock other, int position)
@@ -309,14 +321,9 @@ public static class SetAssembly
                     "two spares tell different histories of one generation")
                 : null;
         }
-        foreach (PastEpoch past in newest.Set.Past)
+        if (IsBehind(newest, other) || IsAheadInVain(newest, other))
         {
-            bool isBehind = other.State.Generation <= past.Generation
-                || (other.State.Generation == past.Generation + 1 && IsOneAheadInVain(newest, other));
-            if (past.Epoch == other.State.Epoch && isBehind)
-            {
-                return null;
-            }
+            return null;
         }
         return new MetadataRefusal(
             MetadataRefusalKind.Diverged,
@@ -326,23 +333,38 @@ public static class SetAssembly
                 + $" generation {newest.State.Generation}): both went on without each other");
     }
 
+    private static bool IsBehind(Superblock newest, Superblock other) => Array.Exists(
+        newest.Set.Past,
+        past => past.Epoch == other.State.Epoch && other.State.Generation <= past.Generation);
+
     /// <summary>
-    /// It has the generation that was being written when its epoch ended, and the members that went on
-    /// without it have not. Where that generation counts one of them as active, nothing relied on it: what
-    /// was acknowledged is on them too, and the spare is only behind.
+    /// It has generations that were being written when power failed, and the members that went on without it
+    /// have none of them. Where it counts one of those members as active, nothing relied on them: who is
+    /// active only becomes less while a set is served, so each needed that member, or was written before
+    /// anything was served. The spare is only behind. That holds for the last epoch that they have in common,
+    /// and for one begun behind it by a start that had not come further there than the others; and not where
+    /// that member is known to have had more: then it went on from an old image of itself (F-16).
     /// </summary>
-    private static bool IsOneAheadInVain(Superblock newest, Superblock other)
+    private static bool IsAheadInVain(Superblock newest, Superblock other)
     {
+        PastEpoch[] theirs = other.Set.Past;
+        PastEpoch common = Array.Find(
+            newest.Set.Past,
+            past => past.Epoch == other.State.Epoch
+                || (theirs.Length > 0 && past.Epoch == theirs[0].Epoch
+                    && theirs[0].Generation <= past.Generation));
         MemberDescription[] members = newest.Set.Members;
         int own = other.MemberIndex;
         bool isLeftOut = own < members.Length && members[own].State == MemberState.Inactive;
         bool isShared = false;
         for (int member = 0; member < Math.Min(members.Length, other.Set.Members.Length); member++)
         {
+            MemberDescription theirView = other.Set.Members[member];
             isShared |= members[member].State == MemberState.Active
-                && other.Set.Members[member].State == MemberState.Active;
+                && theirView.State == MemberState.Active
+                && theirView.ReachedGeneration(other.State) <= common.Generation;
         }
-        return isLeftOut && isShared;
+        return common.Epoch != 0 && isLeftOut && isShared;
     }
 
     private static bool HasPast(Superblock superblock, ulong epoch) =>

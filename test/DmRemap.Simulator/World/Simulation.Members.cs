@@ -122,7 +122,8 @@ internal sealed partial class Simulation
         {
             return;
         }
-        _watch.OnStart(_spares);
+        // What the others say: that it was just being counted in again is known to nobody but itself.
+        _watch.OnStart(AllBut(missing));
         if (_watch.IsActive(missing))
         {
             MustBeRefused(AllBut(missing), $"spare {missing} is missing");

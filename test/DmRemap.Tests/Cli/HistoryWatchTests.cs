@@ -51,6 +51,18 @@ public sealed class HistoryWatchTests : IDisposable
     }
 
     [Fact]
+    public async Task A_look_that_comes_after_the_stop_takes_nothing_back()
+    {
+        HostHistory history = History();
+        await using HistoryWatch watch = Watch(history);
+        HistoryPoint stopped = s_begun with { Generation = 12, JournalSequence = 107 };
+        history.Note(stopped);
+        await LookAsync(107);
+        await LookAsync(107);
+        Assert.Equal(stopped, History().Load());
+    }
+
+    [Fact]
     public async Task A_state_that_cannot_be_written_is_said_once_and_tried_again()
     {
         await using HistoryWatch watch = Watch();
@@ -81,8 +93,8 @@ public sealed class HistoryWatchTests : IDisposable
         Assert.True(await _asked.WaitAsync(s_patience, TestContext.Current.CancellationToken));
     }
 
-    private HistoryWatch Watch() => new(
-        History(),
+    private HistoryWatch Watch(HostHistory? history = null) => new(
+        history ?? History(),
         s_begun,
         () =>
         {

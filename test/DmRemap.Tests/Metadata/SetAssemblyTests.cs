@@ -84,13 +84,10 @@ public sealed class SetAssemblyTests
     }
 
     [Theory]
-    [InlineData(9, 1)]
-    [InlineData(8, 2)]
-    [InlineData(6, 2)]
     [InlineData(1, 4)]
     [InlineData(9, 4)]
     [InlineData(10, 4)]
-    public void A_member_that_went_further_or_elsewhere_has_diverged(ulong generation, ulong epoch)
+    public void A_member_that_went_elsewhere_has_diverged(ulong generation, ulong epoch)
     {
         PastEpoch[] past = [new(1, 7), new(2, 4), new(3, 3)];
         foreach (int inactive in (int[])[-1, 1])
@@ -111,12 +108,22 @@ public sealed class SetAssemblyTests
     [InlineData(8, -1, true)]
     [InlineData(8, 0, true)]
     [InlineData(8, 2, true)]
-    [InlineData(9, -1, false)]
-    public void A_member_one_generation_ahead_joins_where_that_counts_one_that_went_on(
-        ulong generation, int inactive, bool joins)
+    [InlineData(20, -1, true)]
+    [InlineData(20, 0, true)]
+    [InlineData(8, -1, true, 1, 7)]
+    [InlineData(8, -1, false, 1, 8)]
+    [InlineData(20, -1, false, 1, 8)]
+    [InlineData(9, -1, true, 5, 7, 7)]
+    [InlineData(20, -1, true, 5, 7, 7)]
+    [InlineData(9, -1, false, 5, 8, 7)]
+    [InlineData(9, -1, false, 5, 7, 8)]
+    public void A_member_that_is_ahead_joins_where_that_counts_one_that_went_on_and_never_had_more(
+        ulong generation, int inactive, bool joins, ulong epoch = 1, ulong settled = 0, ulong begunAt = 0)
     {
         PastEpoch[] past = [new(1, 7)];
-        SpareReading returned = Spare(1, generation, epoch: 1, inactive: inactive);
+        PastEpoch[] own = begunAt == 0 ? [] : [new(1, begunAt)];
+        SpareReading returned = Spare(1, generation, epoch, inactive: inactive, past: own);
+        Settle(returned, settled);
         foreach (ulong wentOn in (ulong[])[8, 9])
         {
             SpareReading[] one =
@@ -133,6 +140,17 @@ public sealed class SetAssemblyTests
                 Assert.Equal(joins ? MemberRole.Joining : null, set?.Roles[1]);
                 Assert.Equal(joins ? null : MetadataRefusalKind.Diverged, refusal?.Kind);
             }
+        }
+    }
+
+    private static void Settle(SpareReading spare, ulong generation)
+    {
+        for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)
+        {
+            Superblock one = spare.Copies[copy].Superblock!;
+            spare.Copies[copy] = new CopyReading(
+                SuperblockVerdict.Valid,
+                one with { State = one.State with { SettledGeneration = generation } });
         }
     }
 
