@@ -23,14 +23,28 @@ public enum HandshakePhase : byte
 
     /// <summary>Send what was written, then close: the client said ABORT, or broke the protocol.</summary>
     Ended = 5,
+
+    /// <summary>
+    /// Send what was written; then everything is TLS, and ContinueInsideTls goes on. What the client has sent
+    /// beyond its STARTTLS was never protected: it must not be taken for what comes inside.
+    /// </summary>
+    StartingTls = 6,
+}
+
+/// <summary>Whether a connection can, or must, be protected by TLS.</summary>
+public enum NbdTlsMode : byte
+{
+    Off = 0,
+    Allow = 1,
+    Require = 2,
 }
 
 /// <summary>
-/// The server's side of the fixed newstyle handshake, without TLS. Bytes in, bytes out: the same bytes give
+/// The server's side of the fixed newstyle handshake. Bytes in, bytes out: the same bytes give
 /// the same answers, however they are cut. No length is believed before it is checked, and data that is of no
 /// use is read past, never stored.
 /// </summary>
-public sealed partial class ServerHandshake(NbdExport export)
+public sealed partial class ServerHandshake(NbdExport export, NbdTlsMode tls = NbdTlsMode.Off)
 {
     /// <summary>The most that one Step or Start writes.</summary>
     public const int OutputBytesMax = 2048;
@@ -51,6 +65,8 @@ public sealed partial class ServerHandshake(NbdExport export)
     private const NbdClientFlags KnownClientFlags = NbdClientFlags.FixedNewstyle | NbdClientFlags.NoZeroes;
 
     private readonly NbdExport _export = export;
+    private readonly NbdTlsMode _tls = tls;
+    private bool _isInsideTls;
     private NbdClientFlags _clientFlags;
     private NbdOption _option;
     private int _drainLeft;
@@ -69,6 +85,7 @@ public sealed partial class ServerHandshake(NbdExport export)
         Phase = HandshakePhase.ClientFlags;
         _clientFlags = NbdClientFlags.None;
         _options = 0;
+        _isInsideTls = false;
         Terms = default;
         OptionReplyWriter writer = new(output);
         writer.UInt64(NbdMagic.Greeting);
@@ -120,6 +137,7 @@ public sealed partial class ServerHandshake(NbdExport export)
         bool isBroken = BinaryPrimitives.ReadUInt64BigEndian(input) != NbdMagic.Option
             || length > OptionDrainBytesMax
             || (length > OptionDataBytesMax && _option == NbdOption.ExportName)
+            || (IsTlsMissing && _option == NbdOption.ExportName)
             || _options == OptionsMax;
         if (isBroken)
         {
@@ -131,7 +149,7 @@ public sealed partial class ServerHandshake(NbdExport export)
             // Whatever becomes of it, what was set before is replaced.
             Terms = Terms with { Contexts = NbdContexts.None };
         }
-        bool isLookedAt = _option is NbdOption.ExportName or NbdOption.Info or NbdOption.Go
+        bool isLookedAt = !IsTlsMissing && _option is NbdOption.ExportName or NbdOption.Info or NbdOption.Go
             or NbdOption.ListMetaContext or NbdOption.SetMetaContext;
         if (isLookedAt && length <= OptionDataBytesMax)
         {
@@ -171,6 +189,11 @@ public sealed partial class ServerHandshake(NbdExport export)
             writer.Final(_option, NbdOptionReply.ErrorTooBig, "the option is too long"u8);
             return;
         }
+        if (IsTlsMissing && _option is not (NbdOption.StartTls or NbdOption.Abort))
+        {
+            writer.Final(_option, NbdOptionReply.ErrorTlsRequired, "the server requires TLS"u8);
+            return;
+        }
         switch (_option)
         {
             case NbdOption.Abort:
@@ -189,7 +212,7 @@ public sealed partial class ServerHandshake(NbdExport export)
                 ChooseStyle(ref writer);
                 break;
             case NbdOption.StartTls:
-                writer.Final(_option, NbdOptionReply.ErrorUnsupported, "TLS is not supported"u8);
+                StartTls(ref writer);
                 break;
             default:
                 writer.Final(_option, NbdOptionReply.ErrorUnsupported, "the option is not supported"u8);

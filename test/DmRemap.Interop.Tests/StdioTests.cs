@@ -58,9 +58,7 @@ public sealed class StdioTests
         (await device.RunAsync("check", "dev")).Expect(0);
     }
 
-    /// <summary>
-    /// A start that fails leaves the client with an end, and the message on standard error.
-    /// </summary>
+    /// <summary>The message is on standard error, and the client sees an end.</summary>
     [Fact]
     public async Task Start_that_is_refused_says_nothing_to_the_client()
     {

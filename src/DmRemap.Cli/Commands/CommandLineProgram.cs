@@ -38,7 +38,7 @@ internal sealed class CommandLineProgram(CliServices services)
             return (int)ExitCode.Usage;
         }
         ParseResult result = root.Parse(arguments, s_parser);
-        bool isJson = result.GetValue(common.Json) || IsJsonAsked(arguments);
+        bool isJson = IsJsonAsked(arguments, result.GetValue(common.Json));
         try
         {
             bool isHelp = result.Action is CommandLineAction { ClearsParseErrors: true };
@@ -112,8 +112,8 @@ internal sealed class CommandLineProgram(CliServices services)
     /// Where parsing failed, the option may not have been reached. With --stdio, standard output is a
     /// client's.
     /// </summary>
-    private static bool IsJsonAsked(IReadOnlyList<string> arguments) =>
-        arguments.Contains("--json") && !arguments.Contains("--stdio");
+    private static bool IsJsonAsked(IReadOnlyList<string> arguments, bool isParsed) =>
+        (isParsed || arguments.Contains("--json")) && !arguments.Contains("--stdio");
 
     private int Fail(Refusal refusal, bool isJson)
     {

@@ -37,6 +37,7 @@ internal static class Examples
             "dmremap serve disk1 --listen 127.0.0.1:10809",
             "nbdsh -c \"h.connect_command(['dmremap', 'serve', 'disk1', '--stdio'])\"",
             "nbdinfo -- [ dmremap serve disk1 ]         with a socket that is passed",
+            "dmremap serve disk1 --listen [::]:10809 --tls require --tls-dir /etc/pki",
             "dmremap serve disk1 --read-only --faults bad-sectors.txt",
             "dmremap serve disk1 --degraded             although a spare is missing",
         ],

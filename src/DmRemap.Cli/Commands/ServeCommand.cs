@@ -10,6 +10,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
+using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Commands;
 
@@ -35,6 +36,19 @@ internal sealed class ServeCommand
     private readonly Option<bool> _stdio = new("--stdio")
     {
         Description = "Serve one client on standard input and output (one socket), and end with it.",
+    };
+
+    private readonly Option<NbdTlsMode> _tls = new("--tls")
+    {
+        Description = "Encryption of NBD: offered, or required of every client. Needs --tls-dir.",
+        HelpName = "off|allow|require",
+        CustomParser = ParseTls,
+    };
+
+    private readonly Option<string?> _tlsDirectory = new("--tls-dir")
+    {
+        Description = "server-cert.pem, server-key.pem; with ca-cert.pem, clients need a certificate of it.",
+        HelpName = "DIR",
     };
 
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse every write." };
@@ -75,9 +89,9 @@ internal sealed class ServeCommand
         Command command = new(
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
-            parts._name, parts._socket, parts._listen, parts._stdio, parts._readOnly, parts._faults,
-            parts._degraded, parts._without, parts._metadataDeadline, parts._acceptRollback,
-            parts._acceptChangedMain,
+            parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
+            parts._readOnly, parts._faults, parts._degraded, parts._without, parts._metadataDeadline,
+            parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -91,6 +105,22 @@ internal sealed class ServeCommand
             result.AddError($"--listen {text}: expected {ListenText.Form}.");
         }
         return address;
+    }
+
+    private static NbdTlsMode ParseTls(ArgumentResult result)
+    {
+        switch (result.Tokens[0].Value)
+        {
+            case "off":
+                return NbdTlsMode.Off;
+            case "allow":
+                return NbdTlsMode.Allow;
+            case "require":
+                return NbdTlsMode.Require;
+            default:
+                result.AddError($"--tls {result.Tokens[0].Value}: expected off, allow or require.");
+                return NbdTlsMode.Off;
+        }
     }
 
     private static double ParseMetadataDeadline(ArgumentResult result)
@@ -118,6 +148,8 @@ internal sealed class ServeCommand
             SocketPath = parsed.GetValue(_socket),
             Listen = parsed.GetValue(_listen),
             Stdio = parsed.GetValue(_stdio),
+            Tls = parsed.GetValue(_tls),
+            TlsDirectory = parsed.GetValue(_tlsDirectory),
             ReadOnly = parsed.GetValue(_readOnly),
             AcceptsRollback = parsed.GetValue(_acceptRollback),
             AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
@@ -128,6 +160,7 @@ internal sealed class ServeCommand
         };
         DeviceName.Require(options.Name);
         RequireLoopback(options);
+        RequireTlsDirectory(options);
         RequireStdioAlone(options, parsed.GetValue(common.Json));
         RequireDegraded(options);
         CommandOutput output = common.OutputFor(services, parsed, options.Name);
@@ -162,10 +195,24 @@ internal sealed class ServeCommand
         }
     }
 
-    /// <summary>NBD here has neither encryption nor a password.</summary>
+    private static void RequireTlsDirectory(ServeOptions options)
+    {
+        if ((options.Tls == NbdTlsMode.Off) != (options.TlsDirectory is null))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "--tls allow, or require, and --tls-dir belong together.",
+                "Give the directory with server-cert.pem and server-key.pem as --tls-dir, or neither."));
+        }
+    }
+
+    /// <summary>NBD has neither encryption nor a password, unless TLS brings them.</summary>
     private static void RequireLoopback(ServeOptions options)
     {
-        if (options.Listen is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
+        if (options.Tls != NbdTlsMode.Require
+            && options.Listen is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
         {
             throw new RefusalException(new Refusal(
                 MessageIds.ListenNotLoopback,
@@ -173,7 +220,8 @@ internal sealed class ServeCommand
                 options.Name,
                 $"{address} can be reached from other machines, and the connection has no encryption or "
                     + "password.",
-                "Listen on 127.0.0.1 or [::1], and tunnel it (ssh -L) where another machine needs it."));
+                "Listen on 127.0.0.1 or [::1]; where another machine needs it, use --tls require, or a "
+                    + "tunnel (ssh -L)."));
         }
     }
 }

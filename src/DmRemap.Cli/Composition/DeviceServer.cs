@@ -7,6 +7,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
+using DmRemap.Cli.Tls;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
@@ -40,6 +41,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
+        using TlsDoor? tls = TlsDoor.Open(options, services.Time, events.Say);
         using DeviceLife life = new(record, services.Time);
         await using ControlSocketOfDevice control =
             new(directories.ControlSocketPath(options.Name), life, services.Time);
@@ -48,7 +50,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
-            Ways = ways,
+            Ways = ways with { Tls = tls },
             Options = options,
             Faults = faults,
             Life = life,

@@ -153,6 +153,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         await removed;
         await _door.ListenersClosed;
         _door.Dispose();
+        await _door.TlsEnded;
     }
 
     private async Task ReleaseAsync(Task closed)

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Threading.Tasks;
+using DmRemap.Cli.Tls;
 using DmRemap.Core.Abstractions;
 using DmRemap.Engine;
 using DmRemap.FrontEnds.Nbd;
@@ -24,13 +25,15 @@ internal sealed class FrontDoor : IDisposable
         new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly string _name;
     private readonly SafeFileHandle? _client;
+    private readonly TlsDoor? _tls;
     private NbdServer? _server;
     private int _listenersOpen;
 
-    private FrontDoor(string name, SafeFileHandle? client)
+    private FrontDoor(string name, WaysIn ways)
     {
         _name = name;
-        _client = client;
+        _client = ways.Client;
+        _tls = ways.Tls;
     }
 
     /// <summary>Once it is open.</summary>
@@ -49,7 +52,7 @@ internal sealed class FrontDoor : IDisposable
     /// <exception cref="RefusalException">Somebody serves there, or nobody can.</exception>
     public static FrontDoor Prepare(string name, WaysIn ways)
     {
-        FrontDoor door = new(name, ways.Client);
+        FrontDoor door = new(name, ways);
         string subject = $"socket {ways.SocketPath}";
         try
         {
@@ -64,7 +67,7 @@ internal sealed class FrontDoor : IDisposable
             if (ways.Listen is not null)
             {
                 subject = $"address {ways.Listen}";
-                door.Add(ListeningSocket.PrepareTcpLoopback(ways.Listen));
+                door.Add(ListeningSocket.PrepareTcp(ways.Listen));
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -89,6 +92,8 @@ internal sealed class FrontDoor : IDisposable
             {
                 ExportName = _name,
                 Description = $"dm-remap device {_name}",
+                Tls = _tls?.Mode ?? NbdTlsMode.Off,
+                StartTls = _tls is null ? null : _tls.TryStart,
                 LastClosed = _client is null ? null : () => _clientLeft.TrySetResult(),
                 Access = device.Geometry.IsReadOnly ? NbdAccess.ReadOnly : NbdAccess.ReadWrite,
             }));
@@ -124,6 +129,9 @@ internal sealed class FrontDoor : IDisposable
     /// Completes when the kernel has let go of the listening sockets: they may be disposed of.
     /// </summary>
     public Task ListenersClosed => _listenersClosed.Task;
+
+    /// <summary>Completes when the last replies inside TLS are on their way.</summary>
+    public Task TlsEnded => _tls?.EndAsync() ?? Task.CompletedTask;
 
     /// <summary>Nobody finds the way in any more. May block, so not on the loop's thread.</summary>
     public void RemoveFiles()
@@ -186,15 +194,17 @@ internal sealed class FrontDoor : IDisposable
     private void Add(ListeningSocket socket)
     {
         _sockets.Add(socket);
+        string scheme = _tls is { Mode: NbdTlsMode.Require } ? "nbds" : "nbd";
         if (socket.Path is not null)
         {
             string place = socket.Path.StartsWith('@') ? socket.Path : Path.GetFullPath(socket.Path);
             string path = Uri.EscapeDataString(place);
-            _exports.Add($"nbd+unix:///{_name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
+            _exports.Add(
+                $"{scheme}+unix:///{_name}?socket={path.Replace("%2F", "/", StringComparison.Ordinal)}");
         }
         else
         {
-            _exports.Add($"nbd://{socket.EndPoint}/{_name}");
+            _exports.Add($"{scheme}://{socket.EndPoint}/{_name}");
         }
     }
 }

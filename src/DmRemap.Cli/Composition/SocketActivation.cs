@@ -21,7 +21,8 @@ internal static class SocketActivation
 
     /// <summary>The sockets passed to this process; none when it was started by itself.</summary>
     /// <exception cref="RefusalException">One that cannot be served (exit 2, 5).</exception>
-    public static IReadOnlyList<ListeningSocket> Take(string device, Func<string, string?> environment)
+    public static IReadOnlyList<ListeningSocket> Take(
+        string device, Func<string, string?> environment, bool isProtected)
     {
         int count = Count(device, environment);
         List<ListeningSocket> sockets = [];
@@ -34,7 +35,10 @@ internal static class SocketActivation
                     device,
                     $"Descriptor {fd} was passed to be served, but {problem}.",
                     "Pass listening stream sockets only (ListenStream= with Accept=no in systemd)."));
-            RequireLoopback(device, fd, socket);
+            if (!isProtected)
+            {
+                RequireLoopback(device, fd, socket);
+            }
             sockets.Add(socket);
         }
         return sockets;
@@ -70,7 +74,7 @@ internal static class SocketActivation
                 device,
                 $"Descriptor {fd} listens on {address}, which can be reached from other machines, and the "
                     + "connection has no encryption or password.",
-                "Pass a socket of 127.0.0.1, [::1] or a Unix socket."));
+                "Pass a Unix socket or one of 127.0.0.1 or [::1], or use --tls require."));
         }
     }
 }

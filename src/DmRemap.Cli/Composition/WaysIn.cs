@@ -4,17 +4,17 @@ using System.IO;
 using System.Linq;
 using System.Net;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Tls;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Sockets;
+using DmRemap.Nbd;
 using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>
-/// Where clients come from: decided, and refused where need be, before anything is claimed.
-/// </summary>
+/// <summary>Where clients come from: decided, or refused, before anything is claimed.</summary>
 internal sealed record WaysIn
 {
     /// <summary>Of our own socket; null where others were passed.</summary>
@@ -28,6 +28,9 @@ internal sealed record WaysIn
     /// <summary>They listen already, and belong to whoever started this process.</summary>
     public IReadOnlyList<ListeningSocket> Passed { get; init; } = [];
 
+    /// <summary>Null: without TLS.</summary>
+    public TlsDoor? Tls { get; init; }
+
     /// <summary>The directories in which sockets are found.</summary>
     public IEnumerable<string> Directories =>
         Passed.Select(socket => socket.Path)
@@ -40,7 +43,8 @@ internal sealed record WaysIn
     public static WaysIn Find(
         ServeOptions options, HostDirectories directories, Func<string, string?> environment)
     {
-        IReadOnlyList<ListeningSocket> passed = SocketActivation.Take(options.Name, environment);
+        IReadOnlyList<ListeningSocket> passed = SocketActivation.Take(
+            options.Name, environment, options.Tls == NbdTlsMode.Require);
         if (passed.Count > 0)
         {
             RequireNoOther(options);

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Net;
+using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Devices;
 
@@ -41,6 +42,11 @@ public sealed record ServeOptions
 
     /// <summary>One client, on standard input and output; nothing else is written there.</summary>
     public bool Stdio { get; init; }
+
+    public NbdTlsMode Tls { get; init; }
+
+    /// <summary>With the certificates; not null unless TLS is off.</summary>
+    public string? TlsDirectory { get; init; }
 
     public bool ReadOnly { get; init; }
 

@@ -164,6 +164,11 @@ internal sealed partial class NbdConnection
         {
             return false;
         }
+        if (_handshake.Phase == HandshakePhase.StartingTls)
+        {
+            StartTls();
+            return false;
+        }
         int consumed = _handshake.Step(Unparsed, _output.Span[_handshakeBytes..], out int written);
         _receivedStart += consumed;
         _handshakeBytes += written;
@@ -175,6 +180,23 @@ internal sealed partial class NbdConnection
         }
         _isEnding = _handshake.Phase == HandshakePhase.Ended;
         return consumed > 0;
+    }
+
+    /// <summary>
+    /// Once the acknowledgement is sent. What was sent before it was received is not protected, and may
+    /// be somebody else's: nothing of it is taken for what comes inside.
+    /// </summary>
+    private void StartTls()
+    {
+        if (_handshakeBytes > 0)
+        {
+            return;
+        }
+        _isEnding = !Unparsed.IsEmpty || !_server.TryStartTls(_stream!);
+        if (!_isEnding)
+        {
+            _handshake.ContinueInsideTls();
+        }
     }
 
     private bool StepHeader()

@@ -44,7 +44,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         _buffers = server.Buffers;
         _queue = queue;
         _batch = batch;
-        _handshake = new ServerHandshake(server.Export);
+        _handshake = new ServerHandshake(server.Export, server.Tls);
         _parser = new TransmissionParser(server.Export);
         _handshakeTimer = new LoopTimer(this);
         _handshakeDeadline = handshakeDeadline;

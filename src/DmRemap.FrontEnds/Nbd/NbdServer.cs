@@ -71,6 +71,8 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
 
     internal IEventLoop Loop { get; }
 
+    internal NbdTlsMode Tls => _options.Tls;
+
     internal bool IsStopping { get; private set; }
 
     public IByteStreamOwner? OnAccepted(IByteStream stream)
@@ -191,6 +193,8 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         _runs[0] = new HealthRun(BlockHealth.Healthy, blocks.Count);
         return _runs.AsSpan(0, 1);
     }
+
+    internal bool TryStartTls(IByteStream stream) => _options.StartTls!(stream);
 
     internal void OnStreamClosed()
     {

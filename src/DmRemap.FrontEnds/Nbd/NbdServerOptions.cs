@@ -30,6 +30,14 @@ public sealed record NbdServerOptions
     /// <summary>On the loop's thread, whenever the last connection there is has been closed.</summary>
     public Action? LastClosed { get; init; }
 
+    public NbdTlsMode Tls { get; init; }
+
+    /// <summary>
+    /// On the loop's thread, with nothing outstanding on the stream: put TLS between it and the client, so
+    /// that it goes on with what is inside. False: the connection is to be closed.
+    /// </summary>
+    public Func<IByteStream, bool>? StartTls { get; init; }
+
     /// <summary>A client that has not finished its handshake by then is cut off.</summary>
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);
 

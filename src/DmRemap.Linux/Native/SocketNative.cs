@@ -27,6 +27,7 @@ internal static unsafe partial class SocketNative
     /// <summary>No SIGPIPE, and the kernel itself goes on after a short send where it can.</summary>
     public const int SendFlags = MSG_NOSIGNAL | MSG_WAITALL;
 
+    public const int POLLHUP = 0x10;
     public const int F_DUPFD_CLOEXEC = 1030;
     public const int F_SETFD = 2;
     public const int F_GETFL = 3;
@@ -73,6 +74,13 @@ internal static unsafe partial class SocketNative
 
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     public static partial int GetOption(int fd, int level, int name, int* value, uint* valueBytes);
+
+    [LibraryImport("libc", EntryPoint = "socketpair", SetLastError = true)]
+    public static partial int Pair(int family, int type, int protocol, int* fds);
+
+    /// <summary>struct pollfd: descriptor, events and revents (16 bits each).</summary>
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    public static partial int Poll(ulong* fds, ulong count, int milliseconds);
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     public static partial int Control(int fd, int command, int argument);

@@ -79,12 +79,16 @@ public sealed partial class ListeningSocket : IDisposable
     /// Whoever connects before <see cref="Listen"/> is refused.
     /// </summary>
     /// <exception cref="SystemCallException">With the errno.</exception>
-    public static unsafe ListeningSocket PrepareTcpLoopback(IPEndPoint endPoint)
+    public static ListeningSocket PrepareTcpLoopback(IPEndPoint endPoint) =>
+        IPAddress.IsLoopback(endPoint.Address)
+            ? PrepareTcp(endPoint)
+            : throw new ArgumentException(
+                $"{endPoint.Address} is not a loopback address", nameof(endPoint));
+
+    /// <summary>Of any address: only for what protects itself.</summary>
+    /// <exception cref="SystemCallException">With the errno.</exception>
+    public static unsafe ListeningSocket PrepareTcp(IPEndPoint endPoint)
     {
-        if (!IPAddress.IsLoopback(endPoint.Address))
-        {
-            throw new ArgumentException($"{endPoint.Address} is not a loopback address", nameof(endPoint));
-        }
         string subject = endPoint.ToString();
         int family = endPoint.AddressFamily == AddressFamily.InterNetworkV6
             ? SocketNative.AF_INET6

@@ -101,6 +101,20 @@ internal sealed class UringStream : IByteStream
         _isClosing = false;
     }
 
+    /// <summary>
+    /// Go on with another descriptor; the present one is the caller's. Nothing may be outstanding.
+    /// </summary>
+    internal int Exchange(int fd)
+    {
+        Invariant.Check(_fd >= 0);
+        Invariant.Check(!_isClosing);
+        Invariant.Check(!_receive.IsOutstanding);
+        Invariant.Check(!_send.IsOutstanding);
+        int former = _fd;
+        _fd = fd;
+        return former;
+    }
+
     internal void SetOwner(IByteStreamOwner owner) => _owner = owner;
 
     private void SubmitSend()

@@ -1,0 +1,39 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Native;
+using Microsoft.Win32.SafeHandles;
+
+namespace DmRemap.Linux.Sockets;
+
+/// <summary>
+/// Lets somebody else carry the bytes of a stream of the loop from and to its peer, and change them.
+/// </summary>
+public static class StreamDetour
+{
+    /// <summary>
+    /// The stream goes on with one end of a pair of sockets. Whoever carries gets the other end, and the
+    /// peer's socket; both are his to close. On the loop's thread, with nothing outstanding on the stream.
+    /// False: no descriptor is free.
+    /// </summary>
+    public static unsafe bool TryInsert(
+        IByteStream stream, out SafeFileHandle? peer, out SafeFileHandle? inside)
+    {
+        peer = null;
+        inside = null;
+        int* fds = stackalloc int[2];
+        int type = SocketNative.SOCK_STREAM | SocketNative.SOCK_CLOEXEC;
+        if (SocketNative.Pair(SocketNative.AF_UNIX, type, 0, fds) < 0)
+        {
+            return false;
+        }
+        inside = new SafeFileHandle(fds[0], ownsHandle: true);
+        peer = new SafeFileHandle(((UringStream)stream).Exchange(fds[1]), ownsHandle: true);
+        return true;
+    }
+
+    /// <summary>Both directions of the pair are closed at the other end.</summary>
+    public static unsafe bool HasHungUp(int inside)
+    {
+        ulong poll = (uint)inside;
+        return SocketNative.Poll(&poll, 1, 0) > 0 && ((poll >> 48) & SocketNative.POLLHUP) != 0;
+    }
+}

@@ -1,0 +1,40 @@
+using DmRemap.Core.Abstractions;
+
+namespace DmRemap.Nbd;
+
+public sealed partial class ServerHandshake
+{
+    /// <summary>Only STARTTLS and ABORT are answered with anything but that TLS is required.</summary>
+    private bool IsTlsMissing => _tls == NbdTlsMode.Require && !_isInsideTls;
+
+    /// <summary>The connection is TLS from here on: options follow.</summary>
+    public void ContinueInsideTls()
+    {
+        Invariant.Check(Phase == HandshakePhase.StartingTls);
+        _isInsideTls = true;
+        Phase = HandshakePhase.Options;
+    }
+
+    /// <summary>What was agreed before is forgotten: somebody on the way may have agreed to it.</summary>
+    private void StartTls(ref OptionReplyWriter writer)
+    {
+        if (_tls == NbdTlsMode.Off)
+        {
+            writer.Final(_option, NbdOptionReply.ErrorUnsupported, "TLS is not supported"u8);
+        }
+        else if (_isInsideTls)
+        {
+            writer.Final(_option, NbdOptionReply.ErrorInvalid, "TLS is in use already"u8);
+        }
+        else if (_hadData)
+        {
+            writer.Final(_option, NbdOptionReply.ErrorInvalid, "STARTTLS takes no data"u8);
+        }
+        else
+        {
+            Terms = default;
+            writer.Final(_option, NbdOptionReply.Ack, default);
+            Phase = HandshakePhase.StartingTls;
+        }
+    }
+}
