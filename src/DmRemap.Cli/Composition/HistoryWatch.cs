@@ -19,7 +19,6 @@ internal sealed class HistoryWatch : IAsyncDisposable
     private readonly HistoryPoint _begun;
     private readonly Func<ulong> _sequence;
     private readonly PeriodicLook _looking;
-    private ulong _noted;
     private bool _hasFailed;
 
     /// <param name="history">Where it is noted.</param>
@@ -32,7 +31,6 @@ internal sealed class HistoryWatch : IAsyncDisposable
         _history = history;
         _begun = begun;
         _sequence = sequence;
-        _noted = begun.JournalSequence;
         _looking = new PeriodicLook(Look, s_interval, time);
     }
 
@@ -40,18 +38,14 @@ internal sealed class HistoryWatch : IAsyncDisposable
 
     private void Look()
     {
-        ulong sequence = _sequence();
-        if (sequence == _noted)
+        // The generation of the start: later ones may not be durable yet.
+        HistoryPoint now = _begun with { JournalSequence = _sequence() };
+        if (_history.HasNoted(now))
         {
             return;
         }
-        // The generation of the start: later ones may not be durable yet.
-        string? problem = _history.TryNote(_begun with { JournalSequence = sequence });
-        if (problem is null)
-        {
-            _noted = sequence;
-        }
-        else if (!_hasFailed)
+        string? problem = _history.TryNote(now);
+        if (problem is not null && !_hasFailed)
         {
             _history.Say(problem);
         }

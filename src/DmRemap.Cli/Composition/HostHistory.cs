@@ -114,6 +114,15 @@ internal sealed class HostHistory(
         }
     }
 
+    /// <summary>It, or what came after it in its epoch, has been stored by this process.</summary>
+    public bool HasNoted(in HistoryPoint point)
+    {
+        lock (_writing)
+        {
+            return _noted.Epoch == point.Epoch && Further(_noted, point) == _noted;
+        }
+    }
+
     public void Say(string line) => say(line);
 
     /// <summary>Of one epoch, who is late with older news takes nothing back.</summary>

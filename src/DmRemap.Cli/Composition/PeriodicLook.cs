@@ -35,9 +35,11 @@ internal sealed class PeriodicLook : IAsyncDisposable
 
     private async Task LookOnAsync()
     {
+        // Once: a look that outlives the end finds its source disposed of.
+        CancellationToken ending = _ending.Token;
         try
         {
-            while (await _timer.WaitForNextTickAsync(_ending.Token))
+            while (await _timer.WaitForNextTickAsync(ending))
             {
                 _look();
             }

@@ -78,7 +78,7 @@ internal sealed class TlsDoor : IDisposable
             }
             _relays++;
             _handshakes++;
-            _ = Task.Run(() => RunAsync(new TlsRelay(peer!, inside!, Volatile.Read(ref _credentials))));
+            _ = Task.Run(() => RunAsync(peer!, inside!));
         }
         return true;
     }
@@ -96,33 +96,56 @@ internal sealed class TlsDoor : IDisposable
 
     public void Dispose() => _reload.Dispose();
 
-    private async Task RunAsync(TlsRelay relay)
+    /// <summary>However it ends, its places are free again: a peer must not be able to use them up.</summary>
+    private async Task RunAsync(SafeFileHandle peer, SafeFileHandle inside)
     {
-        string? problem;
-        using (relay)
+        string? problem = "its connection had ended";
+        bool isInside = false;
+        try
         {
+            using TlsRelay relay = new(peer, inside, Volatile.Read(ref _credentials));
             problem = await relay.HandshakeAsync();
-            lock (_gate)
-            {
-                _handshakes--;
-            }
+            EndHandshake();
+            isInside = true;
             if (problem is null)
             {
                 await relay.CarryAsync();
             }
         }
+        finally
+        {
+            if (!isInside)
+            {
+                EndHandshake();
+            }
+            EndRelay(problem);
+        }
+    }
+
+    private void EndHandshake()
+    {
+        lock (_gate)
+        {
+            _handshakes--;
+        }
+    }
+
+    private void EndRelay(string? problem)
+    {
+        bool isToSay;
         lock (_gate)
         {
             _relays--;
             TellIfEnded();
             // Whoever connects again and again must not fill a log.
-            bool isToSay = problem is not null
+            isToSay = problem is not null
                 && (_saidAt is null || _time.GetElapsedTime(_saidAt.Value) >= s_saidInterval);
-            if (isToSay)
-            {
-                _saidAt = _time.GetTimestamp();
-                _say($"DMR-EVENT-TLS-REFUSED {_device}: a client was not let in: {problem}");
-            }
+            _saidAt = isToSay ? _time.GetTimestamp() : _saidAt;
+        }
+        // Not with the gate held: the data thread takes it, and output may block.
+        if (isToSay)
+        {
+            _say($"DMR-EVENT-TLS-REFUSED {_device}: a client was not let in: {problem}");
         }
     }
 
