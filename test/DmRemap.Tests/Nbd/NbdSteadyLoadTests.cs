@@ -156,8 +156,9 @@ public sealed class NbdSteadyLoadTests : IDisposable
     /// <summary>Every eighth unit is on the spare.</summary>
     private RemapDevice BuildDevice()
     {
-        RemapTable table = new(
-            new UnitGeometry(new BlockSize(512), RequestBytes, new BlockCount(Units * RequestBytes / 512), 0));
+        UnitGeometry units =
+            new(new BlockSize(512), RequestBytes, new BlockCount(Units * RequestBytes / 512), 0);
+        RemapTable table = new(units);
         SpareAllocator allocator = new();
         allocator.AddSpare(0, Units);
         for (long unit = 0; unit < Units; unit += 8)
