@@ -159,10 +159,19 @@ public sealed class ControlServer : IAsyncDisposable
         }
         finally
         {
-            lock (_gate)
-            {
-                _sessions.Remove(session);
-            }
+            Forget(session);
+        }
+    }
+
+    /// <summary>
+    /// Not inside the finally of an async method: the trimmer (.NET 10.0.12) drops the release of a lock
+    /// that is taken there, and the next to want it waits for ever.
+    /// </summary>
+    private void Forget(ControlSession session)
+    {
+        lock (_gate)
+        {
+            _sessions.Remove(session);
         }
     }
 
@@ -190,10 +199,7 @@ public sealed class ControlServer : IAsyncDisposable
             // With no lock held: a socket that is closed waits for whoever still has it.
             if (oldest.TryClose())
             {
-                lock (_gate)
-                {
-                    _sessions.Remove(oldest);
-                }
+                Forget(oldest);
             }
         }
     }

@@ -14,7 +14,7 @@ root=$(dirname "$(dirname "$(dirname "$here")")")
 require_dotnet_sdk
 ensure_packages git=git
 
-# Fixed, so that a bug is found by the same seed every time.
+# Fixed, so that a bug is found by the same seed every time. A patch whose bug few seeds show names another.
 first_seed=1
 projects=(DmRemap.Core DmRemap.Engine DmRemap.Simulator)
 work=$(mktemp -d)
@@ -54,6 +54,13 @@ miss() {
 # The number behind `Seeds:` in the patch's head.
 seeds_of() { sed -n 's/^# Seeds: *\([0-9]*\).*/\1/p' "$1" | head -n 1; }
 
+# The first of them, in hexadecimal digits, behind `From:`; none: the one that all begin with.
+from_of() {
+    local from
+    from=$(sed -n 's/^# From: *\([0-9a-f]*\).*/\1/p' "$1" | head -n 1)
+    printf '%s\n' "${from:-$first_seed}"
+}
+
 try_one() {
     local name=$1 patch="$here/$1.patch" seeds
     seeds=$(seeds_of "$patch")
@@ -68,7 +75,7 @@ try_one() {
     if ! build_copy; then
         miss "$name" "the copy does not build: $(grep -m 1 'error' "$work/build.log" || true)"
     elif "$tree/artifacts/bin/DmRemap.Simulator/release/DmRemap.Simulator" \
-        --from "$first_seed" --seeds "$seeds" --first >"$work/sum" 2>"$work/out"; then
+        --from "$(from_of "$patch")" --seeds "$seeds" --first >"$work/sum" 2>"$work/out"; then
         miss "$name" "not found within $seeds seeds"
     else
         printf 'found %s: after %s of %s seeds, by %s: %s\n' "$name" "$(cut -d' ' -f1 "$work/sum")" "$seeds" \
