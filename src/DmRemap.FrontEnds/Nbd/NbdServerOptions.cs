@@ -42,6 +42,12 @@ public sealed record NbdServerOptions
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);
 
     /// <summary>
+    /// The same, while fewer than a quarter of the connections are free: whoever begins to connect and says
+    /// nothing must not keep others out.
+    /// </summary>
+    public Duration CrowdedHandshakeDeadline { get; init; } = Duration.FromSeconds(2);
+
+    /// <summary>
     /// A client that takes none of its replies for so long is cut off if others wait for its buffers.
     /// </summary>
     public Duration StallDeadline { get; init; } = Duration.FromSeconds(60);
