@@ -12,6 +12,9 @@ namespace DmRemap.Interop.Tests.Support;
 /// </summary>
 internal sealed class TestCertificates : IDisposable
 {
+    /// <summary>Of no machine (RFC 5737); the server's certificate is for it too.</summary>
+    public const string OtherAddress = "192.0.2.1";
+
     private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
     private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
 
@@ -93,6 +96,7 @@ internal sealed class TestCertificates : IDisposable
         SubjectAlternativeNameBuilder names = new();
         names.AddDnsName("localhost");
         names.AddIpAddress(IPAddress.Loopback);
+        names.AddIpAddress(IPAddress.Parse(OtherAddress));
         request.CertificateExtensions.Add(names.Build());
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(
