@@ -153,7 +153,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         {
             foreach (NbdConnection connection in _connections)
             {
-                if (connection.HasStalled(_options.StallDeadline))
+                if (Buffers.HasWaitersBeside(connection) && connection.HasStalled(_options.StallDeadline))
                 {
                     Counters.ConnectionStalled();
                     connection.Abort();
@@ -226,33 +226,35 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         _idleCount++;
     }
 
-    private bool IsCrowded => _idleCount * 4 < _connections.Length;
+    private bool IsCrowded()
+    {
+        int shaking = 0;
+        foreach (NbdConnection connection in _connections)
+        {
+            shaking += connection.IsInHandshake ? 1 : 0;
+        }
+        return _idleCount < shaking && _idleCount * 4 < _connections.Length;
+    }
 
-    /// <summary>Until as many are free as need be, or all that are left have begun.</summary>
     private void ThinOut()
     {
-        if (!IsCrowded)
+        if (!IsCrowded())
         {
             return;
         }
-        bool isAnyLeft = false;
         foreach (NbdConnection connection in _connections)
         {
             if (connection.HasShakenFor(_options.CrowdedHandshakeDeadline))
             {
                 connection.CutOffHandshake();
             }
-            isAnyLeft |= connection.IsInHandshake;
         }
-        if (isAnyLeft)
-        {
-            WatchCrowd();
-        }
+        WatchCrowd();
     }
 
     private void WatchCrowd()
     {
-        if (IsCrowded && !_crowdTimer.IsSet && !IsStopping)
+        if (!_crowdTimer.IsSet && !IsStopping && IsCrowded())
         {
             Loop.Schedule(
                 _crowdTimer, Loop.Now + new Duration(_options.CrowdedHandshakeDeadline.Nanoseconds / 4));

@@ -42,10 +42,10 @@ public sealed record NbdServerOptions
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);
 
     /// <summary>
-    /// The same, while fewer than a quarter of the connections are free: whoever begins to connect and says
-    /// nothing must not keep others out.
+    /// The same, while fewer connections are free than are in their handshake, and fewer than a quarter:
+    /// whoever begins and says nothing must not keep others out. Long enough for a slow line.
     /// </summary>
-    public Duration CrowdedHandshakeDeadline { get; init; } = Duration.FromSeconds(2);
+    public Duration CrowdedHandshakeDeadline { get; init; } = Duration.FromSeconds(5);
 
     /// <summary>
     /// A client that takes none of its replies for so long is cut off if others wait for its buffers.

@@ -131,7 +131,7 @@ internal sealed class ConversationMutation(Random random)
         ConversationBuilder made = new();
         made.UInt32(isExtended ? 0x21e41c71u : 0x25609513u).UInt16(flags).UInt16(command)
             .UInt64((ulong)_random.NextInt64()).UInt64(offset);
-        _ = isExtended ? made.UInt64(length) : made.UInt32((uint)length);
+        _ = isExtended ? made.UInt64(length) : made.UInt32(unchecked((uint)length));
         if (hasPayload)
         {
             made.Bytes(new byte[Math.Min(length, 16_384)]);

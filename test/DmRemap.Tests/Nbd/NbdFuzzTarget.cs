@@ -20,6 +20,8 @@ internal sealed class NbdFuzzTarget
     private const uint ErrInvalid = 0x8000_0003;
     private const uint ErrTlsRequired = 0x8000_0005;
 
+    private static readonly NbdExport s_export = new NbdWorld().Export;
+
     private readonly Served[] _served =
         [new(NbdTlsMode.Off), new(NbdTlsMode.Allow), new(NbdTlsMode.Require)];
 
@@ -50,7 +52,7 @@ internal sealed class NbdFuzzTarget
 
     private static Shaken Shake(NbdTlsMode mode, byte[] conversation, int step, Random? cuts)
     {
-        ServerHandshake handshake = new(_export, mode);
+        ServerHandshake handshake = new(s_export, mode);
         byte[] buffer = new byte[ServerHandshake.OutputBytesMax];
         List<byte> output = [.. buffer.AsSpan(0, handshake.Start(buffer))];
         int shown = 0;
@@ -75,7 +77,7 @@ internal sealed class NbdFuzzTarget
                     break;
                 }
                 // What is waited for always fits the buffer that it is received into.
-                Assert.True(shown - consumed < ServerHandshake.InputBytesMax || step > 1);
+                Assert.True(shown - consumed < ServerHandshake.InputBytesMax);
                 int more = cuts?.Next(1, 600) ?? step;
                 shown = (int)Math.Min(conversation.Length, (long)shown + more);
             }
@@ -149,8 +151,6 @@ internal sealed class NbdFuzzTarget
     }
 
     private static int BitsOf(int number) => 32 - System.Numerics.BitOperations.LeadingZeroCount((uint)number);
-
-    private static readonly NbdExport _export = new NbdWorld().Export;
 
     private sealed record Shaken(
         byte[] Output, HandshakePhase Phase, NbdTerms Terms, int Consumed, bool IsInside);

@@ -67,6 +67,7 @@ internal sealed class TlsServerWorld : IDisposable
                     Tls = NbdTlsMode.Allow,
                     StartTls = _door.TryStart,
                     StallDeadline = Duration.FromSeconds(2),
+                    CrowdedHandshakeDeadline = Duration.FromSeconds(1),
                 });
             _listener = new UringListener(new StreamPool(_loop.Loop, Places), _socket, server);
             _listener.Start();
