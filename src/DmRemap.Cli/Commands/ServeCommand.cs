@@ -95,8 +95,8 @@ internal sealed class ServeCommand
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
-            parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without, parts._metadataDeadline,
-            parts._acceptRollback, parts._acceptChangedMain,
+            parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
+            parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;

@@ -15,7 +15,7 @@ namespace DmRemap.Tests.Nbd;
 /// </summary>
 public sealed class NbdFuzzTests(ITestOutputHelper output)
 {
-    private const int Runs = 6000;
+    private const int Runs = 20_000;
     private const int CorpusMax = 4000;
     private const int KeptBytesMax = 600;
 
