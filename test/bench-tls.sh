@@ -129,7 +129,8 @@ done
 best() { sort -n "$work/$1.$2" | tail -n 1; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
-printf 'Inside TLS, best of %s rounds; copies in MiB/s (nbdcopy), the rest in requests/s (qemu-img bench);' "$rounds"
+printf 'Inside TLS, best of %s rounds; copies (nbdcopy) in MiB/s,' "$rounds"
+printf ' the rest (qemu-img bench) in requests/s;'
 printf ' %s, %s processors\n\n' "$(uname -sr)" "$(nproc)"
 printf '| case | dmremap | nbdkit file | dmremap/nbdkit | dmremap without TLS |\n'
 printf '|---|--:|--:|--:|--:|\n'

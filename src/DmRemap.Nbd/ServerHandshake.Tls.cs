@@ -16,8 +16,8 @@ public sealed partial class ServerHandshake
     }
 
     /// <summary>
-    /// A client that has not agreed to fixed newstyle may only be served as if there were no TLS. False: where
-    /// TLS is required, not at all.
+    /// A client that has not agreed to fixed newstyle may only be served as if there were no TLS. False:
+    /// where TLS is required, not at all.
     /// </summary>
     private bool ChooseTls()
     {

@@ -14,7 +14,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests;
 
-/// <summary>Stop while a client's replies are in the server's TLS, where the kernel cannot deliver them.</summary>
+/// <summary>
+/// Stop while a client's replies are in the server's TLS, where the kernel cannot deliver them.
+/// </summary>
 public sealed class TlsStopTests
 {
     private const long MiB = DeviceUnderTest.MiB;

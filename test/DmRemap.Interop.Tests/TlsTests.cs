@@ -190,7 +190,9 @@ public sealed class TlsTests
         Assert.Contains(id, result.Error, StringComparison.Ordinal);
     }
 
-    /// <summary>Encrypted, and open to everybody: that is what must be said, and never happens by itself.</summary>
+    /// <summary>
+    /// Encrypted, and open to everybody: that is what must be said, and never happens by itself.
+    /// </summary>
     [Theory]
     [InlineData("0.0.0.0:0")]
     [InlineData("[::]:0")]

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests.Conformance;
 
-/// <summary>Whom the demands are put to: ourselves, and two others that show what the demands are worth.</summary>
+/// <summary>
+/// Whom the demands are put to: ourselves, and two others that show what the demands are worth.
+/// </summary>
 internal static class ControlServer
 {
     public const string Ours = "dmremap";

@@ -7,7 +7,9 @@ using DmRemap.Interop.Tests.Support;
 
 namespace DmRemap.Interop.Tests.Conformance;
 
-/// <summary>What the protocol says of requests and their replies. The export has the tests' content.</summary>
+/// <summary>
+/// What the protocol says of requests and their replies. The export has the tests' content.
+/// </summary>
 internal static class TransmissionDemands
 {
     private const ushort BlockStatus = 7;

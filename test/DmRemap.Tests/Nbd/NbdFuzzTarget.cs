@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
+using System.Numerics;
 using DmRemap.Nbd;
 using Xunit;
 
@@ -65,7 +66,8 @@ internal sealed class NbdFuzzTarget
                 isInside = true;
                 handshake.ContinueInsideTls();
             }
-            int taken = handshake.Step(conversation.AsSpan(consumed, shown - consumed), buffer, out int wrote);
+            ReadOnlySpan<byte> waiting = conversation.AsSpan(consumed, shown - consumed);
+            int taken = handshake.Step(waiting, buffer, out int wrote);
             Assert.InRange(taken, 0, shown - consumed);
             Assert.InRange(wrote, 0, ServerHandshake.OutputBytesMax);
             output.AddRange(buffer.AsSpan(0, wrote));
@@ -85,7 +87,9 @@ internal sealed class NbdFuzzTarget
         return new Shaken([.. output], handshake.Phase, handshake.Terms, consumed, isInside);
     }
 
-    /// <summary>Whole replies, each to an option; before TLS that is required, nothing but that it is.</summary>
+    /// <summary>
+    /// Whole replies, each to an option; before TLS that is required, nothing but that it is.
+    /// </summary>
     private static void CheckReplies(NbdTlsMode mode, Shaken shaken, HashSet<string> seen)
     {
         ReadOnlySpan<byte> rest = shaken.Output.AsSpan(GreetingBytes);
@@ -150,7 +154,7 @@ internal sealed class NbdFuzzTarget
         }
     }
 
-    private static int BitsOf(int number) => 32 - System.Numerics.BitOperations.LeadingZeroCount((uint)number);
+    private static int BitsOf(int number) => 32 - BitOperations.LeadingZeroCount((uint)number);
 
     private sealed record Shaken(
         byte[] Output, HandshakePhase Phase, NbdTerms Terms, int Consumed, bool IsInside);

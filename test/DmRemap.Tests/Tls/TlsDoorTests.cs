@@ -11,7 +11,9 @@ using Xunit;
 
 namespace DmRemap.Tests.Tls;
 
-/// <summary>Reading the certificates anew, with what an operator or a script can do to them meanwhile.</summary>
+/// <summary>
+/// Reading the certificates anew, with what an operator or a script can do to them meanwhile.
+/// </summary>
 public sealed class TlsDoorTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -80,7 +80,9 @@ public sealed class TlsRelayTests : IDisposable
         await world.Relay.WaitAsync(LoopRunner.Patience, Cancellation);
     }
 
-    /// <summary>Half a record, or one that was changed on the way, must not keep the data thread waiting.</summary>
+    /// <summary>
+    /// Half a record, or one that was changed on the way, must not keep the data thread waiting.
+    /// </summary>
     [Theory]
     [InlineData("1703030028010203")]
     [InlineData("17030300140102030405060708090a0b0c0d0e0f1011121314")]

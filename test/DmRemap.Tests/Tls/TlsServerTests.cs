@@ -43,7 +43,9 @@ public sealed class TlsServerTests : IDisposable
         await _world.UntilAsync(() => _world.Relays == 1);
     }
 
-    /// <summary>In TLS as outside: at each byte that the client sends until its first reply has come.</summary>
+    /// <summary>
+    /// In TLS as outside: at each byte that the client sends until its first reply has come.
+    /// </summary>
     [Theory]
     [InlineData(false, false)]
     [InlineData(false, true)]
