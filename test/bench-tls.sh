@@ -14,8 +14,8 @@ while [ $# -gt 0 ]; do
 done
 
 require_dotnet_sdk
-ensure_packages nbdkit=nbdkit nbdcopy=libnbd-bin qemu-img=qemu-utils openssl=openssl
-for tool in nbdkit nbdinfo nbdcopy qemu-img openssl; do
+ensure_packages nbdkit=nbdkit nbdcopy=libnbd-bin openssl=openssl
+for tool in nbdkit nbdinfo nbdcopy openssl; do
     has_tool "$tool" || { say "bench.sh needs $tool"; exit 9; }
 done
 "$root/dmremap" --version >/dev/null
@@ -36,11 +36,12 @@ clean_up() {
 }
 trap clean_up EXIT
 
-main_mib=512
+main_mib=256
 export DMREMAP_CONFIG_DIR="$work/config" DMREMAP_RUN_DIR="$work/run"
 mkdir -m 0700 "$DMREMAP_CONFIG_DIR" "$DMREMAP_RUN_DIR" "$work/pki"
 dd if=/dev/urandom of="$work/main" bs=1M count=$main_mib status=none
 dd if=/dev/zero of="$work/spare" bs=1M count=64 status=none
+cp "$work/main" "$work/copy"
 "$root/dmremap" create bench --main "$work/main" --spare "$work/spare" --yes >&2
 
 # certificate ROLE PURPOSE: key and certificate, of the authority, for this machine.
@@ -85,33 +86,24 @@ start_server() {
     exit 1
 }
 
-cases=(copy-1 copy-4 read-4k-1 read-4k-32 write-4k-32)
+cases=(copy-1 copy-4 copy-in read-4k-1 read-4k-32)
 
-# copy SERVER CONNECTIONS: MiB a second, of the whole image to nowhere.
-copy() {
-    local began
+# rate UNIT FROM TO OPTION...: copies the whole image, and prints units of so many bytes a second.
+rate() {
+    local unit=$1 began
     began=$(date +%s%N)
-    nbdcopy --connections="$2" "$(uri_of "$1")" null: >>"$work/log" 2>&1
-    awk -v ns=$(($(date +%s%N) - began)) -v mib=$main_mib 'BEGIN { printf "%.0f\n", mib * 1e9 / ns }'
-}
-
-# requests SERVER DEPTH [-w]: requests of 4 KiB a second, one after the other through the image.
-requests() {
-    local count=20000 options="driver=nbd,server.type=unix,server.path=$work/nbd.sock,export=bench"
-    local credentials=()
-    if [ "$1" != plain ]; then
-        credentials=(--object "tls-creds-x509,id=t,dir=$work/pki,endpoint=client")
-        options="$options,tls-creds=t,tls-hostname=localhost"
-    fi
-    qemu-img bench -c $count -d "$2" -s 4096 "${@:3}" "${credentials[@]}" --image-opts "$options" \
-        2>>"$work/log" | awk -v n=$count '/completed in/ { printf "%.0f\n", n / $4 }'
+    nbdcopy "${@:4}" "$2" "$3" >>"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+    awk -v ns=$(($(date +%s%N) - began)) -v units=$((main_mib * 1048576 / unit)) \
+        'BEGIN { printf "%.0f\n", units * 1e9 / ns }'
 }
 
 measure() {
+    local uri small=(--connections=1 --request-size=4096)
+    uri=$(uri_of "$1")
     case $2 in
-    copy-*) copy "$1" "${2#copy-}" ;;
-    read-4k-*) requests "$1" "${2#read-4k-}" ;;
-    write-4k-*) requests "$1" "${2#write-4k-}" -w ;;
+    copy-in) rate 1048576 "$work/copy" "$uri" --connections=1 ;;
+    copy-*) rate 1048576 "$uri" null: --connections="${2#copy-}" ;;
+    read-4k-*) rate 4096 "$uri" null: "${small[@]}" --requests="${2#read-4k-}" ;;
     esac >>"$work/$1.$2"
 }
 
@@ -129,8 +121,7 @@ done
 best() { sort -n "$work/$1.$2" | tail -n 1; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
-printf 'Inside TLS, best of %s rounds; copies (nbdcopy) in MiB/s,' "$rounds"
-printf ' the rest (qemu-img bench) in requests/s;'
+printf 'nbdcopy inside TLS, best of %s rounds; copies in MiB/s, the rest in requests/s;' "$rounds"
 printf ' %s, %s processors\n\n' "$(uname -sr)" "$(nproc)"
 printf '| case | dmremap | nbdkit file | dmremap/nbdkit | dmremap without TLS |\n'
 printf '|---|--:|--:|--:|--:|\n'
