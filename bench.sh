@@ -7,6 +7,7 @@
 # With --lookup also the lookup and splitting benchmarks (BenchmarkDotNet; several minutes).
 #   ./bench.sh metadata [--in DIR] [--table-in DIR]     the metadata's goals and what is measured (minutes;
 #                                                       the table of 10^6 remaps takes 6 GB in --table-in)
+#   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -17,6 +18,12 @@ if [ "${1:-}" = metadata ]; then
     shift
     # shellcheck source=test/bench-metadata.sh
     . "$root/test/bench-metadata.sh"
+    exit
+fi
+if [ "${1:-}" = tls ]; then
+    shift
+    # shellcheck source=test/bench-tls.sh
+    . "$root/test/bench-tls.sh"
     exit
 fi
 
@@ -30,7 +37,7 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=${2:?--rounds needs a number}; shift ;;
     --in) place=${2:?--in needs a directory}; shift ;;
     --lookup) lookup=1 ;;
-    *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10p' "$0" >&2; exit 2 ;;
     esac
     shift
 done

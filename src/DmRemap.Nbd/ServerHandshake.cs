@@ -66,6 +66,7 @@ public sealed partial class ServerHandshake(NbdExport export, NbdTlsMode tls = N
 
     private readonly NbdExport _export = export;
     private readonly NbdTlsMode _tls = tls;
+    private NbdTlsMode _mode;
     private bool _isInsideTls;
     private NbdClientFlags _clientFlags;
     private NbdOption _option;
@@ -86,6 +87,7 @@ public sealed partial class ServerHandshake(NbdExport export, NbdTlsMode tls = N
         _clientFlags = NbdClientFlags.None;
         _options = 0;
         _isInsideTls = false;
+        _mode = _tls;
         Terms = default;
         OptionReplyWriter writer = new(output);
         writer.UInt64(NbdMagic.Greeting);
@@ -122,7 +124,8 @@ public sealed partial class ServerHandshake(NbdExport export, NbdTlsMode tls = N
         }
         _clientFlags = (NbdClientFlags)BinaryPrimitives.ReadUInt32BigEndian(input);
         // A flag we do not know changes the protocol in a way we cannot follow.
-        Phase = (_clientFlags & ~KnownClientFlags) == 0 ? HandshakePhase.Options : HandshakePhase.Ended;
+        bool isKnown = (_clientFlags & ~KnownClientFlags) == 0;
+        Phase = isKnown && ChooseTls() ? HandshakePhase.Options : HandshakePhase.Ended;
         return sizeof(uint);
     }
 

@@ -93,6 +93,58 @@ public sealed class SocketActivationTests
         Assert.Contains("DMR-LISTEN-NOT-LOOPBACK", server.Said, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Passed_port_that_other_machines_reach_needs_an_authority_inside_tls_too()
+    {
+        RequiredTools.SkipUnless("systemd-socket-activate");
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
+        using TestCertificates certificates = new(device.Folder, "a");
+        File.Delete(Path.Combine(certificates.ServerFolder, "ca-cert.pem"));
+        await device.CreateAsync();
+        int port = FreePort();
+        RunningProgram server = Activate(
+            device, [$"0.0.0.0:{port}"], "--tls", "require", "--tls-dir", certificates.ServerFolder);
+        await server.WaitForLineAsync(
+            line => line.StartsWith("Listening on", StringComparison.Ordinal), TimeSpan.FromSeconds(30));
+        using TcpClient client = new();
+        await client.ConnectAsync(IPAddress.Loopback, port, TestContext.Current.CancellationToken);
+        Assert.Equal(5, await server.WaitForEndAsync(TimeSpan.FromSeconds(30)));
+        Assert.Contains("DMR-TLS-ANY-CLIENT", server.Said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Libnbd_and_systemd_pass_sockets_on_which_tls_is_spoken()
+    {
+        RequiredTools.SkipUnless("systemd-socket-activate", "nbdinfo", "nbdsh");
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
+        using TestCertificates certificates = new(device.Folder, "a");
+        await device.CreateAsync();
+        string[] tls = ["--tls", "require", "--tls-dir", certificates.ServerFolder];
+        string command = string.Join("', '", [DeviceUnderTest.Program, "serve", "dev", .. tls]);
+        (await NbdShell.RunAsync(
+            device.Environment,
+            $"""
+            h.set_tls(nbd.TLS_REQUIRE)
+            h.set_tls_certificates('{certificates.ClientFolder}')
+            h.connect_systemd_socket_activation(['{command}'])
+            assert h.get_tls_negotiated()
+            h.pwrite(b'w' * 4096, 8192, nbd.CMD_FLAG_FUA)
+            assert h.pread(4096, 8192) == b'w' * 4096
+            h.shutdown()
+            """)).Expect(0);
+        await WaitUntilNotRunningAsync(device);
+        int port = FreePort();
+        RunningProgram server = Activate(device, [$"127.0.0.1:{port}"], tls);
+        await server.WaitForLineAsync(
+            line => line.StartsWith("Listening on", StringComparison.Ordinal), TimeSpan.FromSeconds(30));
+        (await Command.RunAsync(
+            "nbdinfo", $"nbds://127.0.0.1:{port}/dev?tls-certificates={certificates.ClientFolder}"))
+            .Expect(0);
+        Assert.NotEqual(0, (await Command.RunAsync("nbdinfo", $"nbd://127.0.0.1:{port}/dev")).ExitCode);
+        (await device.RunAsync("stop", "dev")).Expect(0);
+        Assert.Equal(0, await server.WaitForEndAsync(TimeSpan.FromSeconds(30)));
+    }
+
     [Theory]
     [InlineData("exec 3</dev/null; LISTEN_FDS=1", "DMR-ACTIVATION-SOCKET")]
     [InlineData("exec 3>&-; LISTEN_FDS=1", "DMR-ACTIVATION-SOCKET")]
@@ -133,7 +185,8 @@ public sealed class SocketActivationTests
         Assert.Contains("LISTEN_FDS", result.Error, StringComparison.Ordinal);
     }
 
-    private static RunningProgram Activate(DeviceUnderTest device, string[] addresses)
+    private static RunningProgram Activate(
+        DeviceUnderTest device, string[] addresses, params string[] options)
     {
         List<string> arguments =
             ["-E", "DMREMAP_CONFIG_DIR", "-E", "DMREMAP_RUN_DIR"];
@@ -143,7 +196,7 @@ public sealed class SocketActivationTests
             arguments.Add(address);
         }
         return device.StartBeside(
-            "systemd-socket-activate", [.. arguments, DeviceUnderTest.Program, "serve", "dev"]);
+            "systemd-socket-activate", [.. arguments, DeviceUnderTest.Program, "serve", "dev", .. options]);
     }
 
     private static int FreePort()

@@ -37,6 +37,32 @@ public sealed class StdioTests
         Assert.Equal((byte)'w', image[8192]);
     }
 
+    /// <summary>The last reply is inside TLS when the client's connection ends, and it has it.</summary>
+    [Fact]
+    public async Task Client_on_standard_input_is_served_inside_tls()
+    {
+        RequiredTools.SkipUnless("nbdsh");
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
+        using TestCertificates certificates = new(device.Folder, "a");
+        await device.CreateAsync();
+        string code = Path.Combine(device.Folder, "code");
+        string script = $"'{DeviceUnderTest.Program}' serve dev --stdio --tls require "
+            + $"--tls-dir '{certificates.ServerFolder}'; echo $? > '{code}'";
+        (await NbdShell.RunAsync(
+            device.Environment,
+            $"""
+            h.set_tls(nbd.TLS_REQUIRE)
+            h.set_tls_certificates('{certificates.ClientFolder}')
+            h.connect_command(['bash', '-c', "{script}"])
+            assert h.get_tls_negotiated()
+            h.pwrite(b'w' * (2 << 20), 8192)
+            assert h.pread(2 << 20, 8192) == b'w' * (2 << 20)
+            h.shutdown()
+            """)).Expect(0);
+        Assert.Equal("0", await WaitForLineAsync(code));
+        (await device.RunAsync("check", "dev")).Expect(0);
+    }
+
     [Fact]
     public async Task Client_that_vanishes_is_a_clean_stop_too()
     {

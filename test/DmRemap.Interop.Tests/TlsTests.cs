@@ -179,6 +179,8 @@ public sealed class TlsTests
     [InlineData("--tls require --tls-dir /nowhere", "DMR-TLS-FILES", 2)]
     [InlineData("--listen 0.0.0.0:0", "DMR-LISTEN-NOT-LOOPBACK", 5)]
     [InlineData("--listen 0.0.0.0:0 --tls allow --tls-dir /nowhere", "DMR-LISTEN-NOT-LOOPBACK", 5)]
+    [InlineData("--tls allow --tls-any-client --tls-dir /nowhere", "DMR-USAGE", 2)]
+    [InlineData("--tls-any-client", "DMR-USAGE", 2)]
     public async Task Options_that_protect_nothing_are_refused(string options, string id, int exit)
     {
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
@@ -186,6 +188,27 @@ public sealed class TlsTests
         CommandResult result =
             (await device.RunAsync(["serve", "dev", .. options.Split(' ')])).Expect(exit);
         Assert.Contains(id, result.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>
+    /// Encrypted, and open to everybody: that is what must be said, and never happens by itself.
+    /// </summary>
+    [Theory]
+    [InlineData("0.0.0.0:0")]
+    [InlineData("[::]:0")]
+    public async Task Port_that_other_machines_reach_is_refused_without_an_authority(string address)
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
+        using TestCertificates certificates = new(device.Folder, "a");
+        File.Delete(Path.Combine(certificates.ServerFolder, "ca-cert.pem"));
+        await device.CreateAsync();
+        CommandResult result = (await device.RunAsync(
+            "serve", "dev", "--listen", address, "--tls", "require", "--tls-dir",
+            certificates.ServerFolder)).Expect(5);
+        Assert.Contains("DMR-TLS-ANY-CLIENT", result.Error, StringComparison.Ordinal);
+        Assert.Contains("ca-cert.pem", result.Error, StringComparison.Ordinal);
+        Assert.Contains("--tls-any-client", result.Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(device.SocketPath));
     }
 
     [Fact]

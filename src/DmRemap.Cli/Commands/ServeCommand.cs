@@ -51,6 +51,11 @@ internal sealed class ServeCommand
         HelpName = "DIR",
     };
 
+    private readonly Option<bool> _tlsAnyClient = new("--tls-any-client")
+    {
+        Description = "With --tls require and no ca-cert.pem: serve every client that other machines have.",
+    };
+
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse every write." };
 
     private readonly Option<string?> _faults = new("--faults")
@@ -90,8 +95,8 @@ internal sealed class ServeCommand
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
-            parts._readOnly, parts._faults, parts._degraded, parts._without, parts._metadataDeadline,
-            parts._acceptRollback, parts._acceptChangedMain,
+            parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
+            parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -150,6 +155,7 @@ internal sealed class ServeCommand
             Stdio = parsed.GetValue(_stdio),
             Tls = parsed.GetValue(_tls),
             TlsDirectory = parsed.GetValue(_tlsDirectory),
+            AdmitsAnyTlsClient = parsed.GetValue(_tlsAnyClient),
             ReadOnly = parsed.GetValue(_readOnly),
             AcceptsRollback = parsed.GetValue(_acceptRollback),
             AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
@@ -205,6 +211,15 @@ internal sealed class ServeCommand
                 options.Name,
                 "--tls allow, or require, and --tls-dir belong together.",
                 "Give the directory with server-cert.pem and server-key.pem as --tls-dir, or neither."));
+        }
+        if (options.AdmitsAnyTlsClient && options.Tls != NbdTlsMode.Require)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "--tls-any-client says who may come in where TLS is required, and it is not.",
+                "Give --tls require too, or leave it out."));
         }
     }
 

@@ -42,6 +42,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
         using TlsDoor? tls = TlsDoor.Open(options, services.Time, events.Say);
+        ways = ways with { Tls = tls };
+        ways.RequireKnownClients(options);
         using DeviceLife life = new(record, services.Time);
         await using ControlSocketOfDevice control =
             new(directories.ControlSocketPath(options.Name), life, services.Time);
@@ -50,7 +52,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
-            Ways = ways with { Tls = tls },
+            Ways = ways,
             Options = options,
             Faults = faults,
             Life = life,

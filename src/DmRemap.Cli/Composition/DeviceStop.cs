@@ -127,6 +127,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             // A close that takes longer does not hold up the answer; the end of the process ends it.
             await Task.WhenAny(
                 ReleaseAsync(closed), Task.Delay(s_releaseTimeout, _time), _deadline.Passed);
+            // The last replies inside TLS are in this process, not in the kernel, and would end with it.
+            await Task.WhenAny(_door.TlsEnded, _deadline.Passed);
         }
         return report;
     }

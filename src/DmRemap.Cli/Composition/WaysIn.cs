@@ -60,6 +60,28 @@ internal sealed record WaysIn
     }
 
     /// <summary>
+    /// Encryption keeps out who listens on the way; only an authority keeps out who connects.
+    /// </summary>
+    /// <exception cref="RefusalException">Exit 5.</exception>
+    public void RequireKnownClients(ServeOptions options)
+    {
+        IPEndPoint? exposed = Passed.Select(socket => socket.EndPoint).Append(Listen)
+            .FirstOrDefault(address => address is not null && !IPAddress.IsLoopback(address.Address));
+        if (exposed is null || options.AdmitsAnyTlsClient || Tls is null or { DemandsCertificates: true })
+        {
+            return;
+        }
+        throw new RefusalException(new Refusal(
+            "DMR-TLS-ANY-CLIENT",
+            ExitCode.RefusedForSafety,
+            options.Name,
+            $"{exposed} can be reached from other machines, and there is no ca-cert.pem in "
+                + $"{options.TlsDirectory}: whoever connects could read and write the device.",
+            "Put the authority of your clients' certificates there as ca-cert.pem; if everybody may come in, "
+                + "say --tls-any-client."));
+    }
+
+    /// <summary>
     /// What nbdkit and qemu-nbd do: sockets that are passed replace all others, and whoever asks for others
     /// at the same time is told so.
     /// </summary>

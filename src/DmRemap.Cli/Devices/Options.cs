@@ -48,6 +48,9 @@ public sealed record ServeOptions
     /// <summary>With the certificates; not null unless TLS is off.</summary>
     public string? TlsDirectory { get; init; }
 
+    /// <summary>Beyond loopback too, clients may come without a certificate.</summary>
+    public bool AdmitsAnyTlsClient { get; init; }
+
     public bool ReadOnly { get; init; }
 
     /// <summary>Serve spares that are older than what this machine last saw.</summary>

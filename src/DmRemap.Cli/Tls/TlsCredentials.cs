@@ -22,7 +22,8 @@ internal static class TlsCredentials
         }
         catch (Exception e)
             when (e is IOException or UnauthorizedAccessException or CryptographicException
-                or ArgumentException)
+                or ArgumentException or FormatException or NotSupportedException
+                or InvalidOperationException)
         {
             throw new RefusalException(
                 new Refusal(
@@ -39,7 +40,7 @@ internal static class TlsCredentials
     public static bool DemandsCertificates(SslServerAuthenticationOptions options) =>
         options.ClientCertificateRequired;
 
-    /// <summary>Others than its owner and group may read the key.</summary>
+    /// <summary>Others than its owner and group may read the key, or write to it.</summary>
     public static bool IsKeyExposed(string directory) =>
         (File.GetUnixFileMode(KeyPath(directory)) & (UnixFileMode.OtherRead | UnixFileMode.OtherWrite)) != 0;
 
@@ -56,21 +57,53 @@ internal static class TlsCredentials
             ServerCertificateContext = SslStreamCertificateContext.Create(server, chain, offline: true),
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
             AllowRenegotiation = false,
+            // Each connection shows its certificate anew: it may have expired since the last one.
+            AllowTlsResume = false,
         };
-        string authorityPath = Path.Combine(directory, "ca-cert.pem");
-        if (File.Exists(authorityPath))
+        if (IsThere(Path.Combine(directory, "ca-crl.pem")))
         {
-            X509ChainPolicy policy = new()
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-                DisableCertificateDownloads = true,
-            };
-            policy.CustomTrustStore.ImportFromPemFile(authorityPath);
-            policy.ApplicationPolicy.Add(new Oid(ClientAuthentication));
+            throw new NotSupportedException(
+                "ca-crl.pem is there, and lists of revoked certificates are not read: who is to be kept out "
+                    + "would be let in (use an authority of its own for the server's clients)");
+        }
+        string authorityPath = Path.Combine(directory, "ca-cert.pem");
+        if (IsThere(authorityPath))
+        {
             options.ClientCertificateRequired = true;
-            options.CertificateChainPolicy = policy;
+            options.CertificateChainPolicy = ReadAuthority(authorityPath);
         }
         return options;
+    }
+
+    private static X509ChainPolicy ReadAuthority(string path)
+    {
+        X509ChainPolicy policy = new()
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+            DisableCertificateDownloads = true,
+        };
+        policy.CustomTrustStore.ImportFromPemFile(path);
+        policy.ApplicationPolicy.Add(new Oid(ClientAuthentication));
+        return policy.CustomTrustStore.Count > 0
+            ? policy
+            : throw new CryptographicException($"{path} holds no certificate");
+    }
+
+    /// <summary>
+    /// A link that leads nowhere, a directory, or what may not be looked at is there all the same: taking
+    /// it for absent would let everybody in.
+    /// </summary>
+    private static bool IsThere(string path)
+    {
+        try
+        {
+            _ = File.GetAttributes(path);
+            return true;
+        }
+        catch (FileNotFoundException)
+        {
+            return false;
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using System.Net.Security;
 using System.Runtime.InteropServices;
 using System.Threading;
@@ -23,8 +24,6 @@ internal sealed class TlsDoor : IDisposable
     /// </summary>
     private const int RelaysMax = 2 * Limits.ConnectionsMax;
 
-    private const int HandshakesMax = Limits.ConnectionsMax / 2;
-
     private static readonly TimeSpan s_saidInterval = TimeSpan.FromSeconds(10);
 
     private readonly string _device;
@@ -33,10 +32,14 @@ internal sealed class TlsDoor : IDisposable
     private readonly Action<string> _say;
     private readonly PosixSignalRegistration _reload;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _ending = new();
+
     private readonly Lock _gate = new();
+
+    /// <summary>Held while files are read, so never with _gate.</summary>
+    private readonly Lock _reloading = new();
     private SslServerAuthenticationOptions _credentials;
     private int _relays;
-    private int _handshakes;
     private bool _isEnding;
     private long? _saidAt;
 
@@ -58,6 +61,21 @@ internal sealed class TlsDoor : IDisposable
 
     public NbdTlsMode Mode { get; }
 
+    /// <summary>Of each client; else whoever reaches the server is served.</summary>
+    public bool DemandsCertificates => TlsCredentials.DemandsCertificates(Volatile.Read(ref _credentials));
+
+    /// <summary>Connections between their STARTTLS and their last byte.</summary>
+    internal int Relays
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _relays;
+            }
+        }
+    }
+
     /// <summary>Null when TLS is off.</summary>
     /// <exception cref="RefusalException">The certificates cannot be used (exit 2).</exception>
     public static TlsDoor? Open(ServeOptions options, TimeProvider time, Action<string> say) =>
@@ -68,7 +86,7 @@ internal sealed class TlsDoor : IDisposable
     {
         lock (_gate)
         {
-            if (_isEnding || _relays == RelaysMax || _handshakes == HandshakesMax)
+            if (_isEnding || _relays == RelaysMax)
             {
                 return false;
             }
@@ -77,56 +95,82 @@ internal sealed class TlsDoor : IDisposable
                 return false;
             }
             _relays++;
-            _handshakes++;
             _ = Task.Run(() => RunAsync(peer!, inside!));
         }
         return true;
     }
 
-    /// <summary>Nobody new; completes when the relays there are have ended.</summary>
-    public Task EndAsync()
+    /// <summary>
+    /// Nobody new, and nobody who is not inside yet; completes when the relays there are have ended.
+    /// </summary>
+    public async Task EndAsync()
     {
         lock (_gate)
         {
             _isEnding = true;
             TellIfEnded();
         }
-        return _ended.Task;
+        await _ending.CancelAsync();
+        await _ended.Task;
     }
 
     public void Dispose() => _reload.Dispose();
 
-    /// <summary>However it ends, its places are free again: a peer must not be able to use them up.</summary>
+    /// <summary>For connections to come; those there are keep what they have.</summary>
+    internal void Reload()
+    {
+        string said;
+        // One after the other, or the later of two could leave what the earlier one has read.
+        lock (_reloading)
+        {
+            said = Replace();
+        }
+        _say(said);
+        Warn();
+    }
+
+    private string Replace()
+    {
+        try
+        {
+            SslServerAuthenticationOptions anew = TlsCredentials.Load(_device, _directory);
+            if (DemandsCertificates && !TlsCredentials.DemandsCertificates(anew))
+            {
+                return NotReloaded(
+                    $"There is no ca-cert.pem in {_directory} any more: everybody would be let in.");
+            }
+            Volatile.Write(ref _credentials, anew);
+            return $"DMR-EVENT-TLS-RELOADED {_device}: the certificates in {_directory} are read anew";
+        }
+        catch (RefusalException e)
+        {
+            return NotReloaded(e.Message);
+        }
+    }
+
+    private string NotReloaded(string why) =>
+        $"DMR-EVENT-TLS-NOT-RELOADED {_device}: {why} The former ones stay in use.";
+
+    /// <summary>However it ends, its place is free again: a peer must not be able to use them up.</summary>
     private async Task RunAsync(SafeFileHandle peer, SafeFileHandle inside)
     {
         string? problem = "its connection had ended";
-        bool isInside = false;
         try
         {
             using TlsRelay relay = new(peer, inside, Volatile.Read(ref _credentials));
-            problem = await relay.HandshakeAsync();
-            EndHandshake();
-            isInside = true;
+            problem = await relay.HandshakeAsync(_ending.Token);
             if (problem is null)
             {
                 await relay.CarryAsync();
             }
         }
+        catch (IOException)
+        {
+            // Gone before its first record.
+        }
         finally
         {
-            if (!isInside)
-            {
-                EndHandshake();
-            }
             EndRelay(problem);
-        }
-    }
-
-    private void EndHandshake()
-    {
-        lock (_gate)
-        {
-            _handshakes--;
         }
     }
 
@@ -139,6 +183,7 @@ internal sealed class TlsDoor : IDisposable
             TellIfEnded();
             // Whoever connects again and again must not fill a log.
             isToSay = problem is not null
+                && !_isEnding
                 && (_saidAt is null || _time.GetElapsedTime(_saidAt.Value) >= s_saidInterval);
             _saidAt = isToSay ? _time.GetTimestamp() : _saidAt;
         }
@@ -157,32 +202,30 @@ internal sealed class TlsDoor : IDisposable
         }
     }
 
-    /// <summary>For connections to come; those there are keep what they have.</summary>
-    private void Reload()
-    {
-        try
-        {
-            Volatile.Write(ref _credentials, TlsCredentials.Load(_device, _directory));
-            _say($"DMR-EVENT-TLS-RELOADED {_device}: the certificates in {_directory} are read anew");
-            Warn();
-        }
-        catch (RefusalException e)
-        {
-            _say($"DMR-EVENT-TLS-NOT-RELOADED {_device}: {e.Message} The former ones stay in use.");
-        }
-    }
-
     private void Warn()
     {
-        if (TlsCredentials.IsKeyExposed(_directory))
+        if (IsKeyExposed())
         {
             _say($"DMR-TLS-KEY-READABLE {_device}: {TlsCredentials.KeyPath(_directory)} can be read by "
                 + "everybody on this machine; chmod it to 0600");
         }
-        if (!TlsCredentials.DemandsCertificates(_credentials))
+        if (!DemandsCertificates)
         {
             _say($"DMR-TLS-NO-CA {_device}: there is no ca-cert.pem in {_directory}, so no certificate is "
                 + "asked of clients: whoever reaches the server is served");
+        }
+    }
+
+    private bool IsKeyExposed()
+    {
+        try
+        {
+            return TlsCredentials.IsKeyExposed(_directory);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Gone since it was read: a signal's handler must not end the process for that.
+            return false;
         }
     }
 }

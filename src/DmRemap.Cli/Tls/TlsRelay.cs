@@ -4,6 +4,7 @@ using System.IO;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Linux.Sockets;
@@ -22,8 +23,13 @@ internal sealed class TlsRelay : IDisposable
     /// <summary>Times s_look: for how long a client may take nothing once the server has closed.</summary>
     private const int LooksMax = 6;
 
+    private const int KeepAliveIdleSeconds = 60;
+    private const int KeepAliveIntervalSeconds = 10;
+    private const int KeepAliveProbes = 6;
+
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_handshakeMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_handshakeLook = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_goodbyeMax = TimeSpan.FromSeconds(1);
 
     private readonly SslServerAuthenticationOptions _options;
@@ -31,24 +37,48 @@ internal sealed class TlsRelay : IDisposable
     private readonly NetworkStream _plain;
     private readonly SslStream _secured;
 
+    /// <summary>Both sockets are its own from here on, also when it throws.</summary>
+    /// <exception cref="IOException">The client has gone already.</exception>
     public TlsRelay(SafeFileHandle peer, SafeFileHandle inside, SslServerAuthenticationOptions options)
     {
         _options = options;
         _inside = SocketOf(inside);
-        _plain = new NetworkStream(_inside, ownsSocket: true);
         Socket outside = SocketOf(peer);
-        // A client whose machine has died says nothing; the kernel then ends the connection by itself.
-        outside.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, optionValue: true);
-        _secured = new SslStream(new NetworkStream(outside, ownsSocket: true));
-    }
-
-    /// <summary>Null when the client is inside; else why it is not.</summary>
-    public async Task<string?> HandshakeAsync()
-    {
-        using CancellationTokenSource deadline = new(s_handshakeMax);
         try
         {
-            await _secured.AuthenticateAsServerAsync(_options, deadline.Token);
+            KeepAlive(outside);
+            _plain = new NetworkStream(_inside, ownsSocket: true);
+            _secured = new SslStream(new NetworkStream(outside, ownsSocket: true));
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            // Closed now and not by a finalizer, or the data thread would not hear of it for long.
+            outside.Dispose();
+            _inside.Dispose();
+            throw new IOException(e.Message, e);
+        }
+    }
+
+    /// <summary>The data thread has closed its end: nobody is left to be led to.</summary>
+    private bool HasServerClosed => StreamDetour.HasHungUp((int)_inside.Handle);
+
+    /// <summary>Null when the client is inside; else why it is not.</summary>
+    public async Task<string?> HandshakeAsync(CancellationToken ending)
+    {
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(ending);
+        deadline.CancelAfter(s_handshakeMax);
+        try
+        {
+            Task handshake = _secured.AuthenticateAsServerAsync(_options, deadline.Token);
+            while (await Task.WhenAny(handshake, Task.Delay(s_handshakeLook, deadline.Token)) != handshake)
+            {
+                if (deadline.IsCancellationRequested || HasServerClosed)
+                {
+                    await deadline.CancelAsync();
+                    break;
+                }
+            }
+            await handshake;
             return null;
         }
         catch (OperationCanceledException)
@@ -56,7 +86,8 @@ internal sealed class TlsRelay : IDisposable
             return "its TLS handshake took too long";
         }
         catch (Exception e)
-            when (e is AuthenticationException or IOException or SocketException or Win32Exception)
+            when (e is AuthenticationException or IOException or SocketException or Win32Exception
+                or CryptographicException)
         {
             return (e.InnerException ?? e).Message;
         }
@@ -79,13 +110,34 @@ internal sealed class TlsRelay : IDisposable
 
     private static Socket SocketOf(SafeFileHandle handle)
     {
-        Socket socket = new(new SafeSocketHandle(handle.DangerousGetHandle(), ownsHandle: true));
+        SafeSocketHandle owner = new(handle.DangerousGetHandle(), ownsHandle: true);
+        // Before anything can fail: two owners would close it twice, the second time as somebody else's.
         handle.SetHandleAsInvalid();
-        return socket;
+        return new Socket(owner);
     }
 
+    /// <summary>
+    /// A client whose machine has died says nothing; the kernel then ends the connection, after two minutes.
+    /// </summary>
+    private static void KeepAlive(Socket outside)
+    {
+        if (outside.AddressFamily is not (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
+        {
+            return;
+        }
+        outside.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, optionValue: true);
+        outside.SetSocketOption(
+            SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, KeepAliveIdleSeconds);
+        outside.SetSocketOption(
+            SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, KeepAliveIntervalSeconds);
+        outside.SetSocketOption(
+            SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, KeepAliveProbes);
+    }
+
+    /// <summary>What TLS that was broken off throws depends on where it was, and on OpenSSL.</summary>
     private static bool IsEndOfStream(Exception e) =>
-        e is IOException or SocketException or ObjectDisposedException or AuthenticationException;
+        e is IOException or SocketException or ObjectDisposedException or AuthenticationException
+            or CryptographicException;
 
     /// <summary>A client that has said its last is still answered: only this direction ends.</summary>
     private async Task CarryInwardsAsync()
@@ -103,6 +155,15 @@ internal sealed class TlsRelay : IDisposable
         {
             // The same as an end: whole requests are carried out, and a half one is not.
         }
+        finally
+        {
+            // Whatever it was: else the data thread would wait for ever for a client that nobody reads.
+            EndInwards();
+        }
+    }
+
+    private void EndInwards()
+    {
         try
         {
             _inside.Shutdown(SocketShutdown.Send);
@@ -153,7 +214,7 @@ internal sealed class TlsRelay : IDisposable
             }
             catch (TimeoutException) when (!slow.IsCompleted)
             {
-                looks = StreamDetour.HasHungUp((int)_inside.Handle) ? looks + 1 : 0;
+                looks = HasServerClosed ? looks + 1 : 0;
             }
         }
         throw new TimeoutException();

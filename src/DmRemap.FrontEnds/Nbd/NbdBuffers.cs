@@ -59,6 +59,10 @@ internal sealed class NbdBuffers
 
     public bool HasWaiters => _lineLength > 0;
 
+    /// <summary>Others than this one, whom it may keep waiting.</summary>
+    public bool HasWaitersBeside(NbdConnection borrower) =>
+        _lineLength > 1 || (_lineLength == 1 && _line[0] != borrower);
+
     private int SharedFree => _pool.FreeCount - (_borrowersMax - _borrowers);
 
     public bool IsLarge(int slices) => slices > _pool.Slices / 2;

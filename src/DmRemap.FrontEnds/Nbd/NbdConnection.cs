@@ -30,6 +30,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     private readonly Duration _handshakeDeadline;
     private IByteStream? _stream;
     private Life _life;
+    private Instant _openedAt;
     private bool _isEnding;
     private ClientRequest? _freeSlots;
     private int _slotsInUse;
@@ -86,6 +87,8 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     /// <summary>Nothing more is submitted or sent for this client.</summary>
     public bool IsClosing => _life != Life.Open;
 
+    public bool IsInHandshake => _life == Life.Open && _phase == Phase.Handshake;
+
     public void Open(IByteStream stream)
     {
         Invariant.Check(_life == Life.Closed);
@@ -93,6 +96,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         Invariant.Check(_current is null);
         _stream = stream;
         _life = Life.Open;
+        _openedAt = _server.Loop.Now;
         _isEnding = false;
         _parser.Terms = default;
         ResetReceiving();
@@ -105,7 +109,15 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     /// <summary>A client may not hold a connection without ever beginning to use it.</summary>
     public void OnTimer(LoopTimer timer)
     {
-        if (_life == Life.Open && _phase == Phase.Handshake)
+        CutOffHandshake();
+    }
+
+    public bool HasShakenFor(Duration deadline) =>
+        IsInHandshake && _server.Loop.Now - _openedAt >= deadline;
+
+    public void CutOffHandshake()
+    {
+        if (IsInHandshake)
         {
             _server.Counters.ConnectionStalled();
             CloseStream();

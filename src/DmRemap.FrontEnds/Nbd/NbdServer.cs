@@ -20,6 +20,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     private readonly NbdConnection[] _connections;
     private readonly NbdConnection[] _idle;
     private readonly LoopTimer _stallTimer;
+    private readonly LoopTimer _crowdTimer;
     private readonly IBlockHealthSource? _health;
     private readonly HealthRun[] _runs = new HealthRun[StatusRunsMax];
     private ILoopMessage? _whenClosed;
@@ -45,6 +46,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         _queue = new DeviceQueue(this, device, options.DeviceQueueDepth, pieceBytes);
         _replies = new ReplyBatch(loop, connections);
         _stallTimer = new LoopTimer(this);
+        _crowdTimer = new LoopTimer(this);
         _connections = new NbdConnection[connections];
         _idle = new NbdConnection[connections];
         for (int i = 0; i < connections; i++)
@@ -87,6 +89,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         _openCount++;
         Counters.ConnectionOpened();
         connection.Open(stream);
+        WatchCrowd();
         return connection;
     }
 
@@ -135,14 +138,22 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         }
     }
 
-    /// <summary>Look for clients that take no replies while others wait for the buffers these fill.</summary>
+    /// <summary>
+    /// Look for clients that take no replies while others wait for the buffers these fill, and for those that
+    /// do not come in while others may find no place.
+    /// </summary>
     public void OnTimer(LoopTimer timer)
     {
+        if (timer == _crowdTimer)
+        {
+            ThinOut();
+            return;
+        }
         if (Buffers.HasWaiters)
         {
             foreach (NbdConnection connection in _connections)
             {
-                if (connection.HasStalled(_options.StallDeadline))
+                if (Buffers.HasWaitersBeside(connection) && connection.HasStalled(_options.StallDeadline))
                 {
                     Counters.ConnectionStalled();
                     connection.Abort();
@@ -213,6 +224,41 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         Invariant.Check(connection.SlicesHeld == 0);
         _idle[_idleCount] = connection;
         _idleCount++;
+    }
+
+    private bool IsCrowded()
+    {
+        int shaking = 0;
+        foreach (NbdConnection connection in _connections)
+        {
+            shaking += connection.IsInHandshake ? 1 : 0;
+        }
+        return _idleCount < shaking && _idleCount * 4 < _connections.Length;
+    }
+
+    private void ThinOut()
+    {
+        if (!IsCrowded())
+        {
+            return;
+        }
+        foreach (NbdConnection connection in _connections)
+        {
+            if (connection.HasShakenFor(_options.CrowdedHandshakeDeadline))
+            {
+                connection.CutOffHandshake();
+            }
+        }
+        WatchCrowd();
+    }
+
+    private void WatchCrowd()
+    {
+        if (!_crowdTimer.IsSet && !IsStopping && IsCrowded())
+        {
+            Loop.Schedule(
+                _crowdTimer, Loop.Now + new Duration(_options.CrowdedHandshakeDeadline.Nanoseconds / 4));
+        }
     }
 
     private void WatchForStalls() =>

@@ -42,6 +42,12 @@ public sealed record NbdServerOptions
     public Duration HandshakeDeadline { get; init; } = Duration.FromSeconds(60);
 
     /// <summary>
+    /// The same, while fewer connections are free than are in their handshake, and fewer than a quarter:
+    /// whoever begins and says nothing must not keep others out. Long enough for a slow line.
+    /// </summary>
+    public Duration CrowdedHandshakeDeadline { get; init; } = Duration.FromSeconds(5);
+
+    /// <summary>
     /// A client that takes none of its replies for so long is cut off if others wait for its buffers.
     /// </summary>
     public Duration StallDeadline { get; init; } = Duration.FromSeconds(60);

@@ -12,6 +12,9 @@ namespace DmRemap.Interop.Tests.Support;
 /// </summary>
 internal sealed class TestCertificates : IDisposable
 {
+    /// <summary>Of no machine (RFC 5737); the server's certificate is for it too.</summary>
+    public const string OtherAddress = "192.0.2.1";
+
     private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
     private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
 
@@ -52,13 +55,40 @@ internal sealed class TestCertificates : IDisposable
     /// <summary>A new key and certificate for the server.</summary>
     public void WriteServer() => Write(ServerFolder, "server", ServerAuthentication);
 
+    /// <summary>Of a client whose certificate has ended.</summary>
+    public string ExpiredClientFolder()
+    {
+        string folder = Path.Combine(_folder, "expired");
+        Write(folder, "client", ClientAuthentication, days: -0.5);
+        return folder;
+    }
+
+    /// <summary>Of a client that shows a certificate which was made for servers.</summary>
+    public string WrongPurposeFolder()
+    {
+        string folder = Path.Combine(_folder, "purpose");
+        Write(folder, "client", ServerAuthentication);
+        return folder;
+    }
+
+    /// <summary>Of a client whose issuer has only the name of the authority.</summary>
+    public string NamesakeFolder()
+    {
+        string folder = Path.Combine(_folder, "namesake");
+        using TestCertificates namesake = new(folder, Path.GetFileName(_folder));
+        File.Copy(
+            Path.Combine(ClientFolder, "ca-cert.pem"), Path.Combine(namesake.ClientFolder, "ca-cert.pem"),
+            overwrite: true);
+        return namesake.ClientFolder;
+    }
+
     public void Dispose()
     {
         _authority.Dispose();
         _key.Dispose();
     }
 
-    private void Write(string folder, string role, string usage)
+    private void Write(string folder, string role, string usage, double days = 20)
     {
         Directory.CreateDirectory(folder);
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -66,6 +96,7 @@ internal sealed class TestCertificates : IDisposable
         SubjectAlternativeNameBuilder names = new();
         names.AddDnsName("localhost");
         names.AddIpAddress(IPAddress.Loopback);
+        names.AddIpAddress(IPAddress.Parse(OtherAddress));
         request.CertificateExtensions.Add(names.Build());
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(
@@ -76,7 +107,7 @@ internal sealed class TestCertificates : IDisposable
         byte[] serial = [1, (byte)_serial];
         using X509Certificate2 certificate = request.Create(
             _authority, TimeProvider.System.GetUtcNow().AddDays(-1),
-            TimeProvider.System.GetUtcNow().AddDays(20), serial);
+            TimeProvider.System.GetUtcNow().AddDays(days), serial);
         File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), _authority.ExportCertificatePem());
         File.WriteAllText(
             Path.Combine(folder, $"{role}-cert.pem"),

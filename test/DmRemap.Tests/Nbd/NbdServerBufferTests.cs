@@ -106,6 +106,22 @@ public sealed class NbdServerBufferTests
         Assert.Equal(1, world.Server.Counters.ConnectionsStalled);
     }
 
+    /// <summary>It asks for more than there is room for, and pauses; nobody else is there to mind.</summary>
+    [Fact]
+    public void Client_that_takes_no_replies_and_waits_for_itself_alone_is_not_cut_off()
+    {
+        NbdWorld world = new(slices: 8, connectionsMax: 4);
+        MemoryByteStream stalled = world.ConnectAndGo();
+        stalled.IsStalled = true;
+        stalled.Write(new ConversationBuilder().Read(1, 0, 65_536).Read(2, 0, 65_536).ToArray());
+        world.Settle();
+        world.Loop.RunFor(Duration.FromSeconds(300));
+        Assert.False(stalled.IsClosed);
+        stalled.Resume();
+        world.Settle();
+        Assert.Equal(2 * (16 + 65_536), stalled.Said);
+    }
+
     [Fact]
     public void Reader_that_waits_for_many_slices_is_not_overtaken_by_one_that_needs_fewer()
     {

@@ -19,7 +19,8 @@ internal sealed class NbdWorld
         NbdAccess access = NbdAccess.ReadWrite,
         int depth = 16,
         int seed = 1,
-        DeviceGeometry? geometry = null)
+        DeviceGeometry? geometry = null,
+        NbdTlsMode tls = NbdTlsMode.Off)
     {
         Disk = new SimulatedDisk(Loop, geometry ?? SimulatedDisk.MakeGeometry(blocks), seed);
         Pool = new BufferPool(slices, sliceBytes);
@@ -31,6 +32,9 @@ internal sealed class NbdWorld
             ConnectionsMax = connectionsMax,
             DeviceQueueDepth = depth,
             LargeReadsMax = 1,
+            Tls = tls,
+            // What comes next on the same stream is inside.
+            StartTls = _ => true,
         });
         Export = new NbdExport("disk", "a disk", Disk.Geometry, access);
     }

@@ -78,6 +78,21 @@ public sealed class ServerTlsTests
         Assert.Equal(HandshakePhase.Transmission, handshake.Phase);
     }
 
+    /// <summary>Such a client is not told of TLS: it is served without, or not at all.</summary>
+    [Theory]
+    [InlineData(NbdTlsMode.Allow)]
+    [InlineData(NbdTlsMode.Require)]
+    public void Client_that_has_not_agreed_to_fixed_newstyle_gets_no_tls(NbdTlsMode mode)
+    {
+        byte[] client = new ConversationBuilder().ClientFlags(0).Option(StartTls).ToArray();
+        ConversationBuilder expected = mode == NbdTlsMode.Require
+            ? new ConversationBuilder()
+            : new ConversationBuilder().OptionReply(StartTls, 0x8000_0001, Text("TLS is not supported"));
+        Check(
+            new ServerHandshake(s_export, mode), client, expected,
+            mode == NbdTlsMode.Require ? HandshakePhase.Ended : HandshakePhase.Options);
+    }
+
     [Fact]
     public void What_was_agreed_before_tls_is_forgotten()
     {
