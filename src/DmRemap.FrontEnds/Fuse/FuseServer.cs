@@ -31,6 +31,9 @@ public interface IFuseWatcher
 /// </summary>
 public sealed class FuseServer : IFuseChannelOwner, IIoOwner
 {
+    /// <summary>The longest READ or WRITE; longer ones come in parts.</summary>
+    public const int TransferBytesMax = FuseProtocol.TransferBytesMax;
+
     /// <summary>Messages in progress at once.</summary>
     public const int Slots = 64;
 
@@ -105,11 +108,16 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
 
     internal IEventLoop Loop { get; }
 
-    /// <summary>Serve over this descriptor, which is mounted, or will be.</summary>
-    public void Open(UringLoop loop, SafeFileHandle kernel)
+    /// <summary>
+    /// Serve over this descriptor, which is mounted, or will be. False when it is stopping, or busy: the
+    /// descriptor is still the caller's.
+    /// </summary>
+    public bool TryOpen(UringLoop loop, SafeFileHandle kernel)
     {
-        Invariant.Check(IsIdle);
-        Invariant.Check(!_isStopping);
+        if (_isStopping || !IsIdle)
+        {
+            return false;
+        }
         _channel ??= new FuseChannel(loop, Slots, this);
         _isServing = false;
         _problem = "";
@@ -117,6 +125,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         _receivesWanted = 1;
         _channel.Open(kernel);
         ReceiveMore();
+        return true;
     }
 
     /// <summary>End the connection now, whatever is in flight.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Runtime.InteropServices;
 using DmRemap.Linux.Members;
@@ -32,6 +33,9 @@ public static class FuseMount
 
     private const string Kernel = "/dev/fuse";
     private const string Privileged = "fusermount3";
+
+    /// <summary>To whom the file belongs: to whoever mounts it.</summary>
+    public static (uint UserId, uint GroupId) Owner => (FileNative.geteuid(), FileNative.getegid());
 
     /// <summary>
     /// Mount over this file, which exists. The descriptor speaks to the kernel, and does not block; the mount
@@ -83,6 +87,9 @@ public static class FuseMount
         string[] arguments = lazy ? ["-q", "-u", "-z", "--", point] : ["-q", "-u", "--", point];
         return RunProgram(arguments, null) == 0 ? 0 : Errno.EBUSY;
     }
+
+    /// <summary>Processes that have the file open.</summary>
+    public static IReadOnlyList<ClaimHolder> FindOpeners(string point) => ClaimHolders.OpenersOf(point);
 
     /// <summary>End the connection: everything that waits for the server fails now. The mount stays.</summary>
     public static void Abort(string point)

@@ -92,6 +92,18 @@ public sealed class LoopDevice
     /// <summary>Mounts, swap, and devices that stand on it or on its partitions.</summary>
     public IReadOnlyList<MemberUser> FindUsers() => MemberInspection.FindUsers(Path);
 
+    /// <summary>Processes that have it, or a partition of it, open.</summary>
+    public IReadOnlyList<ClaimHolder> FindOpeners()
+    {
+        if (FileStatus.OfPath(Path) is not { Kind: FileKind.Block } status)
+        {
+            return [];
+        }
+        HashSet<DeviceNumber> devices =
+            [status.Device, .. new BlockTopology().PartitionsOf(status.Device)];
+        return ClaimHolders.OpenersOf(devices);
+    }
+
     /// <summary>
     /// Let go of the file. It is gone when nobody has the device open any more: see
     /// <see cref="IsAttached"/>. 0, or the errno: EBUSY where it is in use exclusively.

@@ -1,0 +1,205 @@
+using System;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Composition;
+using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
+using DmRemap.Engine;
+using DmRemap.FrontEnds.Fuse;
+using DmRemap.Linux.Fuse;
+using DmRemap.Linux.Loops;
+using DmRemap.Linux.Native;
+using Microsoft.Win32.SafeHandles;
+
+namespace DmRemap.Cli.Attaching;
+
+/// <summary>
+/// The device as a file that the kernel can use: mounted when somebody asks for it, in the run directory.
+/// Unmounting is done from outside (`detach`); the kernel tells the server then, which is ready for the next
+/// time.
+/// </summary>
+internal sealed class FuseDoor(string name, string main, string point, LoopHost host, Action<string> say)
+    : IFuseWatcher
+{
+    /// <summary>The kernel's first message comes at once.</summary>
+    private static readonly TimeSpan s_agreeTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly Lock _gate = new();
+    private Task<AttachReport>? _attaching;
+    private TaskCompletionSource<string>? _opened;
+    private FuseServer? _server;
+    private bool _isServing;
+
+    /// <summary>Null before it is attached for the first time.</summary>
+    public FuseServer? Server => Volatile.Read(ref _server);
+
+    /// <summary>The file, while it is served; else null.</summary>
+    public string? File => Volatile.Read(ref _isServing) ? point : null;
+
+    /// <summary>Where it is already, that is the answer. Whoever asks at the same time gets the same.</summary>
+    public Task<AttachReport> AttachAsync(RemapDevice device, TimeProvider time)
+    {
+        lock (_gate)
+        {
+            if (_attaching is null or { IsCompleted: true })
+            {
+                _attaching = Task.Run(() => AttachNowAsync(device, time));
+            }
+            return _attaching;
+        }
+    }
+
+    /// <summary>On the loop's thread, as all that follow.</summary>
+    public void Hold() => Server?.Hold();
+
+    public void Release() => Server?.Release();
+
+    /// <summary>Answer what was asked, close, then run the message.</summary>
+    public void Shutdown(ILoopMessage whenClosed)
+    {
+        if (Server is FuseServer server)
+        {
+            server.Shutdown(whenClosed);
+        }
+        else
+        {
+            whenClosed.Run();
+        }
+    }
+
+    /// <summary>
+    /// Take the file out of sight, unless a block device stands on it: that one is found by it. From any
+    /// thread but the loop's, after the server has closed.
+    /// </summary>
+    public void Unmount()
+    {
+        if (FuseMount.IsMounted(point) && LoopDevice.On(point).Count == 0)
+        {
+            _ = FuseMount.TryUnmount(point, lazy: true);
+        }
+    }
+
+    void IFuseWatcher.OnServing()
+    {
+        Volatile.Write(ref _isServing, true);
+        _opened?.TrySetResult("");
+    }
+
+    void IFuseWatcher.OnClosed(string problem)
+    {
+        Volatile.Write(ref _isServing, false);
+        bool isNews = _opened is null || !_opened.TrySetResult(problem.Length > 0 ? problem : "unmounted");
+        if (isNews && problem.Length > 0)
+        {
+            say($"DMR-EVENT-ATTACH-ENDED {name}: {problem}; whoever uses it gets I/O errors. "
+                + $"Run dmremap detach {name}, then attach it again.");
+        }
+    }
+
+    private async Task<AttachReport> AttachNowAsync(RemapDevice device, TimeProvider time)
+    {
+        FuseMountState state = FuseMount.StateOf(point);
+        if (state == FuseMountState.Served && File is not null)
+        {
+            return Report(device, wasAttached: true);
+        }
+        if (_server is null)
+        {
+            (uint user, uint group) = FuseMount.Owner;
+            FuseServer made = new(
+                host.Loop, device, this, user, group, time.GetUtcNow().ToUnixTimeSeconds());
+            await host.RunAsync(() => Volatile.Write(ref _server, made));
+        }
+        FuseServer server = _server!;
+        int pieces = await host.RunAsync(() => server.IsIdle ? 0 : Math.Max(1, server.PiecesAtDevice));
+        if (pieces > 0)
+        {
+            throw new RefusalException(AttachRefusals.StillServing(name, pieces));
+        }
+        PreparePoint(state);
+        SafeFileHandle kernel = MountIt();
+        try
+        {
+            string problem = await OpenAsync(server, kernel).WaitAsync(s_agreeTimeout, time);
+            if (problem.Length > 0)
+            {
+                throw new RefusalException(AttachRefusals.Unsafe(name, problem));
+            }
+            return Report(device, wasAttached: false);
+        }
+        catch (Exception e)
+        {
+            await host.RunAsync(server.Abort);
+            _ = FuseMount.TryUnmount(point, lazy: true);
+            if (e is TimeoutException)
+            {
+                throw new RefusalException(
+                    AttachRefusals.Failed(name, "the kernel's FUSE does not begin to speak"), e);
+            }
+            throw;
+        }
+    }
+
+    private SafeFileHandle MountIt()
+    {
+        try
+        {
+            return FuseMount.Mount(main, point, FuseServer.TransferBytesMax);
+        }
+        catch (SystemCallException e)
+        {
+            throw new RefusalException(AttachRefusals.Of(name, e), e);
+        }
+    }
+
+    private async Task<string> OpenAsync(FuseServer server, SafeFileHandle kernel)
+    {
+        TaskCompletionSource<string> opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool isOpened = await host.RunAsync(() =>
+        {
+            _opened = opened;
+            return server.TryOpen(host.Loop, kernel);
+        });
+        if (!isOpened)
+        {
+            kernel.Dispose();
+            throw new RefusalException(AttachRefusals.Failed(name, "the device is stopping"));
+        }
+        return await opened.Task;
+    }
+
+    /// <summary>A file of our own to mount over. What an earlier instance left there is taken away.</summary>
+    private void PreparePoint(FuseMountState state)
+    {
+        if (state != FuseMountState.None && FuseMount.TryUnmount(point, lazy: true) != 0)
+        {
+            throw new RefusalException(AttachRefusals.Leftovers(name));
+        }
+        try
+        {
+            using FileStream made = new(point, new FileStreamOptions
+            {
+                Mode = FileMode.OpenOrCreate,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            });
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new RefusalException(AttachRefusals.Failed(name, e.Message.TrimEnd('.')), e);
+        }
+    }
+
+    private AttachReport Report(RemapDevice device, bool wasAttached) => new()
+    {
+        Path = point,
+        SizeBytes = device.Geometry.Bytes.Value,
+        BlockSize = device.Geometry.LogicalBlockSize.Bytes,
+        ReadOnly = device.Geometry.IsReadOnly,
+        MainPath = main,
+        ZeroesFast = device.Primary.Device.Geometry.CanZeroFast,
+        TransferBytesMax = FuseServer.TransferBytesMax,
+        WasAttached = wasAttached,
+    };
+}
