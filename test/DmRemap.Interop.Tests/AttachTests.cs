@@ -201,6 +201,25 @@ public sealed class AttachTests
     }
 
     [Fact]
+    public async Task A_request_that_the_disk_never_answers_fails_by_the_deadline_of_the_stop()
+    {
+        await AttachedDisk.SkipUnlessPossibleAsync("nbdkit", "nbdfuse");
+        await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        await using SlowDisk main = await SlowDisk.ServeWithSlowMainAsync(device);
+        await using AttachedDisk disk = await AttachedDisk.AttachAsync(device);
+        await main.HoldMediumAsync();
+        RunningProgram reader = device.StartBeside(
+            "dd", "if=" + disk.Path, "of=/dev/null", "bs=4k", "count=1", "skip=200", "iflag=direct");
+        await SlowDisk.UntilAsync(
+            () => File.ReadAllText("/sys/block/" + Path.GetFileName(disk.Path) + "/inflight").Trim()[0] != '0');
+        await device.Server.SignalAsync("TERM");
+        Assert.NotEqual(0, await reader.WaitForEndAsync(TimeSpan.FromSeconds(20)));
+        await main.ReleaseMediumAsync();
+        Assert.Equal(7, await device.Server.WaitForEndAsync(Command.TimeMax));
+        await disk.DetachAsync();
+    }
+
+    [Fact]
     public async Task Refusals_say_what_to_do()
     {
         await AttachedDisk.SkipUnlessPossibleAsync("setpriv", "unshare");

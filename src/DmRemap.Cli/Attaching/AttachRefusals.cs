@@ -46,7 +46,8 @@ internal static class AttachRefusals
         ExitCode.NotPermitted,
         name,
         $"The kernel does not allow it: {error.Message}.",
-        "Mounting needs CAP_SYS_ADMIN, which a container must be given; fusermount3 needs to be setuid root.");
+        "Root needs CAP_SYS_ADMIN, which a container must be given. Others need fusermount3 (setuid root) and a "
+            + "/dev/fuse that they may open.");
 
     public static Refusal Failed(string name, string what) => new(
         "DMR-ATTACH-FAILED",

@@ -81,7 +81,7 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         bool wasAttached = detaching.IsAttached;
         await detaching.RunAsync();
         bool isStopped = await StopStartedAsync(name, at, cancellation);
-        TryDelete(directories.DiskPath(name));
+        MountPoint.TryDelete(directories.DiskPath(name));
         return new DetachedDevice(name, wasAttached, isStopped, detaching.IsForced);
     }
 
@@ -186,6 +186,7 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         if (file is { WasAttached: false } && LoopDevice.On(file.Path).Count == 0)
         {
             _ = FuseMount.TryUnmount(file.Path);
+            MountPoint.TryDelete(file.Path);
         }
         if (isStarted)
         {
@@ -216,17 +217,5 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         }
         at.StartedProcess = null;
         return isOurs;
-    }
-
-    private static void TryDelete(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The next attach takes it as it is.
-        }
     }
 }

@@ -1,5 +1,4 @@
 using System;
-using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Composition;
@@ -76,8 +75,17 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     {
         if (FuseMount.IsMounted(point) && LoopDevice.On(point).Count == 0)
         {
+            TakeAway();
+        }
+    }
+
+    private void TakeAway()
+    {
+        if (FuseMount.IsMounted(point))
+        {
             _ = FuseMount.TryUnmount(point, lazy: true);
         }
+        MountPoint.TryDelete(point);
     }
 
     void IFuseWatcher.OnServing()
@@ -131,7 +139,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         catch (Exception e)
         {
             await host.RunAsync(server.Abort);
-            _ = FuseMount.TryUnmount(point, lazy: true);
+            TakeAway();
             if (e is TimeoutException)
             {
                 throw new RefusalException(
@@ -149,6 +157,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         }
         catch (SystemCallException e)
         {
+            TakeAway();
             throw new RefusalException(AttachRefusals.Of(name, e), e);
         }
     }
@@ -176,19 +185,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         {
             throw new RefusalException(AttachRefusals.Leftovers(name));
         }
-        try
-        {
-            using FileStream made = new(point, new FileStreamOptions
-            {
-                Mode = FileMode.OpenOrCreate,
-                Access = FileAccess.Write,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            });
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new RefusalException(AttachRefusals.Failed(name, e.Message.TrimEnd('.')), e);
-        }
+        MountPoint.Make(point, name);
     }
 
     private AttachReport Report(RemapDevice device, bool wasAttached) => new()
