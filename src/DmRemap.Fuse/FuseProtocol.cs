@@ -3,8 +3,8 @@ using System;
 namespace DmRemap.Fuse;
 
 /// <summary>
-/// The kernel's side of FUSE, as include/uapi/linux/fuse.h has it. Each message comes whole. Its numbers are in
-/// the machine's byte order, which is little-endian wherever this program runs.
+/// The kernel's side of FUSE, as include/uapi/linux/fuse.h has it. Each message comes whole. Its numbers are
+/// in the machine's byte order, which is little-endian wherever this program runs.
 /// </summary>
 public static class FuseProtocol
 {

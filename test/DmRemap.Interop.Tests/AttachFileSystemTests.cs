@@ -8,7 +8,7 @@ using Xunit;
 
 namespace DmRemap.Interop.Tests;
 
-/// <summary>Real file systems on an attached device whose disk has bad sectors, and gets more of them.</summary>
+/// <summary>Real file systems on an attached device whose disk has bad sectors, and gets more.</summary>
 [Collection(nameof(Attaching))]
 public sealed class AttachFileSystemTests
 {
@@ -56,7 +56,8 @@ public sealed class AttachFileSystemTests
     }
 
     /// <summary>
-    /// The main device takes a discard and keeps what it had: what is to read as zeros must be written (F-11).
+    /// The main device takes a discard and keeps what it had: what is to read as zeros must be written
+    /// (F-11).
     /// </summary>
     [Fact]
     public async Task A_disk_whose_discard_does_not_zero_shows_nothing_old()
@@ -80,7 +81,8 @@ public sealed class AttachFileSystemTests
             Assert.True(IsZero(disk.Path, 1_048_576, 65_536), "write-zeroes left what was there");
             Assert.False(IsZero(disk.Path, 1_048_576 + 65_536, 4096));
             (await Command.RunAsync(
-                "mkfs.ext4", "-q", "-F", "-b", "1024", "-E", "nodiscard,lazy_itable_init=0", disk.Path)).Expect(0);
+                "mkfs.ext4", "-q", "-F", "-b", "1024", "-E", "nodiscard,lazy_itable_init=0", disk.Path))
+                .Expect(0);
             (await Command.RunAsync("e2fsck", "-f", "-n", disk.Path)).Expect(0);
             CommandResult groups = (await Command.RunAsync("dumpe2fs", disk.Path)).Expect(0);
             long[] tables = [.. groups.Output.Split('\n')
@@ -90,7 +92,7 @@ public sealed class AttachFileSystemTests
             Assert.True(tables.Length > 3, groups.Output);
             foreach (long table in tables.Skip(1))
             {
-                Assert.True(IsZero(disk.Path, table * 1024, 16_384), $"the inode table at {table} is not zero");
+                Assert.True(IsZero(disk.Path, table * 1024, 16_384), $"inodes at {table} are not zero");
             }
             await disk.DetachAsync();
         }

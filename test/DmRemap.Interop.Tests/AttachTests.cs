@@ -211,7 +211,7 @@ public sealed class AttachTests
         RunningProgram reader = device.StartBeside(
             "dd", "if=" + disk.Path, "of=/dev/null", "bs=4k", "count=1", "skip=200", "iflag=direct");
         await SlowDisk.UntilAsync(
-            () => File.ReadAllText("/sys/block/" + Path.GetFileName(disk.Path) + "/inflight").Trim()[0] != '0');
+            () => Read($"/sys/block/{Path.GetFileName(disk.Path)}/inflight")[0] != '0');
         await device.Server.SignalAsync("TERM");
         Assert.NotEqual(0, await reader.WaitForEndAsync(TimeSpan.FromSeconds(20)));
         await main.ReleaseMediumAsync();
@@ -240,7 +240,7 @@ public sealed class AttachTests
         Assert.Null(AttachedDisk.ServerOf(device));
     }
 
-    /// <summary>Where /dev/fuse is root's alone, as in many containers, one that is not is put over it.</summary>
+    /// <summary>Where /dev/fuse is root's alone, one that is not is put over it.</summary>
     [Fact]
     public async Task Without_root_the_device_is_a_file()
     {
@@ -306,7 +306,10 @@ public sealed class AttachTests
     private static string Read(string attribute) => File.ReadAllText(attribute).Trim();
 
     private static string[] AllLoops() =>
-        [.. Directory.GetDirectories("/sys/block", "loop*").Where(loop => Directory.Exists(loop + "/loop")).Order()];
+        [
+            .. Directory.GetDirectories("/sys/block", "loop*")
+                .Where(loop => Directory.Exists(loop + "/loop")).Order(),
+        ];
 
     private static int DescriptorsOf(int process) => Directory.GetFiles($"/proc/{process}/fd").Length;
 

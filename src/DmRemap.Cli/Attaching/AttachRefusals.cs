@@ -46,8 +46,8 @@ internal static class AttachRefusals
         ExitCode.NotPermitted,
         name,
         $"The kernel does not allow it: {error.Message}.",
-        "Root needs CAP_SYS_ADMIN, which a container must be given. Others need fusermount3 (setuid root) and a "
-            + "/dev/fuse that they may open.");
+        "Root needs CAP_SYS_ADMIN, which a container must be given. Others need fusermount3 (setuid root) "
+            + "and a /dev/fuse that they may open.");
 
     public static Refusal Failed(string name, string what) => new(
         "DMR-ATTACH-FAILED",
@@ -121,6 +121,9 @@ internal static class AttachRefusals
         Errno.ENOENT or Errno.ENXIO or Errno.ENODEV when error.Message.Contains("/dev/loop") => NoLoop(name),
         _ => Failed(name, error.Message),
     };
+
+    public static IEnumerable<string> Words(string path, IEnumerable<ClaimHolder> openers) =>
+        openers.Select(opener => $"{path} is open in {opener.Command} (process {opener.ProcessId})");
 
     public static IEnumerable<string> Words(string loop, IEnumerable<MemberUser> users) =>
         users.Select(user => $"{loop} is {user}".Replace(" is its part ", ": part "));

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Linq;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Core.Abstractions;
@@ -11,8 +10,8 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Cli.Attaching;
 
 /// <summary>
-/// The way back, from the top: nobody uses it → the loop device lets go of the file → the file is unmounted.
-/// Each step may wait for the server, and the server for a disk that is stuck: then the connection to it is
+/// The way back, from the top: nobody uses it → the loop device lets go of the file → it is unmounted. Each
+/// step may wait for the server, and the server for a disk that is stuck: then the connection to it is
 /// ended, which answers everything with an error. So it ends, also where the server has died or hangs.
 /// </summary>
 internal sealed class Detaching(CliServices services, string name, string point)
@@ -46,7 +45,7 @@ internal sealed class Detaching(CliServices services, string name, string point)
         string[] users = [.. AttachRefusals.Words(loop.Path, loop.FindUsers())];
         if (users.Length == 0)
         {
-            users = [.. loop.FindOpeners().Select(opener => $"{loop.Path} is open in {opener.Command} (process {opener.ProcessId})")];
+            users = [.. AttachRefusals.Words(loop.Path, loop.FindOpeners())];
         }
         if (users.Length > 0)
         {
@@ -107,7 +106,7 @@ internal sealed class Detaching(CliServices services, string name, string point)
 
     private string[] Openers()
     {
-        string[] openers = [.. FuseMount.FindOpeners(point).Select(opener => $"{point} is open in {opener.Command} (process {opener.ProcessId})")];
+        string[] openers = [.. AttachRefusals.Words(point, FuseMount.FindOpeners(point))];
         return openers.Length > 0 ? openers : [$"{point} is open in a process that cannot be seen from here"];
     }
 

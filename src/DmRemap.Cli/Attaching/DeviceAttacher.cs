@@ -15,8 +15,8 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Cli.Attaching;
 
 /// <summary>
-/// `attach`: serve the device if nobody does → its server makes it a file → a loop device over that file. The
-/// kernel's own tables say what is there already, so that it can be repeated at any point: after a failure,
+/// `attach`: serve the device if nobody does → its server makes it a file → a loop device over that file.
+/// The kernel's own tables say what is there already, so that it can be repeated at any point: after a failure,
 /// after a crash of this program or of the server. What it made is undone when it cannot go on.
 /// </summary>
 internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
@@ -74,7 +74,8 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         Detaching detaching = new(services, name, directories.DiskPath(name));
         if (!detaching.IsAttached && at.StartedProcess is null)
         {
-            using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
+            DeviceLookup lookup = new(services);
+            using ControlClient? client = await lookup.TryConnectAsync(name, cancellation);
             _ = client is null ? services.OpenRegistry().Load(name) : null;
             return new DetachedDevice(name, WasAttached: false, Stopped: false, Forced: false);
         }

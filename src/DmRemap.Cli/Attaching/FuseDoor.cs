@@ -36,7 +36,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     /// <summary>The file, while it is served; else null.</summary>
     public string? File => Volatile.Read(ref _isServing) ? point : null;
 
-    /// <summary>Where it is already, that is the answer. Whoever asks at the same time gets the same.</summary>
+    /// <summary>Where it is already: just that. Whoever asks at the same time gets the same.</summary>
     public Task<AttachReport> AttachAsync(RemapDevice device, TimeProvider time)
     {
         lock (_gate)

@@ -44,9 +44,9 @@ internal static class Examples
         ],
         "attach" =>
         [
-            "dmremap attach disk1                      prints /dev/loopN",
-            "mount $(dmremap attach disk1) /mnt        and later: umount, detach",
-            "dmremap attach disk1 --file               without root: prints the path of a file",
+            "dmremap attach disk1                   prints /dev/loopN",
+            "mount $(dmremap attach disk1) /mnt     later: umount, then detach",
+            "dmremap attach disk1 --file            without root: prints a file's path",
         ],
         "detach" => ["dmremap detach disk1"],
         "status" => ["dmremap status", "dmremap status disk1 --json"],

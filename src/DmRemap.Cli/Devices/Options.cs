@@ -82,7 +82,13 @@ public sealed record AttachOptions
     public required TimeSpan Wait { get; init; }
 }
 
-/// <summary>What `attach` made. Device: null for a file alone. Link: null where it could not be made.</summary>
+/// <summary>What `attach` made.</summary>
+/// <param name="Name">Of the device.</param>
+/// <param name="Device">/dev/loopN; null for a file alone.</param>
+/// <param name="Link">/dev/dmremap/NAME; null where it could not be made.</param>
+/// <param name="File">The file below.</param>
+/// <param name="WasAttached">It was there before.</param>
+/// <param name="Started">A server was started for it.</param>
 public sealed record AttachedDevice(
     string Name, string? Device, string? Link, string File, bool WasAttached, bool Started);
 

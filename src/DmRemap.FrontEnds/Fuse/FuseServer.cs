@@ -67,7 +67,8 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
 
     /// <summary>On any thread but the loop's: it takes its time.</summary>
     public FuseServer(
-        IEventLoop loop, IBlockDevice device, IFuseWatcher watcher, uint userId, uint groupId, long unixSeconds)
+        IEventLoop loop, IBlockDevice device, IFuseWatcher watcher, uint userId, uint groupId,
+        long unixSeconds)
     {
         _device = device;
         _watcher = watcher;
@@ -100,7 +101,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     /// <summary>Nothing of it is left from a former connection: it may be opened.</summary>
     public bool IsIdle => _channel is not { IsOpen: true } && _freeSlotCount == Slots;
 
-    /// <summary>Requests that the device has not completed; their memory is not free, whoever has gone.</summary>
+    /// <summary>Not completed by the device: their memory is not free, whoever has gone.</summary>
     public int PiecesAtDevice => DeviceQueueDepth - _freePieceCount;
 
     /// <summary>The device is suspended: what has not gone to it yet waits in line.</summary>

@@ -91,7 +91,7 @@ public static class FuseMount
     /// <summary>Processes that have the file open.</summary>
     public static IReadOnlyList<ClaimHolder> FindOpeners(string point) => ClaimHolders.OpenersOf(point);
 
-    /// <summary>End the connection: everything that waits for the server fails now. The mount stays.</summary>
+    /// <summary>End the connection: what waits for the server fails now. The mount stays.</summary>
     public static void Abort(string point)
     {
         // EBUSY, as the file is still in use; what MNT_FORCE does beside unmounting has been done.

@@ -44,7 +44,7 @@ public sealed class SpawnedProcess
 
     public int Id { get; }
 
-    /// <exception cref="SystemCallException">With the errno: ENOENT where there is no such program.</exception>
+    /// <exception cref="SystemCallException">ENOENT: there is no such program.</exception>
     public static unsafe SpawnedProcess Start(ProcessPlan plan)
     {
         byte* actions = stackalloc byte[SpawnNative.OpaqueBytes];

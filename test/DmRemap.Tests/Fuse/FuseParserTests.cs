@@ -162,7 +162,8 @@ public sealed class FuseParserTests
     {
         Assert.Equal(Stale, _parser.Parse(FuseMessages.Message(FuseOpcode.Open, 1, new byte[8], 2)).Error);
         Assert.Equal(20, _parser.Parse(FuseMessages.Message(FuseOpcode.Lookup, 1, [65, 0])).Error);
-        Assert.Equal(20, _parser.Parse(FuseMessages.Message(FuseOpcode.ReadDirectory, 1, new byte[40])).Error);
+        Assert.Equal(
+            20, _parser.Parse(FuseMessages.Message(FuseOpcode.ReadDirectory, 1, new byte[40])).Error);
         Assert.Equal(38, _parser.Parse(FuseMessages.Message((FuseOpcode)22, 1, new byte[8])).Error);
         Assert.Equal(38, _parser.Parse(FuseMessages.Message((FuseOpcode)9999, 1, [])).Error);
     }
@@ -189,7 +190,7 @@ public sealed class FuseParserTests
         }
     }
 
-    /// <summary>Whatever comes, what is handed on lies inside the file, in whole blocks where it must.</summary>
+    /// <summary>What is handed on lies inside the file, in whole blocks where it must.</summary>
     [Fact]
     public void Random_messages_never_get_past_the_checks()
     {

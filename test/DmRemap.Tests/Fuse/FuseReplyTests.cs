@@ -46,7 +46,8 @@ public sealed class FuseReplyTests
     [Fact]
     public void Attributes_are_those_of_a_file_of_the_devices_size()
     {
-        FuseRequest request = new(FuseAction.Answer, FuseOpcode.GetAttributes, 6, 0, FuseReplyKind.Attributes);
+        FuseRequest request =
+            new(FuseAction.Answer, FuseOpcode.GetAttributes, 6, 0, FuseReplyKind.Attributes);
         Assert.Equal(
             "78000000" + "00000000" + "0600000000000000"
                 + "8033e10100000000" + "00000000" + "00000000" // valid for a year
@@ -61,7 +62,8 @@ public sealed class FuseReplyTests
     [Fact]
     public void File_system_is_full()
     {
-        FuseRequest request = new(FuseAction.Answer, FuseOpcode.StatFileSystem, 6, 0, FuseReplyKind.FileSystem);
+        FuseRequest request =
+            new(FuseAction.Answer, FuseOpcode.StatFileSystem, 6, 0, FuseReplyKind.FileSystem);
         Assert.Equal(
             "60000000" + "00000000" + "0600000000000000"
                 + "6745230100000000" + new string('0', 32) + "0100000000000000" + new string('0', 16)
@@ -89,7 +91,8 @@ public sealed class FuseReplyTests
     [Fact]
     public void Init_takes_the_older_minor_version()
     {
-        Assert.Equal(FuseTerms.Agreed, Answer(FuseMessages.Init(3, minor: 31, bodyBytes: 16), out string hex, out _));
+        byte[] init = FuseMessages.Init(3, minor: 31, bodyBytes: 16);
+        Assert.Equal(FuseTerms.Agreed, Answer(init, out string hex, out _));
         Assert.StartsWith("1f000000", hex[40..], StringComparison.Ordinal);
     }
 
@@ -106,7 +109,8 @@ public sealed class FuseReplyTests
     [InlineData(0u, "AsyncDirectIo")]
     public void Init_without_what_is_needed_is_refused(uint flags, string named)
     {
-        Assert.Equal(FuseTerms.Refused, Answer(FuseMessages.Init(3, flags: flags), out string hex, out string problem));
+        byte[] init = FuseMessages.Init(3, flags: flags);
+        Assert.Equal(FuseTerms.Refused, Answer(init, out string hex, out string problem));
         Assert.Equal("10000000" + "b9ffffff" + "0300000000000000", hex);
         Assert.Contains(named, problem, StringComparison.Ordinal);
     }
