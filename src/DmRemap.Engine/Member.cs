@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Engine.Flushing;
 
 namespace DmRemap.Engine;
 
@@ -11,6 +12,8 @@ public sealed class Member
 {
     /// <summary>The index of the primary among a device's members; spare s is member s.</summary>
     public const int Primary = -1;
+
+    private bool _hasLostFlush;
 
     public Member(int index, string name, IBlockDevice device, BlockNumber dataStart)
     {
@@ -68,8 +71,15 @@ public sealed class Member
 
     public bool IsDirty => CompletedWrites != FlushedWrites;
 
+    /// <summary>Of a spare: what its start knows of its cache; null for the primary.</summary>
+    public OpeningFlush? OpeningFlush { get; init; }
+
     /// <summary>
     /// A flush failed: what it covered may be lost, and no later flush may claim otherwise.
     /// </summary>
-    public bool HasLostFlush { get; set; }
+    public bool HasLostFlush
+    {
+        get => _hasLostFlush || OpeningFlush is { HasFailed: true };
+        set => _hasLostFlush = value;
+    }
 }

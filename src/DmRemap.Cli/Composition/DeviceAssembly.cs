@@ -274,6 +274,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
             {
                 Kind = members[position].Kind,
+                OpeningFlush = here.OpeningFlush,
             };
         }
         FaultInjecting faults = new(host.Loop, files[0]);

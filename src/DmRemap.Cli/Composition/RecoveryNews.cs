@@ -83,5 +83,10 @@ internal static class RecoveryNews
             lines.Add($"DMR-EVENT-SPARE-RESYNCED {name}: it had been away or had missed changes; it holds "
                 + "the whole table again");
         }
+        if (set.Members[index]?.OpeningFlush is { HasFailed: true })
+        {
+            lines.Add($"DMR-EVENT-FLUSH-FAILED {name}: the flush at the start failed: what was written to it "
+                + "before, and not flushed, is uncertain; every flush fails until the next start");
+        }
     }
 }

@@ -211,11 +211,19 @@ public static class SetAssembly
         {
             Superblock candidate = spares[i].Newest!;
             bool isFurther = newest is null || IsNewer(candidate, newest);
-            newest = isFurther && RefusalOfHistories(spares, i) is null ? candidate : newest;
+            bool mayDecide = isFurther && !IsOvertaken(candidate, spares);
+            newest = mayDecide && RefusalOfHistories(spares, i) is null ? candidate : newest;
         }
         refusal = newest is null ? refusal : null;
         return newest;
     }
+
+    /// <summary>Another spare went on from where this one is: what it says of the others is old.</summary>
+    private static bool IsOvertaken(Superblock candidate, SpareReading[] spares) => Array.Exists(
+        spares,
+        other => other.Newest!.State.Generation > candidate.State.Generation
+            && (other.Newest.State.Epoch == candidate.State.Epoch
+                || HasPast(other.Newest, candidate.State.Epoch)));
 
     private static bool IsNewer(Superblock other, Superblock best) =>
         other.State.Generation > best.State.Generation
@@ -265,9 +273,10 @@ public static class SetAssembly
     /// It has generations that were being written when power failed, and the members that went on without it
     /// have none of them. Where it counts one of those members as active, nothing relied on them: who is
     /// active only becomes less while a set is served, so each needed that member, or was written before
-    /// anything was served. The spare is only behind. That holds for the last epoch that they have in common,
-    /// and for one begun behind it by a start that had not come further there than the others; and not where
-    /// that member is known to have had more: then it went on from an old image of itself (F-16).
+    /// anything was served. The spare is only behind, also when that member is itself left behind by now.
+    /// That holds for the last epoch that they have in common, and for one begun behind it by a start that
+    /// had not come further there than the others; and not where that member is known to have had more: then
+    /// it went on from an old image of itself (F-16).
     /// </summary>
     private static bool IsAheadInVain(Superblock newest, Superblock other)
     {
@@ -284,12 +293,19 @@ public static class SetAssembly
         for (int member = 0; member < Math.Min(members.Length, other.Set.Members.Length); member++)
         {
             MemberDescription theirView = other.Set.Members[member];
-            isShared |= members[member].State == MemberState.Active
+            isShared |= WentOn(members[member], common)
                 && theirView.State == MemberState.Active
                 && theirView.ReachedGeneration(other.State) <= common.Generation;
         }
         return common.Epoch != 0 && isLeftOut && isShared;
     }
+
+    /// <summary>
+    /// It has taken part in what followed; it may have been left behind since, further on than here.
+    /// </summary>
+    private static bool WentOn(MemberDescription member, PastEpoch common) =>
+        member.State == MemberState.Active
+        || (member.State == MemberState.Inactive && member.SettledGeneration > common.Generation);
 
     private static bool HasPast(Superblock superblock, ulong epoch) =>
         Array.Exists(superblock.Set.Past, past => past.Epoch == epoch);

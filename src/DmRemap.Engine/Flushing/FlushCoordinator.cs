@@ -16,7 +16,7 @@ namespace DmRemap.Engine.Flushing;
 /// what it covered and would call the next one clean. Every later flush of the device fails (until the set is
 /// started again).
 /// </summary>
-internal sealed class FlushCoordinator : IIoOwner
+internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
 {
     private readonly RemapDevice _device;
     private readonly IoRequest[] _io;
@@ -77,6 +77,23 @@ internal sealed class FlushCoordinator : IIoOwner
         _device.Pump();
     }
 
+    void IOpeningFlushWaiter.OnOpeningFlushReturned(int member)
+    {
+        if (!_device.Members[member].HasLostFlush)
+        {
+            Submit(member);
+            return;
+        }
+        Fail(IoStatus.DeviceError, 5);
+        _device.Publish(EngineEventKind.FlushFailed, _device.Members[member], default, default, 5);
+        _outstanding--;
+        if (_outstanding == 0)
+        {
+            EndCycle();
+        }
+        _device.Pump();
+    }
+
     private void StartCycle()
     {
         Invariant.Check(!_isRunning);
@@ -101,12 +118,15 @@ internal sealed class FlushCoordinator : IIoOwner
             {
                 Fail(IoStatus.DeviceError, 5);
             }
+            else if (member.OpeningFlush is { IsOut: true } opening)
+            {
+                _outstanding++;
+                opening.Await(this, i);
+            }
             else if (member.IsDirty)
             {
-                _covered[i] = member.CompletedWrites;
                 _outstanding++;
-                _io[i].Prepare(this, IoOperation.Flush, default, default);
-                member.Device.Submit(_io[i]);
+                Submit(i);
             }
         }
         _outstanding--;
@@ -114,6 +134,14 @@ internal sealed class FlushCoordinator : IIoOwner
         {
             EndCycle();
         }
+    }
+
+    private void Submit(int index)
+    {
+        Member member = _device.Members[index];
+        _covered[index] = member.CompletedWrites;
+        _io[index].Prepare(this, IoOperation.Flush, default, default);
+        member.Device.Submit(_io[index]);
     }
 
     private void EndCycle()

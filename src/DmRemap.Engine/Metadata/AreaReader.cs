@@ -71,7 +71,7 @@ internal sealed class AreaReader : IRoundOwner
 
     public void Abandon() => _round.Abandon();
 
-    void IRoundOwner.OnLateReturn(IoRound round) => _owner.OnAreaIdle();
+    void IRoundOwner.OnLateReturn(IoRequest request) => _owner.OnAreaIdle();
 
     void IRoundOwner.OnRoundEnded(IoRound round)
     {

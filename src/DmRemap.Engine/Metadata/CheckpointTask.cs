@@ -132,7 +132,7 @@ internal sealed class CheckpointTask : IRoundOwner, IAreaReaderOwner
         }
     }
 
-    void IRoundOwner.OnLateReturn(IoRound round) => TellIdle();
+    void IRoundOwner.OnLateReturn(IoRequest request) => TellIdle();
 
     void IAreaReaderOwner.OnAreaIdle() => TellIdle();
 

@@ -33,9 +33,10 @@ internal interface IRoundOwner
     void OnRoundEnded(IoRound round);
 
     /// <summary>
-    /// A request of an earlier round, given up then, has come back: its target may be used again.
+    /// A request of an earlier round, given up then, has come back: its target, which is its token, may be
+    /// used again.
     /// </summary>
-    void OnLateReturn(IoRound round);
+    void OnLateReturn(IoRequest request);
 }
 
 /// <summary>
@@ -195,7 +196,7 @@ internal sealed class IoRound : IIoOwner, ITimerOwner
         {
             _isAbandoned[target] = false;
             Busy--;
-            _owner.OnLateReturn(this);
+            _owner.OnLateReturn(request);
             return;
         }
         Invariant.Check(IsRunning);

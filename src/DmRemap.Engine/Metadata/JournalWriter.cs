@@ -103,7 +103,7 @@ internal sealed class JournalWriter : IRoundOwner
 
     void IRoundOwner.OnRoundEnded(IoRound round) => _owner.OnRecordWritten();
 
-    void IRoundOwner.OnLateReturn(IoRound round) => _owner.OnJournalPlaceFree();
+    void IRoundOwner.OnLateReturn(IoRequest request) => _owner.OnJournalPlaceFree();
 
     private static int TargetOf(int member, int place) => (member * SpareLayout.Places) + place;
 }

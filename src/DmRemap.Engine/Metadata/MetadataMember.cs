@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
+using DmRemap.Engine.Flushing;
 
 namespace DmRemap.Engine.Metadata;
 
@@ -14,6 +15,9 @@ public sealed class MetadataMember(IBlockDevice device, SpareLayout layout, Memb
     public MemberRole Role { get; internal set; } = role;
 
     public bool IsActive => Role == MemberRole.Active;
+
+    /// <summary>What the start's own flush of it came to; null before that.</summary>
+    public OpeningFlush? OpeningFlush { get; internal set; }
 
     /// <summary>
     /// A generation that it is known to have had, of a member that joins: the others' settled one says

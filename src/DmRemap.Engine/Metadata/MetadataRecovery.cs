@@ -2,14 +2,15 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
+using DmRemap.Engine.Flushing;
 
 namespace DmRemap.Engine.Metadata;
 
 public interface IMetadataRecoveryOwner
 {
     /// <summary>
-    /// Everything has been read and nothing written: the last moment to decline (F-16). Call Continue or
-    /// Decline, now or later.
+    /// Everything has been read and flushed, and nothing written: the last moment to decline (F-16). Call
+    /// Continue or Decline, now or later.
     /// </summary>
     void OnFound(MetadataRecovery recovery) => recovery.Continue();
 
@@ -85,7 +86,11 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     private readonly ulong _epoch;
     private readonly Duration _deadline;
     private readonly IMetadataRecoveryOwner _owner;
-    private readonly MetadataReading _reading;
+    private readonly IBlockDevice[] _spares;
+    private readonly SetExpectation _expected;
+    private readonly OpeningFlush[] _flushes;
+    private MetadataReading _reading;
+    private bool _isReadAgain;
     private MetadataStore? _store;
     private PrimaryIdentity? _primary;
     private int _joining;
@@ -109,7 +114,14 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         _epoch = epoch;
         _deadline = deadline ?? MetadataDeadline.Default;
         _owner = owner;
-        _reading = new MetadataReading(loop, spares, expected, FeatureFlags.Supported, this);
+        _spares = spares;
+        _expected = expected;
+        _flushes = new OpeningFlush[spares.Length];
+        for (int i = 0; i < spares.Length; i++)
+        {
+            _flushes[i] = new OpeningFlush();
+        }
+        _reading = NewReading();
     }
 
     public RecoveredSet? Recovered { get; private set; }
@@ -158,6 +170,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             PrimaryWitness = default,
         };
         LeaveOutTooSmall();
+        for (int i = 0; i < _reading.Members.Length; i++)
+        {
+            if (_reading.Members[i] is MetadataMember member)
+            {
+                member.OpeningFlush = _flushes[found.SpareOfMember[i]];
+            }
+        }
         _joining = CountJoining();
         MarkBadCopies(found);
         _store = new MetadataStore(new MetadataStoreParts
@@ -171,21 +190,40 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             NextSequence = _reading.Chain.NextSequence,
             Deadline = _deadline,
         });
-
-        FlushWhatWasRead();
-    }
-
-    void IRoundOwner.OnLateReturn(IoRound round)
-    {
-    }
-
-    void IRoundOwner.OnRoundEnded(IoRound round) =>
         // After an accepted loss the table goes first: the same choice is there until its result is.
-        _store!.Start(
+        _store.Start(
             this,
             isFresh: false,
             needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
             isCheckpointFirst: _reading.JournalDamage is not null);
+    }
+
+    void IRoundOwner.OnLateReturn(IoRequest request) =>
+        _flushes[request.Token].End(request.Status == IoStatus.Ok);
+
+    void IRoundOwner.OnRoundEnded(IoRound round)
+    {
+        bool hasFailed = false;
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            TargetOutcome outcome = round.OutcomeOf(i);
+            if (outcome is TargetOutcome.Ok or TargetOutcome.Failed)
+            {
+                _flushes[i].End(outcome == TargetOutcome.Ok);
+            }
+            hasFailed |= outcome == TargetOutcome.Failed;
+        }
+        if (hasFailed && !_isReadAgain)
+        {
+            // The cache may have dropped what was read from it. What is there now is what counts; once more,
+            // because a spare on which every flush fails is served too.
+            _isReadAgain = true;
+            _reading = NewReading();
+            _reading.Begin();
+            return;
+        }
+        _owner.OnFound(this);
+    }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
     {
@@ -195,7 +233,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             _owner.OnRecovered(this);
             return;
         }
-        _owner.OnFound(this);
+        FlushWhatWasRead();
     }
 
     void IMetadataStartOwner.OnMetadataStarted(bool isDurable)
@@ -238,22 +276,27 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <summary>
     /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
-    /// relies on, after the others, older, have been overwritten. Where the flush fails or hangs, that is so
-    /// only until one superblock of the new epoch is durable; it comes next, and a spare that takes none is
-    /// left out, or refused when it is the last.
+    /// relies on, after the others, older, have been overwritten. Where the flush hangs, or fails twice, that
+    /// is so only until one superblock of the new epoch is durable; it comes next, and a spare that takes
+    /// none is left out, or refused when it is the last.
     /// </summary>
     private void FlushWhatWasRead()
     {
-        IoRound round = new(_loop, this, _reading.Members.Length, 0);
-        for (int i = 0; i < _reading.Members.Length; i++)
+        IoRound round = new(_loop, this, _spares.Length, 0);
+        for (int i = 0; i < _spares.Length; i++)
         {
-            if (_reading.Members[i] is { Role: not MemberRole.Absent } member)
+            // One that has not come back since the first reading is not asked again.
+            if (!_flushes[i].IsOut)
             {
-                round.Add(i, member.Device, IoOperation.Flush, default, default, IoFlags.None);
+                _flushes[i].Begin();
+                round.Add(i, _spares[i], IoOperation.Flush, default, default, IoFlags.None);
             }
         }
         round.Submit(_deadline);
     }
+
+    private MetadataReading NewReading() =>
+        new(_loop, _spares, _expected, FeatureFlags.Supported, this);
 
     private SetDescription WithPrimary(SetDescription set) =>
         _primary is null ? set : set with { Primary = _primary };

@@ -47,7 +47,7 @@ internal sealed class RingRead : IRoundOwner
 
     public void Begin() => NextPlace();
 
-    void IRoundOwner.OnLateReturn(IoRound round)
+    void IRoundOwner.OnLateReturn(IoRequest request)
     {
     }
 

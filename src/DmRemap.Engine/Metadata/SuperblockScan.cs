@@ -102,7 +102,7 @@ internal sealed class SuperblockScan : IRoundOwner
         }
     }
 
-    public void OnLateReturn(IoRound round)
+    public void OnLateReturn(IoRequest request)
     {
     }
 

@@ -114,7 +114,7 @@ internal sealed class SuperblockWriter : IRoundOwner
         IsWriting = false;
     }
 
-    void IRoundOwner.OnLateReturn(IoRound round) => _owner.OnSuperblockPlaceFree();
+    void IRoundOwner.OnLateReturn(IoRequest request) => _owner.OnSuperblockPlaceFree();
 
     void IRoundOwner.OnRoundEnded(IoRound round)
     {

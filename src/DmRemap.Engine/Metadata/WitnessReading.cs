@@ -63,7 +63,7 @@ public sealed class WitnessReading : IRoundOwner
         SubmitNext();
     }
 
-    void IRoundOwner.OnLateReturn(IoRound round)
+    void IRoundOwner.OnLateReturn(IoRequest request)
     {
     }
 

@@ -12,7 +12,8 @@ namespace DmRemap.Simulator.Checkers;
 ///   a write that was answered with success supersedes what had ended before it began;
 ///   writes that overlap in time have no order; one that failed, or was cut off, may have happened or not;
 ///   a read, with no write under way, decides: later reads agree with it;
-///   a power cut brings back whatever no flushed (or forced) write supersedes; a kill brings back nothing.
+///   a power cut brings back whatever no flushed (or forced) write supersedes; a kill brings back nothing;
+///   a cache that is lost at a start's flush brings it back too, and no flush succeeds until the next start.
 /// </code>
 /// </summary>
 internal sealed class SectorModel
@@ -26,6 +27,7 @@ internal sealed class SectorModel
     private int _used;
     private int _flushedUpTo;
     private int _cutAt = 1;
+    private bool _isCacheLost;
 
     public SectorModel(int sectors)
     {
@@ -88,7 +90,26 @@ internal sealed class SectorModel
     }
 
     /// <summary>A flush that was asked for at this time has succeeded.</summary>
-    public void Flushed(int began) => _flushedUpTo = Math.Max(_flushedUpTo, began);
+    public void Flushed(int began)
+    {
+        if (_isCacheLost)
+        {
+            throw new Violation("P1", "a flush succeeded although a spare had lost its cache at the start");
+        }
+        _flushedUpTo = Math.Max(_flushedUpTo, began);
+    }
+
+    public void OnStart() => _isCacheLost = false;
+
+    /// <summary>
+    /// Of one disk, with nothing under way. Reads settle nothing as durable: others may be in a cache yet.
+    /// </summary>
+    public void OnCacheLost()
+    {
+        _isCacheLost = true;
+        BringBack();
+        Tick();
+    }
 
     /// <summary>A read that began at this time returned this value.</summary>
     public void CheckRead(long sector, ulong value, int began)
@@ -130,6 +151,13 @@ internal sealed class SectorModel
     /// <summary>After OnKill: what is not superseded durably is back, and its order is forgotten.</summary>
     public void OnPowerCut()
     {
+        BringBack();
+        _cutAt = Clock;
+        Tick();
+    }
+
+    private void BringBack()
+    {
         for (int sector = 0; sector < _first.Length; sector++)
         {
             if (_first[sector] != None)
@@ -143,8 +171,6 @@ internal sealed class SectorModel
                 }
             }
         }
-        _cutAt = Clock;
-        Tick();
     }
 
     public string Describe(long sector, int began)

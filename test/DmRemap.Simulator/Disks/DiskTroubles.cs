@@ -58,6 +58,8 @@ internal sealed class DiskTroubles
 
     public int MetadataWritesFailing { get; set; }
 
+    public int MetadataFlushesFailing { get; set; }
+
     /// <summary>An error that is no bad sector's was answered since the start.</summary>
     public bool HasAnsweredOther { get; set; }
 
@@ -95,6 +97,7 @@ internal sealed class DiskTroubles
         MetadataReadsFailing = 0;
         MetadataReadsStrange = 0;
         MetadataWritesFailing = 0;
+        MetadataFlushesFailing = 0;
     }
 
     /// <summary>The errno of an error that is not the medium's; -1: none.</summary>
@@ -118,6 +121,18 @@ internal sealed class DiskTroubles
         HasAnsweredOther = true;
         HasFailedFlush |= operation == IoOperation.Flush;
         return FailureErrno;
+    }
+
+    /// <summary>Fails, and takes some of the cache with it.</summary>
+    public bool TakesCacheAtFlush(IoOrigin origin)
+    {
+        if (origin != IoOrigin.Metadata || MetadataFlushesFailing == 0)
+        {
+            return false;
+        }
+        MetadataFlushesFailing--;
+        HasFailedFlush = true;
+        return true;
     }
 
     private int TakeMetadataFailure(IoOperation operation)

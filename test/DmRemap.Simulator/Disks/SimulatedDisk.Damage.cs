@@ -13,22 +13,7 @@ internal sealed partial class SimulatedDisk
     /// </summary>
     public void CutPower()
     {
-        foreach (Page page in _maybeDirty)
-        {
-            page.IsListed = false;
-            for (int sector = 0; sector < Page.Sectors; sector++)
-            {
-                if ((page.Dirty & (1 << sector)) != 0)
-                {
-                    bool isKept = _dice.Percent(Traits.KeptAtPowerCutPercent) && TryStore(page, sector);
-                    if (!isKept)
-                    {
-                        page.Drop(sector);
-                    }
-                }
-            }
-        }
-        _maybeDirty.Clear();
+        DropCache();
         while (_inFlight.Count > 0)
         {
             DiskOperation operation = _inFlight[^1];
@@ -91,6 +76,30 @@ internal sealed partial class SimulatedDisk
             }
         }
         return false;
+    }
+
+    /// <summary>Each sector that is not durable is kept or lost on its own. Was one lost?</summary>
+    private bool DropCache()
+    {
+        bool isLost = false;
+        foreach (Page page in _maybeDirty)
+        {
+            page.IsListed = false;
+            for (int sector = 0; sector < Page.Sectors; sector++)
+            {
+                if ((page.Dirty & (1 << sector)) != 0)
+                {
+                    bool isKept = _dice.Percent(Traits.KeptAtPowerCutPercent) && TryStore(page, sector);
+                    if (!isKept)
+                    {
+                        page.Drop(sector);
+                        isLost = true;
+                    }
+                }
+            }
+        }
+        _maybeDirty.Clear();
+        return isLost;
     }
 
     /// <summary>Bits change on the medium, with nobody noticing.</summary>

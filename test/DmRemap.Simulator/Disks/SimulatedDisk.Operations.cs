@@ -21,6 +21,14 @@ internal sealed partial class SimulatedDisk
             case IoOperation.WriteZeroes:
                 return Write(request);
             case IoOperation.Flush:
+                if (Troubles.TakesCacheAtFlush(operation.Origin))
+                {
+                    if (DropCache())
+                    {
+                        OnCacheLost?.Invoke();
+                    }
+                    return 5;
+                }
                 return Flush(operation.Covers);
             case IoOperation.Discard:
                 Discard(request);

@@ -62,6 +62,9 @@ internal sealed partial class SimulatedDisk
     /// <summary>Told of sectors that go bad in any way.</summary>
     public Action<long>? OnSpoiled { get; set; }
 
+    /// <summary>Told when a flush has failed and some of what it covered is gone.</summary>
+    public Action? OnCacheLost { get; set; }
+
     /// <summary>Told of sectors that can be read again.</summary>
     public Action<long>? OnHealed { get; set; }
 

@@ -66,4 +66,9 @@ internal enum FaultKinds
     /// More damage to metadata than can be survived, for one start that must refuse or be right.
     /// </summary>
     MetadataRuin = 1 << 22,
+
+    /// <summary>
+    /// A start's flush of a spare fails, and some of what its cache held is gone; the next succeeds.
+    /// </summary>
+    OpeningFlush = 1 << 23,
 }

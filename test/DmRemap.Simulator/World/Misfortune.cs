@@ -8,7 +8,7 @@ namespace DmRemap.Simulator.World;
 /// <summary>Makes things go wrong, as the run's swarm allows and within its budget.</summary>
 internal sealed class Misfortune(
     Universe universe, SimulationConfig config, Dice dice, SimulatedDisk primary, SimulatedDisk[] spares,
-    WriteWatch watch)
+    WriteWatch watch, Dice asides)
 {
     private const int SpoiledMax = 120;
     private const long Millisecond = 1_000_000;
@@ -72,6 +72,10 @@ internal sealed class Misfortune(
         if (config.Has(FaultKinds.MetadataMisreads) && dice.OneIn(3))
         {
             spare.Troubles.MetadataReadsStrange = 1;
+        }
+        if (config.Has(FaultKinds.OpeningFlush) && asides.OneIn(3))
+        {
+            asides.Pick<SimulatedDisk>(spares).Troubles.MetadataFlushesFailing = 1;
         }
         bool isHanging = config.Has(FaultKinds.SpareHangs) && dice.OneIn(8);
         spare.Troubles.SilentUntil = isHanging ? Later(Budget.SilenceMsMax) : 0;

@@ -84,7 +84,7 @@ internal sealed partial class SimulatedSystem
         for (int i = 0; i < members.Length; i++)
         {
             members[i] = set.Members[i] is MetadataMember here
-                ? Present(i, _offered[set.SpareOfMember[i]], here.Layout)
+                ? Present(i, _offered[set.SpareOfMember[i]], here)
                 : Absent(i, set);
             set.Allocator.SetUsable(i, set.Members[i] is { IsActive: true });
             Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
@@ -133,12 +133,13 @@ internal sealed partial class SimulatedSystem
         _store!.BeginStop(this);
     }
 
-    private Member Present(int index, SimulatedDisk disk, SpareLayout layout)
+    private Member Present(int index, SimulatedDisk disk, MetadataMember here)
     {
-        _watch.Learn(disk.Index, layout);
-        return new Member(index, $"spare{disk.Index}", View(disk, IoOrigin.Data), layout.DataStart)
+        _watch.Learn(disk.Index, here.Layout);
+        return new Member(index, $"spare{disk.Index}", View(disk, IoOrigin.Data), here.Layout.DataStart)
         {
             Kind = KindOf(disk),
+            OpeningFlush = here.OpeningFlush,
         };
     }
 

@@ -121,6 +121,7 @@ internal sealed partial class Simulation
             _misfortune.StrikeAtStart();
             _watch.OnStart(_offered);
             _excuses.OnStart();
+            _model.OnStart();
             SimulatedSystem system = NewSystem(_offered);
             _universe.Trace.Add(TraceKind.Boot, _universe.Now, _recoveries);
             system.BeginRecovery(NewEpoch(), _offered.Length < _spares.Length);

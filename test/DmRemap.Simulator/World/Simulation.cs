@@ -50,8 +50,9 @@ internal sealed partial class Simulation
         }
         _model = new SectorModel(_config.Sectors);
         _excuses = new Excuses(_primary, _spares);
+        Array.ForEach(_spares, spare => spare.OnCacheLost = _model.OnCacheLost);
         _watch = new WriteWatch(_spares);
-        _misfortune = new Misfortune(_universe, _config, dice.Fork(), _primary, _spares, _watch);
+        Dice misfortune = dice.Fork();
         Array.ForEach(workshop.Requests, request => request.Abandon());
         Promptness promptness = new(_config, _primary);
         _primary.OnSpoiled = promptness.OnSpoiled;
@@ -60,6 +61,8 @@ internal sealed partial class Simulation
             _excuses, promptness, new Suspension(_universe, dice.Fork(), _primary, _model));
         _crash = new CrashPlan(_universe, _workload, dice.Fork());
         _asides = dice.Fork();
+        _misfortune = new Misfortune(
+            _universe, _config, misfortune, _primary, _spares, _watch, dice.Fork());
     }
 
     public SimulationConfig Config => _config;

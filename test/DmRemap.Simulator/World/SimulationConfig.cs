@@ -125,7 +125,7 @@ internal sealed record SimulationConfig
             // Errors without an address excuse much, so that little is checked where they are.
             bool isRare = kind is FaultKinds.PrimaryAtFlush or FaultKinds.PrimaryTransient
                 or FaultKinds.PrimaryVanishes or FaultKinds.SpareTransient or FaultKinds.SpareVanishes
-                or FaultKinds.MetadataWrites;
+                or FaultKinds.MetadataWrites or FaultKinds.OpeningFlush;
             faults |= dice.OneIn(isRare ? 5 : 2) ? kind : FaultKinds.None;
         }
         return faults;

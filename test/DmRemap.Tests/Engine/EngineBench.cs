@@ -4,6 +4,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine;
+using DmRemap.Engine.Flushing;
 using DmRemap.Tests.Support;
 
 namespace DmRemap.Tests.Engine;
@@ -43,7 +44,10 @@ internal sealed class EngineBench : IIoOwner, IEventSink
                 Spares[i].Content.AsSpan().Fill(0xDB);
             }
             // Block 0 is a superblock's place; data begins behind it.
-            spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(units.BlocksPerUnit));
+            spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(units.BlocksPerUnit))
+            {
+                OpeningFlush = new OpeningFlush(),
+            };
             allocator.AddSpare(i, o.SpareUnits);
         }
         if (o.Entries is not null)

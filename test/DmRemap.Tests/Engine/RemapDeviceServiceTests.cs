@@ -2,6 +2,7 @@ using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
+using DmRemap.Engine.Flushing;
 using DmRemap.Tests.Support;
 using Xunit;
 
@@ -100,6 +101,43 @@ public sealed class RemapDeviceServiceTests
         Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
         Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.FlushFailed);
+    }
+
+    [Theory]
+    [InlineData(true, IoStatus.Ok)]
+    [InlineData(false, IoStatus.DeviceError)]
+    public void Flush_waits_for_the_one_that_a_start_has_still_out_and_fails_where_that_does(
+        bool isOk, IoStatus expected)
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 2 });
+        OpeningFlush opening = bench.Device.Members[1].OpeningFlush!;
+        opening.Begin();
+        bench.Spares[0].Log = [];
+        bench.Spares[1].Log = [];
+        IoStatus? answer = null;
+        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, io => answer = io.Status);
+        bench.Loop.RunUntilIdle();
+        Assert.Null(answer);
+        int held = bench.Device.Members[1].Index;
+        Assert.Empty(bench.Spares[held].Log!);
+
+        opening.End(isOk);
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(expected, answer);
+        Assert.Equal(isOk ? 1 : 0, bench.Spares[held].Log!.Count);
+        Assert.Equal(!isOk, bench.Events.Exists(e => e.Kind == EngineEventKind.FlushFailed));
+        Assert.Equal(expected, bench.Flush().Status);
+    }
+
+    [Fact]
+    public void Flush_fails_from_the_beginning_where_the_one_of_the_start_has_failed()
+    {
+        EngineBench bench = new();
+        OpeningFlush opening = bench.Device.Members[1].OpeningFlush!;
+        opening.Begin();
+        opening.End(isOk: false);
+        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
+        Assert.True(bench.Device.Members[1].HasLostFlush);
     }
 
     [Fact]

@@ -4,6 +4,7 @@ using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
 using Xunit;
 
@@ -126,6 +127,41 @@ public sealed class MetadataRecoveryTests
             Assert.DoesNotContain(IoOperation.Write, operations[..flush]);
             Assert.DoesNotContain(IoOperation.Read, operations[flush..]);
         });
+    }
+
+    [Fact]
+    public void Where_that_flush_fails_what_the_cache_holds_now_counts_and_the_spare_has_lost_a_flush()
+    {
+        MetadataBench made = Made(1);
+        SparseImage durable = made.Disks[0].Image.Clone();
+        Assert.Equal(CommitOutcome.Done, made.Commit(Lost(5)));
+        MetadataBench bench = new([durable], seed: 7);
+        bench.Disks[0].PutIntoCache(made.Disks[0].Image);
+        int flushes = 0;
+        bench.Disks[0].Fault = (_, request) =>
+            request.Operation == IoOperation.Flush && flushes++ == 0 ? 5 : 0;
+        bench.MustRecover();
+        Assert.Equal(3, bench.Entries.Length);
+        Assert.True(bench.Recovered!.Members[0]!.OpeningFlush!.HasFailed);
+        Assert.Equal(3, bench.Reopened().Table.Count);
+    }
+
+    [Fact]
+    public void A_flush_of_a_start_that_hangs_ends_later_as_it_ends()
+    {
+        foreach (int errno in (int[])[0, 5])
+        {
+            MetadataBench bench = Made(2).Copy();
+            bench.Disks[1].Hang = request => request.Operation == IoOperation.Flush;
+            bench.Disks[1].Fault = (_, request) => request.Operation == IoOperation.Flush ? errno : 0;
+            bench.MustRecover();
+            OpeningFlush opening = bench.Recovered!.Members[1]!.OpeningFlush!;
+            Assert.True(opening.IsOut);
+            bench.Disks[1].ReleaseHanging();
+            bench.Loop.RunUntil(() => !opening.IsOut);
+            Assert.Equal(errno != 0, opening.HasFailed);
+            Assert.False(bench.Recovered.Members[0]!.OpeningFlush!.HasFailed);
+        }
     }
 
     /// <summary>Counting on from it would end in numbers that no start reads back.</summary>

@@ -164,6 +164,34 @@ public sealed class SetAssemblyTests
         }
     }
 
+    [Theory]
+    [InlineData(8, true)]
+    [InlineData(7, false)]
+    public void Who_went_on_and_was_left_behind_since_still_tells_that_one_is_ahead_in_vain(
+        ulong hadThen, bool isOpened)
+    {
+        // Member 2 went on without member 1, member 0 joined it, and went on alone: that decides.
+        PastEpoch[] past = [new(1, 7)];
+        SpareReading alone = Spare(0, 19, epoch: 9, inactive: 1, past: past);
+        Change(alone, one => WithMember(one, 2, MemberState.Inactive, hadThen));
+        SpareReading ahead = Spare(1, 8, epoch: 1, inactive: 0);
+        SpareReading first = Spare(2, 9, epoch: 9, inactive: 1, past: past);
+        foreach (SpareReading[] spares in (SpareReading[][])[[alone, ahead, first], [first, ahead, alone]])
+        {
+            AssembledSet? set = SetAssembly.Decide(
+                spares, new SetExpectation(), out MetadataRefusal? refusal);
+            Assert.Equal(isOpened ? null : MetadataRefusalKind.Diverged, refusal?.Kind);
+            Assert.Equal(isOpened ? 19u : null, set?.Newest.State.Generation);
+        }
+    }
+
+    private static Superblock WithMember(Superblock one, int member, MemberState state, ulong settled)
+    {
+        MemberDescription[] members = [.. one.Set.Members];
+        members[member] = members[member] with { State = state, SettledGeneration = settled };
+        return one with { Set = one.Set with { Members = members } };
+    }
+
     private static void Settle(SpareReading spare, ulong generation)
     {
         for (int copy = 0; copy < SpareLayout.SuperblockCopies; copy++)

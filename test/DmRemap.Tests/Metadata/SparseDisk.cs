@@ -135,6 +135,15 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
         Arm();
     }
 
+    /// <summary>Reads see this from now on, and the medium has it after a flush that succeeds.</summary>
+    public void PutIntoCache(SparseImage newer)
+    {
+        foreach ((long block, byte[] bytes) in newer.Blocks)
+        {
+            _volatile[block] = bytes;
+        }
+    }
+
     /// <summary>What is on the medium if power fails now.</summary>
     public SparseImage Crash(Random random)
     {
@@ -187,6 +196,11 @@ internal sealed class SparseDisk : IBlockDevice, ITimerOwner
         if (errno == 0)
         {
             Apply(request);
+        }
+        else if (request.Operation == IoOperation.Flush)
+        {
+            // What a flush could not store need not be there any more.
+            _volatile.Clear();
         }
         request.SetResult(
             errno == 0 ? IoStatus.Ok : IoStatus.DeviceError, errno, _loop.Now - request.SubmittedAt);
