@@ -22,29 +22,38 @@ internal sealed class DaemonStart(HostDirectories directories, string name)
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(8);
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Returns the process that serves.</summary>
-    /// <exception cref="RefusalException">The daemon's own reason, or that it took too long.</exception>
-    public async Task<int> RunAsync(TimeSpan wait, CancellationToken cancellation)
+    private SpawnedProcess? _daemon;
+    private SafeFileHandle? _output;
+
+    /// <summary>Returns the process.</summary>
+    /// <exception cref="RefusalException">It cannot be started.</exception>
+    public int Begin()
     {
-        SpawnedProcess daemon = Start(out SafeFileHandle output);
-        using FileStream answer = new(output, FileAccess.Read, bufferSize: 0, isAsync: false);
+        _daemon = Start(out _output);
+        return _daemon.Id;
+    }
+
+    /// <exception cref="RefusalException">The daemon's own reason, or that it took too long.</exception>
+    public async Task WaitUntilReadyAsync(TimeSpan wait, CancellationToken cancellation)
+    {
+        SpawnedProcess daemon = _daemon!;
+        using FileStream answer = new(_output!, FileAccess.Read, bufferSize: 0, isAsync: false);
         // A blocking read: the pipe ends with the daemon, whose own end is bounded.
         Task<string> reading = Task.Run(() => ReadAnswer(answer), CancellationToken.None);
         try
         {
             string text = await reading.WaitAsync(wait, cancellation);
             RequireReady(text);
-            return daemon.Id;
         }
-        catch (TimeoutException e)
+        catch (Exception e)
         {
+            // One that has said why it cannot serve is just ending.
             await EndAsync(daemon);
-            throw new RefusalException(
-                AttachRefusals.NotReady(name, wait.TotalSeconds, directories.LogPath(name)), e);
-        }
-        catch (OperationCanceledException)
-        {
-            await EndAsync(daemon);
+            if (e is TimeoutException)
+            {
+                throw new RefusalException(
+                    AttachRefusals.NotReady(name, wait.TotalSeconds, directories.LogPath(name)), e);
+            }
             throw;
         }
     }

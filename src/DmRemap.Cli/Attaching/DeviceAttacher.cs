@@ -15,8 +15,8 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Cli.Attaching;
 
 /// <summary>
-/// `attach`: serve the device if nobody does → its server makes it a file → a loop device over that file.
-/// The kernel's own tables say what is there already, so that it can be repeated at any point: after a failure,
+/// `attach`: serve the device if nobody does → its server makes it a file → a loop device over that. The
+/// kernel's own tables say what is there already, so that it can be repeated at any point: after a failure,
 /// after a crash of this program or of the server. What it made is undone when it cannot go on.
 /// </summary>
 internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
@@ -36,8 +36,7 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         {
             _ = services.OpenRegistry().Load(name);
             await ClearAsync(directories, name);
-            at.StartedProcess =
-                await new DaemonStart(directories, name).RunAsync(options.Wait, cancellation);
+            await StartServerAsync(directories, at, options, cancellation);
         }
         ControlClient client = running ?? await lookup.ConnectAsync(name, cancellation);
         AttachReport? file = null;
@@ -114,6 +113,25 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         }
     }
 
+    private static async Task StartServerAsync(
+        HostDirectories directories, AttachLock at, AttachOptions options, CancellationToken cancellation)
+    {
+        DaemonStart start = new(directories, options.Name);
+        // Noted before it is ready: should this program be killed meanwhile, a detach stops it.
+        int process = start.Begin();
+        at.StartedProcess = process;
+        try
+        {
+            await start.WaitUntilReadyAsync(options.Wait, cancellation);
+        }
+        catch
+        {
+            // One that a stuck disk holds up is still there, and still to be stopped.
+            at.StartedProcess = Directory.Exists($"/proc/{process}") ? process : null;
+            throw;
+        }
+    }
+
     /// <summary>What a server that has died left behind, unless somebody uses it.</summary>
     private async Task ClearAsync(HostDirectories directories, string name)
     {
@@ -151,33 +169,36 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
     {
         IReadOnlyList<LoopDevice> there = LoopDevice.On(file.Path);
         LoopDevice loop = there.Count > 0 ? there[0] : MakeLoop(name, file);
+        if (WhyUnsafe(loop, file) is string problem)
+        {
+            _ = there.Count == 0 ? loop.TryDetach() : 0;
+            throw new RefusalException(AttachRefusals.Unsafe(name, problem));
+        }
         string? link = DeviceLink.TryMake(name, loop.Path);
         return new AttachedDevice(name, loop.Path, link, file.Path, there.Count > 0, Started: false);
     }
 
     private static LoopDevice MakeLoop(string name, AttachReport file)
     {
-        LoopDevice loop;
         try
         {
-            loop = LoopDevice.Attach(file.Path, file.BlockSize, file.ReadOnly);
+            return LoopDevice.Attach(file.Path, file.BlockSize, file.ReadOnly);
         }
         catch (SystemCallException e)
         {
             throw new RefusalException(AttachRefusals.Of(name, e), e);
         }
+    }
+
+    /// <summary>Also of one that somebody else has made: what counts is what it is (F-10).</summary>
+    private static string? WhyUnsafe(LoopDevice loop, AttachReport file)
+    {
         string main = File.Exists(file.MainPath) ? file.MainPath : "";
-        string? unsafeBecause = !loop.IsDirect ? $"{loop.Path} does not use direct I/O"
+        return !loop.IsDirect ? $"{loop.Path} does not use direct I/O"
             : loop.Bytes != file.SizeBytes ? $"{loop.Path} has {loop.Bytes} bytes of {file.SizeBytes}"
             : !LoopLimits.TryApply(loop, main, file.TransferBytesMax, file.ZeroesFast)
                 ? $"the length of transfers of {loop.Path} cannot be limited (queue/max_sectors_kb)"
                 : null;
-        if (unsafeBecause is not null)
-        {
-            _ = loop.TryDetach();
-            throw new RefusalException(AttachRefusals.Unsafe(name, unsafeBecause));
-        }
-        return loop;
     }
 
     /// <summary>Leave what was there before, and nothing else.</summary>

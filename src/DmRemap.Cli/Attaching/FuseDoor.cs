@@ -24,6 +24,9 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     /// <summary>The kernel's first message comes at once.</summary>
     private static readonly TimeSpan s_agreeTimeout = TimeSpan.FromSeconds(10);
 
+    private static readonly TimeSpan s_idleTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(10);
+
     private readonly Lock _gate = new();
     private Task<AttachReport>? _attaching;
     private TaskCompletionSource<string>? _opened;
@@ -120,11 +123,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
             await host.RunAsync(() => Volatile.Write(ref _server, made));
         }
         FuseServer server = _server!;
-        int pieces = await host.RunAsync(() => server.IsIdle ? 0 : Math.Max(1, server.PiecesAtDevice));
-        if (pieces > 0)
-        {
-            throw new RefusalException(AttachRefusals.StillServing(name, pieces));
-        }
+        await WaitUntilIdleAsync(server, time);
         PreparePoint(state);
         SafeFileHandle kernel = MountIt();
         try
@@ -146,6 +145,23 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
                     AttachRefusals.Failed(name, "the kernel's FUSE does not begin to speak"), e);
             }
             throw;
+        }
+    }
+
+    /// <summary>
+    /// A detach is done when the file is unmounted; that the server has seen it comes a moment later.
+    /// </summary>
+    private async Task WaitUntilIdleAsync(FuseServer server, TimeProvider time)
+    {
+        long began = time.GetTimestamp();
+        while (!await host.RunAsync(() => server.IsIdle))
+        {
+            if (time.GetElapsedTime(began) >= s_idleTimeout)
+            {
+                int pieces = await host.RunAsync(() => server.PiecesAtDevice);
+                throw new RefusalException(AttachRefusals.StillServing(name, pieces));
+            }
+            await Task.Delay(s_pause, time);
         }
     }
 
