@@ -61,7 +61,8 @@ internal static class AttachRefusals
         ExitCode.RefusedForSafety,
         name,
         $"{what}: a write that failed could look successful to whoever uses the device.",
-        $"Use NBD (dmremap serve {name}) or a newer kernel; Linux 6.2 or later has all that is needed.");
+        $"Use NBD (dmremap serve {name}), or a newer kernel. A loop device that somebody else has made of "
+            + "it: let it go (losetup -d).");
 
     public static Refusal InUse(string name, IEnumerable<string> users) => new(
         "DMR-ATTACH-IN-USE",

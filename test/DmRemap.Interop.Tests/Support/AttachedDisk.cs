@@ -28,6 +28,10 @@ internal sealed class AttachedDisk : IAsyncDisposable
     /// <summary>Where MountAsync mounts it.</summary>
     public string Folder { get; }
 
+    /// <summary>Not where the images lie on a file system that cannot make holes or zeros cheaply.</summary>
+    public bool CanDiscard => File.ReadAllText(
+        $"/sys/block/{System.IO.Path.GetFileName(Path)}/queue/discard_max_bytes").Trim() != "0";
+
     /// <summary>The file below the loop device.</summary>
     public static string FileOf(DeviceUnderTest device) =>
         System.IO.Path.Combine(device.RunFolder, DeviceUnderTest.Name + ".disk");
