@@ -17,6 +17,7 @@ namespace DmRemap.Cli.Attaching;
 internal sealed class Detaching(CliServices services, string name, string point)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_openersPatience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(20);
 
     public bool IsAttached => FuseMount.IsMounted(point) || LoopDevice.On(point).Count > 0;
@@ -30,7 +31,7 @@ internal sealed class Detaching(CliServices services, string name, string point)
         IReadOnlyList<LoopDevice> loops = LoopDevice.On(point);
         foreach (LoopDevice loop in loops)
         {
-            RequireUnused(loop);
+            await RequireUnusedAsync(loop);
         }
         foreach (LoopDevice loop in loops)
         {
@@ -40,16 +41,23 @@ internal sealed class Detaching(CliServices services, string name, string point)
         await UnmountAsync();
     }
 
-    private void RequireUnused(LoopDevice loop)
+    private async Task RequireUnusedAsync(LoopDevice loop)
     {
         string[] users = [.. AttachRefusals.Words(loop.Path, loop.FindUsers())];
-        if (users.Length == 0)
-        {
-            users = [.. AttachRefusals.Words(loop.Path, loop.FindOpeners())];
-        }
         if (users.Length > 0)
         {
             throw new RefusalException(AttachRefusals.InUse(name, users));
+        }
+        long began = services.Time.GetTimestamp();
+        while (loop.FindOpeners() is { Count: > 0 } openers)
+        {
+            // udev looks at a new device for a moment.
+            if (services.Time.GetElapsedTime(began) >= s_openersPatience)
+            {
+                users = [.. AttachRefusals.Words(loop.Path, openers)];
+                throw new RefusalException(AttachRefusals.InUse(name, users));
+            }
+            await Task.Delay(s_pause, services.Time);
         }
     }
 

@@ -29,8 +29,11 @@ internal sealed class AttachedDisk : IAsyncDisposable
     public string Folder { get; }
 
     /// <summary>Not where the images lie on a file system that cannot make holes or zeros cheaply.</summary>
-    public bool CanDiscard => File.ReadAllText(
-        $"/sys/block/{System.IO.Path.GetFileName(Path)}/queue/discard_max_bytes").Trim() != "0";
+    public bool CanDiscard => File.ReadAllText(Queue("discard_max_bytes")).Trim() != "0";
+
+    /// <summary>As far as the loop device itself can.</summary>
+    public void AllowDiscard() =>
+        File.WriteAllText(Queue("discard_max_bytes"), File.ReadAllText(Queue("discard_max_hw_bytes")));
 
     /// <summary>The file below the loop device.</summary>
     public static string FileOf(DeviceUnderTest device) =>
@@ -39,8 +42,10 @@ internal sealed class AttachedDisk : IAsyncDisposable
     public static async Task SkipUnlessPossibleAsync(params string[] programs)
     {
         Assert.SkipUnless(Environment.UserName == "root", "attaching a block device needs root");
-        RequiredTools.SkipUnless(["losetup", "mount", "umount", "dd", .. programs]);
+        RequiredTools.SkipUnless(["losetup", "mount", "umount", "unshare", "dd", .. programs]);
         RequiredTools.SkipUnlessKernelFuse();
+        CommandResult mounts = await Command.RunAsync("unshare", "-m", "true");
+        Assert.SkipUnless(mounts.ExitCode == 0, "mounting is forbidden here: " + mounts.Error.Trim());
         CommandResult free = await Command.RunAsync("losetup", "-f");
         Assert.SkipUnless(free.ExitCode == 0, "no loop device to be had: " + free.Error.Trim());
     }
@@ -106,6 +111,9 @@ internal sealed class AttachedDisk : IAsyncDisposable
             ? id
             : null;
     }
+
+    private string Queue(string attribute) =>
+        $"/sys/block/{System.IO.Path.GetFileName(Path)}/queue/{attribute}";
 
     /// <summary>Whatever the test has left.</summary>
     public async ValueTask DisposeAsync()
