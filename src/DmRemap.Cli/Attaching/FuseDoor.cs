@@ -29,7 +29,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
 
     private readonly Lock _gate = new();
     private Task<AttachReport>? _attaching;
-    private TaskCompletionSource<string>? _opened;
+    private TaskCompletionSource? _opened;
     private FuseServer? _server;
     private bool _isServing;
 
@@ -94,14 +94,17 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     void IFuseWatcher.OnServing()
     {
         Volatile.Write(ref _isServing, true);
-        _opened?.TrySetResult("");
+        _opened?.TrySetResult();
     }
 
     void IFuseWatcher.OnClosed(string problem)
     {
         Volatile.Write(ref _isServing, false);
-        bool isNews = _opened is null || !_opened.TrySetResult(problem.Length > 0 ? problem : "unmounted");
-        if (isNews && problem.Length > 0)
+        Refusal refusal = problem.Length > 0
+            ? AttachRefusals.Unsafe(name, problem)
+            : AttachRefusals.Failed(name, "it was unmounted at once");
+        bool wasOpening = _opened?.TrySetException(new RefusalException(refusal)) ?? false;
+        if (!wasOpening && problem.Length > 0)
         {
             say($"DMR-EVENT-ATTACH-ENDED {name}: {problem}; whoever uses it gets I/O errors. "
                 + $"Run dmremap detach {name}, then attach it again.");
@@ -128,11 +131,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         SafeFileHandle kernel = MountIt();
         try
         {
-            string problem = await OpenAsync(server, kernel).WaitAsync(s_agreeTimeout, time);
-            if (problem.Length > 0)
-            {
-                throw new RefusalException(AttachRefusals.Unsafe(name, problem));
-            }
+            await OpenAsync(server, kernel).WaitAsync(s_agreeTimeout, time);
             return Report(device, wasAttached: false);
         }
         catch (Exception e)
@@ -178,9 +177,9 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         }
     }
 
-    private async Task<string> OpenAsync(FuseServer server, SafeFileHandle kernel)
+    private async Task OpenAsync(FuseServer server, SafeFileHandle kernel)
     {
-        TaskCompletionSource<string> opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool isOpened = await host.RunAsync(() =>
         {
             _opened = opened;
@@ -191,7 +190,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
             kernel.Dispose();
             throw new RefusalException(AttachRefusals.Failed(name, "the device is stopping"));
         }
-        return await opened.Task;
+        await opened.Task;
     }
 
     /// <summary>A file of our own to mount over. What an earlier instance left there is taken away.</summary>

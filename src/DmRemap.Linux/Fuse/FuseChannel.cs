@@ -170,8 +170,8 @@ public sealed class FuseChannel
                 Receive(target);
                 break;
             default:
-                _owner.OnFree(target.Index);
                 End(result == 0 ? Errno.ENODEV : -result);
+                _owner.OnFree(target.Index);
                 break;
         }
     }
