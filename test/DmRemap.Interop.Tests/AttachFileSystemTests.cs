@@ -62,10 +62,8 @@ public sealed class AttachFileSystemTests
     /// The main device takes a discard and keeps what it had: what is to read as zeros must be written
     /// (F-11).
     /// </summary>
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task A_disk_whose_discard_does_not_zero_shows_nothing_old(bool punchesHoles)
+    [Fact]
+    public async Task A_disk_whose_discard_does_not_zero_shows_nothing_old()
     {
         await AttachedDisk.SkipUnlessPossibleAsync(
             "nbdkit", "mkfs.ext4", "dumpe2fs", "e2fsck", "blkdiscard", "fallocate");
@@ -82,12 +80,13 @@ public sealed class AttachFileSystemTests
         await device.ServeAsync();
         await using (AttachedDisk disk = await AttachedDisk.AttachAsync(device))
         {
-            // Zeros come as data to a disk that cannot zero fast; only with a discard do they come as holes.
+            // To a disk that cannot zero fast, loop sends zeros as data; the file takes them as holes too.
             Assert.False(disk.CanDiscard);
-            if (punchesHoles)
-            {
-                disk.AllowDiscard();
-            }
+            string below = AttachedDisk.FileOf(device);
+            (await Command.RunAsync("fallocate", "-p", "-o", "4194304", "-l", "65536", below)).Expect(0);
+            (await Command.RunAsync("fallocate", "-z", "-n", "-o", "5242880", "-l", "65536", below)).Expect(0);
+            Assert.True(IsZero(disk.Path, 4_194_304, 65_536), "a punched hole shows what was there");
+            Assert.True(IsZero(disk.Path, 5_242_880, 65_536), "a zeroed range shows what was there");
             (await Command.RunAsync("blkdiscard", "-z", "-o", "1048576", "-l", "65536", disk.Path)).Expect(0);
             Assert.True(IsZero(disk.Path, 1_048_576, 65_536), "write-zeroes left what was there");
             Assert.False(IsZero(disk.Path, 1_048_576 + 65_536, 4096));

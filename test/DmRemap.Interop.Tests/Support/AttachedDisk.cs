@@ -31,9 +31,6 @@ internal sealed class AttachedDisk : IAsyncDisposable
     /// <summary>Not where the images lie on a file system that cannot make holes or zeros cheaply.</summary>
     public bool CanDiscard => File.ReadAllText(Queue("discard_max_bytes")).Trim() != "0";
 
-    /// <summary>A GiB at once: the loop device itself can do more.</summary>
-    public void AllowDiscard() => File.WriteAllText(Queue("discard_max_bytes"), "1073741824");
-
     /// <summary>The file below the loop device.</summary>
     public static string FileOf(DeviceUnderTest device) =>
         System.IO.Path.Combine(device.RunFolder, DeviceUnderTest.Name + ".disk");
