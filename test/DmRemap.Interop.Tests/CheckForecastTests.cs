@@ -29,6 +29,20 @@ public sealed class CheckForecastTests
     }
 
     [Fact]
+    public async Task Check_of_a_set_that_was_never_served_does_not_speak_of_a_stop()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        await device.StopAsync();
+        CommandResult served = (await device.RunAsync("check", Name)).Expect(0);
+        Assert.Contains(", stopped cleanly", served.Output, StringComparison.Ordinal);
+        await using DeviceUnderTest fresh = DeviceUnderTest.Prepare(Content.Of(MiB));
+        await fresh.CreateAsync();
+        CommandResult found = (await fresh.RunAsync("check", Name)).Expect(0);
+        Assert.Contains("not served yet", found.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("stopped", found.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Check_of_a_main_that_was_written_meanwhile_says_what_serve_says()
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));

@@ -161,6 +161,7 @@ internal static class CheckReport
             Generation = (long)state.Generation,
             Epoch = state.Epoch.ToString("x16"),
             CleanStop = state.IsCleanStop,
+            NeverServed = found.Set.Newest.Set.Past.Length == 0,
             Entries = found.Table!.Count,
             RemappedUnits = tally.RemappedUnits,
             LostBlocks = tally.LostBlocks,

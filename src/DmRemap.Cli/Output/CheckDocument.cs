@@ -90,6 +90,9 @@ internal sealed record CheckedTable
 
     public required bool CleanStop { get; init; }
 
+    /// <summary>No start has come since `create`: there was nothing to stop.</summary>
+    public required bool NeverServed { get; init; }
+
     /// <summary>Units with an entry.</summary>
     public required long Entries { get; init; }
 

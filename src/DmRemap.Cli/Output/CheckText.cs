@@ -53,7 +53,12 @@ internal static class CheckText
 
     private static void WriteTable(TextWriter writer, CheckedTable table)
     {
-        string stop = table.CleanStop ? "stopped cleanly" : "not stopped cleanly";
+        string stop = table switch
+        {
+            { NeverServed: true } => "not served yet",
+            { CleanStop: true } => "stopped cleanly",
+            _ => "not stopped cleanly",
+        };
         writer.WriteLine($"  generation {table.Generation}, epoch {table.Epoch}, {stop}");
         string journal = table.JournalRecords == 0
             ? "no journal record behind the checkpoint"

@@ -31,7 +31,7 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly ControlCommandRunner _runner;
     private readonly Task _accepting;
     private StopReport? _stopReport;
-    private bool _isListening = true;
+    private int _isClosed;
 
     private ControlServer(string path, IDeviceControl device, ControlServerOptions options, Socket listener)
     {
@@ -125,12 +125,9 @@ public sealed class ControlServer : IAsyncDisposable
     /// </summary>
     private async Task<bool> PauseAsync()
     {
-        lock (_gate)
+        if (Volatile.Read(ref _isClosed) != 0)
         {
-            if (!_isListening)
-            {
-                return false;
-            }
+            return false;
         }
         await Task.Delay(s_acceptPause, _options.Time);
         return true;
@@ -177,7 +174,7 @@ public sealed class ControlServer : IAsyncDisposable
     {
         while (true)
         {
-            ControlSession? oldest = null;
+            ControlSession? oldest;
             lock (_gate)
             {
                 if (_sessions.Count < _options.SessionsMax)
@@ -185,11 +182,15 @@ public sealed class ControlServer : IAsyncDisposable
                     return true;
                 }
                 oldest = LongestIdle();
-                if (oldest is null)
-                {
-                    return false;
-                }
-                if (oldest.TryClose())
+            }
+            if (oldest is null)
+            {
+                return false;
+            }
+            // With no lock held: a socket that is closed waits for whoever still has it.
+            if (oldest.TryClose())
+            {
+                lock (_gate)
                 {
                     _sessions.Remove(oldest);
                 }
@@ -274,19 +275,18 @@ public sealed class ControlServer : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// With no lock held: a file is removed here, and a socket waits for whoever still has it.
+    /// </summary>
     private void CloseListener()
     {
-        lock (_gate)
+        if (Interlocked.Exchange(ref _isClosed, 1) != 0)
         {
-            if (!_isListening)
-            {
-                return;
-            }
-            _isListening = false;
-            // The path first: a client that connects to it in between is answered or refused, never left
-            // waiting.
-            _ = ControlSocket.TryRemove(_path);
-            _listener.Dispose();
+            return;
         }
+        // The path first: a client that connects to it in between is answered or refused, never left
+        // waiting.
+        _ = ControlSocket.TryRemove(_path);
+        _listener.Dispose();
     }
 }

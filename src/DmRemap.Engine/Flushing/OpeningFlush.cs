@@ -11,9 +11,9 @@ internal interface IOpeningFlushWaiter
 
 /// <summary>
 /// The flush of a spare that its start made. A cache tells of a write that it has lost once, at the next
-/// flush: were that the start's, and nobody remembered, a client's flush after it would succeed over writes of
-/// the time before that are gone. So a spare whose opening flush failed has lost a flush from the beginning,
-/// and while it is still out, as on a disk that hangs, the flushes of clients wait for it.
+/// flush: were that the start's, and nobody remembered, a client's flush after it would succeed over writes
+/// of the time before that are gone. So a spare whose opening flush failed has lost a flush from the
+/// beginning, and while it is still out, as on a disk that hangs, the flushes of clients wait for it.
 /// </summary>
 public sealed class OpeningFlush
 {
