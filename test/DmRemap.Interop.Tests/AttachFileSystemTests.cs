@@ -84,7 +84,8 @@ public sealed class AttachFileSystemTests
             Assert.False(disk.CanDiscard);
             string below = AttachedDisk.FileOf(device);
             (await Command.RunAsync("fallocate", "-p", "-o", "4194304", "-l", "65536", below)).Expect(0);
-            (await Command.RunAsync("fallocate", "-z", "-n", "-o", "5242880", "-l", "65536", below)).Expect(0);
+            (await Command.RunAsync("fallocate", "-z", "-n", "-o", "5242880", "-l", "65536", below))
+                .Expect(0);
             Assert.True(IsZero(disk.Path, 4_194_304, 65_536), "a punched hole shows what was there");
             Assert.True(IsZero(disk.Path, 5_242_880, 65_536), "a zeroed range shows what was there");
             (await Command.RunAsync("blkdiscard", "-z", "-o", "1048576", "-l", "65536", disk.Path)).Expect(0);
