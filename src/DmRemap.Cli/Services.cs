@@ -1,4 +1,5 @@
 using System;
+using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Composition;
 using DmRemap.Cli.Devices;
 using DmRemap.Linux.Members;
@@ -20,6 +21,7 @@ internal static class Services
         {
             Creator = new DeviceCreator(services),
             Server = new DeviceServer(services),
+            Attacher = new DeviceAttacher(services),
             MetadataTools = new MetadataTools(services),
             Rebinder = new DeviceRebinder(services),
             Demonstration = new Demonstration.Demonstration(services),

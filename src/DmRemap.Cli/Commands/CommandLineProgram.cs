@@ -70,6 +70,8 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(common.Json);
         root.Add(CreateCommand.Build(services, common));
         root.Add(ServeCommand.Build(services, common));
+        root.Add(AttachCommand.Build(services, common));
+        root.Add(DetachCommand.Build(services, common));
         root.Add(StatusCommand.Build(services, common));
         root.Add(ListCommand.Build(services, common));
         root.Add(RemapCommand.Build(services, common));

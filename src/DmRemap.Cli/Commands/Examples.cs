@@ -7,6 +7,7 @@ internal static class Examples
     [
         "dmremap create disk1 --main /dev/sdb --spare /dev/sdc1",
         "dmremap serve disk1",
+        "dmremap attach disk1",
         "dmremap status disk1",
         "dmremap demo",
     ];
@@ -41,6 +42,13 @@ internal static class Examples
             "dmremap serve disk1 --read-only --faults bad-sectors.txt",
             "dmremap serve disk1 --degraded             although a spare is missing",
         ],
+        "attach" =>
+        [
+            "dmremap attach disk1                   prints /dev/loopN",
+            "mount $(dmremap attach disk1) /mnt     later: umount, then detach",
+            "dmremap attach disk1 --file            without root: prints a file's path",
+        ],
+        "detach" => ["dmremap detach disk1"],
         "status" => ["dmremap status", "dmremap status disk1 --json"],
         "list" => ["dmremap list"],
         "remap" =>

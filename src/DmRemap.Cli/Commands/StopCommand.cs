@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
 using DmRemap.Control.Client;
@@ -44,6 +45,10 @@ internal sealed class StopCommand
             _ = services.OpenRegistry().Load(name);
             Write(output, new StopDocument(name, WasRunning: false, Report: null));
             return (int)ExitCode.Done;
+        }
+        if (services.Attacher.FindAttached(name) is string attached)
+        {
+            throw new RefusalException(AttachRefusals.Attached(name, attached));
         }
         TimeSpan deadline = TimeSpan.FromSeconds(parsed.GetValue(_deadline));
         StopReport report = await client.StopAsync(deadline, cancellation);

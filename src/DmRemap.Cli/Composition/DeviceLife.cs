@@ -187,6 +187,18 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
         return new ResumeReport(decision.Outcome == LifeOutcome.Started);
     }
 
+    public Task<AttachReport> AttachAsync()
+    {
+        ServedDevice served;
+        lock (_gate)
+        {
+            // As for a move: what reads the first blocks of a new disk would wait while it is suspended.
+            Require(LifeCommand.Move, "attach");
+            served = _served!;
+        }
+        return served.Fuse.AttachAsync(served.Assembled.Device, _time);
+    }
+
     public Task<StopReport> StopAsync(TimeSpan deadline)
     {
         ServedDevice served;

@@ -1,6 +1,7 @@
 using System;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
@@ -103,7 +104,9 @@ internal sealed class DeviceStart(
             }
             throw;
         }
-        ServedDevice served = new(host, Life, record, assembled, door, services.Time);
+        FuseDoor fuse = new(
+            record.Name, record.MainPath, directories.DiskPath(record.Name), host, events.Say);
+        ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time);
         RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
         served.Watch = watch;
         Life.OnServed(served);

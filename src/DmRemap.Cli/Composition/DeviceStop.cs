@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -25,6 +26,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private readonly LoopHost _host;
     private readonly AssembledDevice _assembled;
     private readonly FrontDoor _door;
+    private readonly FuseDoor _fuse;
     private readonly TimeProvider _time;
     private readonly Lock _gate = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -33,8 +35,10 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private HistoryPoint _stoppedAt;
     private bool _isClean;
 
-    public DeviceStop(LoopHost host, AssembledDevice assembled, FrontDoor door, TimeProvider time)
+    public DeviceStop(
+        LoopHost host, AssembledDevice assembled, FrontDoor door, FuseDoor fuse, TimeProvider time)
     {
+        _fuse = fuse;
         _host = host;
         _assembled = assembled;
         _door = door;
@@ -87,7 +91,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
 
     public void Dispose() => _deadline.Dispose();
 
-    /// <summary>All connections are closed: nobody can submit any more.</summary>
+    /// <summary>Nobody can submit any more.</summary>
     void ILoopMessage.Run() => _assembled.Device.BeginStop(this);
 
     void IStopOwner.OnQuiesced(bool flushed)
@@ -146,7 +150,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             // Suspended: what is held was never begun, and nothing is begun any more.
             _assembled.Device.RefuseRequests();
         }
-        _door.Server.Shutdown(this);
+        _door.Server.Shutdown(new NbdClosed(this));
     }
 
     /// <summary>Whoever connects during the stop is turned away, not left waiting to be accepted.</summary>
@@ -169,9 +173,11 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
                 _assembled.History?.Note(_stoppedAt);
             }
         });
+        Task unmounted = Task.Run(_fuse.Unmount);
         await ReleaseMembersAsync(_host, _assembled.Files, _assembled.Fence);
         await closed;
         await noted;
+        await unmounted;
     }
 
     private StopReport Report(bool hasEnded)
@@ -184,8 +190,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
                 Left = _isClean ? null : WhyNotClean(),
             };
         }
-        int requests = _door.Server.RequestsAtDevice;
+        int requests = _door.Server.RequestsAtDevice + (_fuse.Server?.PiecesAtDevice ?? 0);
         _door.Server.AbortAll();
+        _fuse.Server?.Abort();
         IMemberDevice[] busy = [.. _assembled.Files.Where(file => file.Outstanding > 0)];
         return new StopReport
         {
@@ -217,4 +224,10 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
             || (member.IsPrimary && _assembled.Files[0] is NbdClient { IsConnected: false })
             || (!member.IsPrimary && !member.IsAbsent
                 && _assembled.Set.Members[member.Index] is not { IsActive: true });
+
+    /// <summary>All connections are closed: the kernel's is next.</summary>
+    private sealed class NbdClosed(DeviceStop stop) : ILoopMessage
+    {
+        public void Run() => stop._fuse.Shutdown(stop);
+    }
 }

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
@@ -23,11 +24,12 @@ internal sealed class ServedDevice : IDisposable
     private readonly LoopHost _host;
     private readonly TimeProvider _time;
     private readonly long _startedAt;
+    private readonly IReadOnlyList<string> _exports;
     private readonly DeviceStop _stop;
 
     public ServedDevice(
         LoopHost host, DeviceLife life, DeviceRecord record, AssembledDevice assembled, FrontDoor door,
-        TimeProvider time)
+        FuseDoor fuse, TimeProvider time)
     {
         Life = life;
         _host = host;
@@ -36,8 +38,9 @@ internal sealed class ServedDevice : IDisposable
         Record = record;
         Assembled = assembled;
         Front = door.Server;
-        Exports = door.Exports;
-        _stop = new DeviceStop(host, assembled, door, time);
+        Fuse = fuse;
+        _exports = door.Exports;
+        _stop = new DeviceStop(host, assembled, door, fuse, time);
     }
 
     public DeviceLife Life { get; }
@@ -50,13 +53,30 @@ internal sealed class ServedDevice : IDisposable
 
     public NbdServer Front { get; }
 
-    public IReadOnlyList<string> Exports { get; }
+    public FuseDoor Fuse { get; }
+
+    /// <summary>The NBD URIs, and the file where it is attached.</summary>
+    public IReadOnlyList<string> Exports => Fuse.File is string file ? [.. _exports, file] : _exports;
 
     public RecursionWatch? Watch { get; set; }
 
     public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);
 
     public Instant Now => _host.Loop.Now;
+
+    /// <summary>On the loop's thread: hand nothing more to the device.</summary>
+    public void HoldClients()
+    {
+        Front.Hold();
+        Fuse.Hold();
+    }
+
+    /// <summary>On the loop's thread: go on with what was held.</summary>
+    public void ReleaseClients()
+    {
+        Front.Release();
+        Fuse.Release();
+    }
 
     public DeviceStatus GetStatus() => Ask(() => StatusReport.Make(this));
 

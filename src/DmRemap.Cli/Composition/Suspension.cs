@@ -33,7 +33,7 @@ internal sealed class Suspension(
     public Task BeginAsync() => host.RunAsync(() =>
     {
         // The front end first: nothing more comes, and what is in its lines stays there.
-        served.Front.Hold();
+        served.HoldClients();
         served.Assembled.Device.BeginSuspend(this);
     });
 
@@ -43,7 +43,7 @@ internal sealed class Suspension(
         return host.RunAsync(() =>
         {
             served.Assembled.Device.Resume();
-            served.Front.Release();
+            served.ReleaseClients();
         });
     }
 

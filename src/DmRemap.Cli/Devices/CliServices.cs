@@ -18,6 +18,8 @@ public sealed record CliServices
 
     public IDeviceServer Server { get; init; } = new NotBuiltYet();
 
+    public IDeviceAttacher Attacher { get; init; } = new NotBuiltYet();
+
     public IMetadataTools MetadataTools { get; init; } = new NotBuiltYet();
     public IDeviceRebinder Rebinder { get; init; } = new NotBuiltYet();
 

@@ -30,6 +30,20 @@ public interface IDeviceServer
     Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
+/// <summary>Makes a device one of the kernel's, and takes it back.</summary>
+public interface IDeviceAttacher
+{
+    /// <exception cref="RefusalException">Nothing is attached that was not before.</exception>
+    Task<AttachedDevice> AttachAsync(
+        AttachOptions options, CommandOutput output, CancellationToken cancellation);
+
+    /// <exception cref="RefusalException">It is in use (exit 4), or could not be let go.</exception>
+    Task<DetachedDevice> DetachAsync(string name, CommandOutput output, CancellationToken cancellation);
+
+    /// <summary>What it is attached as, or null.</summary>
+    string? FindAttached(string name);
+}
+
 /// <summary>Looks at the metadata of a device that is not served, and repairs it.</summary>
 public interface IMetadataTools
 {

@@ -7,7 +7,7 @@ namespace DmRemap.Cli.Devices;
 
 /// <summary>The one place that refuses what this build does not contain.</summary>
 internal sealed class NotBuiltYet
-    : IDeviceCreator, IDeviceServer, IMetadataTools, IDeviceRebinder, IDemonstration
+    : IDeviceCreator, IDeviceServer, IDeviceAttacher, IMetadataTools, IDeviceRebinder, IDemonstration
 {
     public Task<CreateReport> CreateAsync(
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
@@ -20,6 +20,16 @@ internal sealed class NotBuiltYet
     public Task<ExitCode> ServeAsync(
         ServeOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("serve", options.Name));
+
+    public Task<AttachedDevice> AttachAsync(
+        AttachOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("attach", options.Name));
+
+    public Task<DetachedDevice> DetachAsync(
+        string name, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("detach", name));
+
+    public string? FindAttached(string name) => null;
 
     public Task<ExitCode> CheckAsync(
         SetChoice choice, CommandOutput output, CancellationToken cancellation) =>

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Net;
 using DmRemap.Nbd;
@@ -71,6 +72,31 @@ public sealed record ServeOptions
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;
 }
+
+/// <summary>`attach`.</summary>
+public sealed record AttachOptions
+{
+    public required string Name { get; init; }
+
+    /// <summary>As a file, without a block device on it.</summary>
+    public bool AsFile { get; init; }
+
+    /// <summary>For a server that has to be started.</summary>
+    public required TimeSpan Wait { get; init; }
+}
+
+/// <summary>What `attach` made.</summary>
+/// <param name="Name">Of the device.</param>
+/// <param name="Device">/dev/loopN; null for a file alone.</param>
+/// <param name="Link">/dev/dmremap/NAME; null where it could not be made.</param>
+/// <param name="File">The file below.</param>
+/// <param name="WasAttached">It was there before.</param>
+/// <param name="Started">A server was started for it.</param>
+public sealed record AttachedDevice(
+    string Name, string? Device, string? Link, string File, bool WasAttached, bool Started);
+
+/// <summary>What `detach` did. Forced: requests that had no answer were cut off.</summary>
+public sealed record DetachedDevice(string Name, bool WasAttached, bool Stopped, bool Forced);
 
 /// <summary>
 /// The set that `check` and `dump` read: of a registered device, or of the spares that are given.

@@ -71,6 +71,8 @@ internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<stri
 [JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
+[JsonSerializable(typeof(AttachedDevice))]
+[JsonSerializable(typeof(DetachedDevice))]
 [JsonSerializable(typeof(StopDocument))]
 [JsonSerializable(typeof(DeleteDocument))]
 [JsonSerializable(typeof(CreateReport))]

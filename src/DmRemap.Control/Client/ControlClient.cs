@@ -17,6 +17,8 @@ namespace DmRemap.Control.Client;
 /// </summary>
 public sealed class ControlClient : IDisposable
 {
+    private static readonly TimeSpan s_attachTimeout = TimeSpan.FromSeconds(30);
+
     private readonly NetworkStream _stream;
     private readonly ControlLineReader _reader;
     private readonly string _device;
@@ -112,6 +114,13 @@ public sealed class ControlClient : IDisposable
 
     public async Task<ResumeReport> ResumeAsync(CancellationToken cancellation) => await QuickAsync(
         ControlCommands.Resume, null, ReportJson.Default.ResumeReport, cancellation);
+
+    /// <summary>The daemon has a limit of its own for what the kernel may take.</summary>
+    public async Task<AttachReport> AttachAsync(CancellationToken cancellation) => await WithinAsync(
+        CallAsync(
+            ControlCommands.Attach, null, ReportJson.Default.AttachReport, null, cancellation),
+        s_attachTimeout,
+        ControlCommands.Attach);
 
     /// <summary>When this returns, the control socket is gone.</summary>
     public async Task<StopReport> StopAsync(TimeSpan deadline, CancellationToken cancellation) =>

@@ -87,6 +87,32 @@ public sealed record SuspendReport
 /// <summary>WasSuspended: false when there was nothing to resume.</summary>
 public sealed record ResumeReport(bool WasSuspended);
 
+/// <summary>What `attach` needs to know of a device that the kernel can use now as a file.</summary>
+public sealed record AttachReport
+{
+    /// <summary>The file: all of the device.</summary>
+    public required string Path { get; init; }
+
+    public required long SizeBytes { get; init; }
+
+    /// <summary>Logical.</summary>
+    public required int BlockSize { get; init; }
+
+    public required bool ReadOnly { get; init; }
+
+    /// <summary>Of the primary, as it is registered.</summary>
+    public required string MainPath { get; init; }
+
+    /// <summary>Zeroing costs less than writing as many zeros.</summary>
+    public required bool ZeroesFast { get; init; }
+
+    /// <summary>The longest transfer that comes in one piece.</summary>
+    public required int TransferBytesMax { get; init; }
+
+    /// <summary>It was there before.</summary>
+    public required bool WasAttached { get; init; }
+}
+
 public sealed record FaultList(IReadOnlyList<string> Rules);
 
 public sealed record FaultsCleared(int Cleared);

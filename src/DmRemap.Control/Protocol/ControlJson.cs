@@ -48,6 +48,7 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(StopReport))]
 [JsonSerializable(typeof(SuspendReport))]
 [JsonSerializable(typeof(ResumeReport))]
+[JsonSerializable(typeof(AttachReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(PingReport))]

@@ -62,6 +62,15 @@ public sealed class HostDirectories
     /// <summary>The control socket of a device: RUN/NAME.sock.</summary>
     public string ControlSocketPath(string name) => SocketPath(name, ".sock");
 
+    /// <summary>The device as a file, while it is attached: RUN/NAME.disk.</summary>
+    public string DiskPath(string name) => SocketPath(name, ".disk");
+
+    /// <summary>Held by the attach or detach that is at work; says which daemon was started for it.</summary>
+    public string AttachPath(string name) => SocketPath(name, ".attach");
+
+    /// <summary>What a daemon that was started by `attach` has to say.</summary>
+    public string LogPath(string name) => SocketPath(name, ".log");
+
     private string SocketPath(string name, string suffix)
     {
         DeviceName.Require(name);

@@ -86,6 +86,9 @@ internal sealed class ControlCommandRunner(
             case ControlCommands.Resume:
                 RequireNoArguments(request);
                 return Element(await device.ResumeAsync(), s_reports.ResumeReport);
+            case ControlCommands.Attach:
+                RequireNoArguments(request);
+                return Element(await device.AttachAsync(), s_reports.AttachReport);
             default:
                 throw new RefusalException(UnknownCommand(request.Command));
         }

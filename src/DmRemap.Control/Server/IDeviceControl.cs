@@ -48,6 +48,9 @@ public interface IDeviceControl
     /// <summary>Carry out what was held, and what comes; also while it drains.</summary>
     Task<ResumeReport> ResumeAsync();
 
+    /// <summary>Make the device a file that the kernel can use; it is one already: say where.</summary>
+    Task<AttachReport> AttachAsync();
+
     /// <summary>
     /// Refuse new requests, finish or fail what is in flight by the deadline, detach the front ends, close
     /// the metadata or leave it to recovery. Answers by the deadline even if a member never does. May be

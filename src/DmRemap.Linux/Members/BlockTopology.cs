@@ -127,6 +127,9 @@ internal sealed class BlockTopology(
             ? kibibytes * 1024
             : 0;
 
+    /// <summary>An attribute of the disk's queue as sysfs has it, or null.</summary>
+    public string? QueueOf(DeviceNumber device, string attribute) => ReadQueue(device, attribute);
+
     /// <summary>The serial number of the disk, empty when it tells none.</summary>
     public string SerialOf(DeviceNumber device) =>
         FromUdev(device, "ID_SERIAL_SHORT") ?? FromUdev(device, "ID_SERIAL") ?? FromDisk(device, "serial")

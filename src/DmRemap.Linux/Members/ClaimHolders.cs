@@ -47,6 +47,24 @@ internal static class ClaimHolders
                 && status.Device == device;
         });
 
+    /// <summary>Processes that have this device or one of its partitions open, in whatever way.</summary>
+    public static IReadOnlyList<ClaimHolder> OpenersOf(IReadOnlySet<DeviceNumber> devices) =>
+        Find(Processes(), (process, descriptor, information) =>
+        {
+            string link = $"/proc/{process}/fd/{descriptor}";
+            return FileCalls.TryReadLink(link) is string target
+                && target.StartsWith("/dev/", StringComparison.Ordinal)
+                && FileStatus.OfPath(link) is { Kind: FileKind.Block } status
+                && devices.Contains(status.Device);
+        });
+
+    /// <summary>Processes that have this path open. The file itself is not looked at.</summary>
+    public static IReadOnlyList<ClaimHolder> OpenersOf(string path) =>
+        Find(
+            Processes(),
+            (process, descriptor, information) =>
+                FileCalls.TryReadLink($"/proc/{process}/fd/{descriptor}") == path);
+
     private static bool IsLock(string line, string inodeEnd) =>
         line.Contains(" FLOCK ", StringComparison.Ordinal)
             && line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [.., string node, "0", "EOF"]

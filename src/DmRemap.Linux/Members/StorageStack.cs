@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using DmRemap.Linux.Fuse;
 using DmRemap.Linux.Native;
 
 namespace DmRemap.Linux.Members;
@@ -150,6 +151,12 @@ internal sealed class StorageStack
         if (mount.FileSystem == "overlay")
         {
             VisitOverlay(mount);
+        }
+        else if (mount.FileSystem == FuseMount.FileSystem
+            && FileStatus.OfPath(mount.Source) is FileStatus main)
+        {
+            // A device of ours, shown as a file: what is written there ends up on its main device.
+            Visit(mount.Source, main, isImage: false);
         }
         else if (mount.Source.StartsWith('/')
             && FileStatus.OfPath(mount.Source) is { Kind: FileKind.Block } source)

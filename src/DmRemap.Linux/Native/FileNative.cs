@@ -145,6 +145,9 @@ internal static unsafe partial class FileNative
     [LibraryImport(LibC)]
     public static partial uint geteuid();
 
+    [LibraryImport(LibC)]
+    public static partial uint getegid();
+
     /// <summary>struct statx, 256 bytes on every architecture.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     public struct StatxBuffer

@@ -22,6 +22,10 @@ internal static class RequiredTools
         Assert.SkipUnless(CanOpen("/dev/fuse"), "/dev/fuse cannot be opened by this user");
     }
 
+    /// <summary>The kernel's FUSE, spoken to by the program itself.</summary>
+    public static void SkipUnlessKernelFuse() =>
+        Assert.SkipUnless(CanOpen("/dev/fuse"), "/dev/fuse cannot be opened by this user");
+
     /// <summary>nbdfuse, a loop device on top, and a file system mounted from it.</summary>
     public static async Task SkipUnlessLoopAsync()
     {

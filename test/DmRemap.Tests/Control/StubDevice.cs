@@ -89,6 +89,18 @@ internal sealed class StubDevice : IDeviceControl
         return Task.FromResult(new ResumeReport(was));
     }
 
+    public Task<AttachReport> AttachAsync() => Task.FromResult(new AttachReport
+    {
+        Path = "/run/dmremap/disk1.disk",
+        SizeBytes = 1 << 20,
+        BlockSize = 512,
+        ReadOnly = false,
+        MainPath = "/dev/sdb",
+        ZeroesFast = true,
+        TransferBytesMax = 1 << 20,
+        WasAttached = false,
+    });
+
     public Task<StopReport> StopAsync(TimeSpan deadline)
     {
         StopCalls++;

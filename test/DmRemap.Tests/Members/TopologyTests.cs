@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using DmRemap.Linux.Members;
 using DmRemap.Tests.Support;
@@ -106,6 +107,27 @@ public sealed class TopologyTests
             MemberInspection.FindDeviceUsers(first, machine.Topology).Select(user => user.Kind).Order());
         MemberUser only = Assert.Single(MemberInspection.FindDeviceUsers(second, machine.Topology));
         Assert.Equal(new MemberUser(UserKind.Md, "md127", "sda"), only);
+    }
+
+    /// <summary>What it is written to is shown by a file that the main device is behind (F-21).</summary>
+    [Fact]
+    public void A_file_on_a_device_of_ours_stands_on_its_main_device()
+    {
+        using FakeMachine machine = new();
+        string main = machine.PathOf("main.img");
+        string shown = machine.PathOf("disk1.disk");
+        string other = machine.PathOf("other.img");
+        foreach (string path in (string[])[main, shown, other])
+        {
+            File.WriteAllBytes(path, new byte[4096]);
+        }
+        DeviceNumber loop = machine.AddDisk("loop7", 7, 7);
+        machine.Write("loop7", "loop/backing_file", shown);
+        machine.Mount($"30 1 0:61 / {shown} rw - fuse.dmremap {main} rw,user_id=0");
+        StorageNode node = StorageStack.NodeOf(FileStatus.OfPath(main)!);
+        Assert.Contains(node, StorageStack.Below(loop, machine.Topology).Nodes);
+        Assert.Contains(node, StorageStack.Below(shown, machine.Topology)!.Nodes);
+        Assert.DoesNotContain(node, StorageStack.Below(other, machine.Topology)!.Nodes);
     }
 
     [Fact]

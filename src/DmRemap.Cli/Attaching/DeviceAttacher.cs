@@ -1,0 +1,243 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Devices;
+using DmRemap.Control.Client;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Fuse;
+using DmRemap.Linux.Loops;
+using DmRemap.Linux.Native;
+
+namespace DmRemap.Cli.Attaching;
+
+/// <summary>
+/// `attach`: serve the device if nobody does → its server makes it a file → a loop device over that. The
+/// kernel's own tables say what is there already, so that it can be repeated at any point: after a failure,
+/// after a crash of this program or of the server. What it made is undone when it cannot go on.
+/// </summary>
+internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
+{
+    public async Task<AttachedDevice> AttachAsync(
+        AttachOptions options, CommandOutput output, CancellationToken cancellation)
+    {
+        RequirePossible(options);
+        HostDirectories directories = services.FindDirectories();
+        directories.PrepareRun();
+        string name = options.Name;
+        using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
+        DeviceLookup lookup = new(services);
+        using ControlClient? running = await lookup.TryConnectAsync(name, cancellation);
+        bool isStarted = running is null;
+        if (isStarted)
+        {
+            _ = services.OpenRegistry().Load(name);
+            await ClearAsync(directories, name);
+            await StartServerAsync(directories, at, options, cancellation);
+        }
+        ControlClient client = running ?? await lookup.ConnectAsync(name, cancellation);
+        AttachReport? file = null;
+        try
+        {
+            file = await client.AttachAsync(cancellation);
+            RequireSeen(name, file);
+            AttachedDevice attached = options.AsFile
+                ? new AttachedDevice(name, null, null, file.Path, file.WasAttached, isStarted)
+                : await Task.Run(() => AttachLoop(name, file), cancellation) with { Started = isStarted };
+            if (attached is { Device: not null, Link: null })
+            {
+                output.Note($"{name}: the link /dev/dmremap/{name} could not be made.");
+            }
+            return attached;
+        }
+        catch
+        {
+            await UndoAsync(client, at, file, isStarted);
+            throw;
+        }
+        finally
+        {
+            client.Dispose();
+        }
+    }
+
+    public async Task<DetachedDevice> DetachAsync(
+        string name, CommandOutput output, CancellationToken cancellation)
+    {
+        HostDirectories directories = services.FindDirectories();
+        directories.PrepareRun();
+        using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
+        Detaching detaching = new(services, name, directories.DiskPath(name));
+        if (!detaching.IsAttached && at.StartedProcess is null)
+        {
+            DeviceLookup lookup = new(services);
+            using ControlClient? client = await lookup.TryConnectAsync(name, cancellation);
+            _ = client is null ? services.OpenRegistry().Load(name) : null;
+            return new DetachedDevice(name, WasAttached: false, Stopped: false, Forced: false);
+        }
+        bool wasAttached = detaching.IsAttached;
+        await detaching.RunAsync();
+        bool isStopped = await StopStartedAsync(name, at, cancellation);
+        MountPoint.TryDelete(directories.DiskPath(name));
+        return new DetachedDevice(name, wasAttached, isStopped, detaching.IsForced);
+    }
+
+    public string? FindAttached(string name)
+    {
+        string point = services.FindDirectories().DiskPath(name);
+        IReadOnlyList<LoopDevice> loops = LoopDevice.On(point);
+        return loops.Count > 0 ? loops[0].Path : FuseMount.IsMounted(point) ? point : null;
+    }
+
+    /// <summary>What can be known to fail before anything is started.</summary>
+    private void RequirePossible(AttachOptions options)
+    {
+        if (!File.Exists("/dev/fuse"))
+        {
+            throw new RefusalException(AttachRefusals.NoFuse(options.Name));
+        }
+        if (options.AsFile)
+        {
+            return;
+        }
+        if (services.Files.UserId != 0)
+        {
+            throw new RefusalException(AttachRefusals.NeedsRoot(options.Name));
+        }
+        if (!File.Exists("/dev/loop-control"))
+        {
+            throw new RefusalException(AttachRefusals.NoLoop(options.Name));
+        }
+    }
+
+    private static async Task StartServerAsync(
+        HostDirectories directories, AttachLock at, AttachOptions options, CancellationToken cancellation)
+    {
+        DaemonStart start = new(directories, options.Name);
+        // Noted before it is ready: should this program be killed meanwhile, a detach stops it.
+        int process = start.Begin();
+        at.StartedProcess = process;
+        try
+        {
+            await start.WaitUntilReadyAsync(options.Wait, cancellation);
+        }
+        catch
+        {
+            // One that a stuck disk holds up is still there, and still to be stopped.
+            at.StartedProcess = Directory.Exists($"/proc/{process}") ? process : null;
+            throw;
+        }
+    }
+
+    /// <summary>What a server that has died left behind, unless somebody uses it.</summary>
+    private async Task ClearAsync(HostDirectories directories, string name)
+    {
+        Detaching left = new(services, name, directories.DiskPath(name));
+        if (!left.IsAttached)
+        {
+            return;
+        }
+        try
+        {
+            await left.RunAsync();
+        }
+        catch (RefusalException e) when (e.ExitCode == ExitCode.InUse)
+        {
+            throw new RefusalException(AttachRefusals.Leftovers(name), e);
+        }
+    }
+
+    /// <summary>
+    /// Its size is looked at before loop does: Linux 6.12 makes a device of 0 bytes of a file that nobody has
+    /// looked at yet (F-10).
+    /// </summary>
+    private static void RequireSeen(string name, AttachReport file)
+    {
+        long bytes = File.Exists(file.Path) ? new FileInfo(file.Path).Length : -1;
+        if (bytes != file.SizeBytes || !FuseMount.IsMounted(file.Path))
+        {
+            throw new RefusalException(AttachRefusals.Failed(
+                name, $"{file.Path}, which its server has mounted, cannot be seen here: it lives in another "
+                    + "mount namespace"));
+        }
+    }
+
+    private static AttachedDevice AttachLoop(string name, AttachReport file)
+    {
+        IReadOnlyList<LoopDevice> there = LoopDevice.On(file.Path);
+        LoopDevice loop = there.Count > 0 ? there[0] : MakeLoop(name, file);
+        if (WhyUnsafe(loop, file) is string problem)
+        {
+            _ = there.Count == 0 ? loop.TryDetach() : 0;
+            throw new RefusalException(AttachRefusals.Unsafe(name, problem));
+        }
+        string? link = DeviceLink.TryMake(name, loop.Path);
+        return new AttachedDevice(name, loop.Path, link, file.Path, there.Count > 0, Started: false);
+    }
+
+    private static LoopDevice MakeLoop(string name, AttachReport file)
+    {
+        try
+        {
+            return LoopDevice.Attach(file.Path, file.BlockSize, file.ReadOnly);
+        }
+        catch (SystemCallException e)
+        {
+            throw new RefusalException(AttachRefusals.Of(name, e), e);
+        }
+    }
+
+    /// <summary>Also of one that somebody else has made: what counts is what it is (F-10).</summary>
+    private static string? WhyUnsafe(LoopDevice loop, AttachReport file)
+    {
+        string main = File.Exists(file.MainPath) ? file.MainPath : "";
+        return !loop.IsDirect ? $"{loop.Path} does not use direct I/O"
+            : loop.Bytes != file.SizeBytes ? $"{loop.Path} has {loop.Bytes} bytes of {file.SizeBytes}"
+            : !LoopLimits.TryApply(loop, main, file.TransferBytesMax, file.ZeroesFast)
+                ? $"the length of transfers of {loop.Path} cannot be limited (queue/max_sectors_kb)"
+                : null;
+    }
+
+    /// <summary>Leave what was there before, and nothing else.</summary>
+    private static async Task UndoAsync(
+        ControlClient client, AttachLock at, AttachReport? file, bool isStarted)
+    {
+        if (file is { WasAttached: false } && LoopDevice.On(file.Path).Count == 0)
+        {
+            _ = FuseMount.TryUnmount(file.Path);
+            MountPoint.TryDelete(file.Path);
+        }
+        if (isStarted)
+        {
+            try
+            {
+                await client.StopAsync(TimeSpan.FromSeconds(5), CancellationToken.None);
+                at.StartedProcess = null;
+            }
+            catch (RefusalException)
+            {
+                // The reason why it could not be attached is what the user is told.
+            }
+        }
+    }
+
+    /// <summary>Only the very process that an attach started.</summary>
+    private async Task<bool> StopStartedAsync(string name, AttachLock at, CancellationToken cancellation)
+    {
+        if (at.StartedProcess is not int started)
+        {
+            return false;
+        }
+        using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
+        bool isOurs = client is not null && (await client.PingAsync(cancellation)).Pid == started;
+        if (isOurs)
+        {
+            await client!.StopAsync(TimeSpan.FromSeconds(10), cancellation);
+        }
+        at.StartedProcess = null;
+        return isOurs;
+    }
+}
