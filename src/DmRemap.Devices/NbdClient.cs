@@ -313,18 +313,18 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, IStreamCo
     {
         if (_export.CanFlush && !Geometry.IsReadOnly)
         {
-            _openingFlush.Prepare(Unheard.Instance, IoOperation.Flush, default, default);
+            _openingFlush.Prepare(new OpeningFlushOwner(this), IoOperation.Flush, default, default);
             Submit(_openingFlush);
         }
     }
 
-    private sealed class Unheard : IIoOwner
+    private sealed class OpeningFlushOwner(NbdClient client) : IIoOwner
     {
-        public static Unheard Instance { get; } = new();
-
-        public void OnCompleted(IoRequest request)
-        {
-            // A failure leaves the counters apart, and that is all there is to know.
-        }
+        /// <summary>
+        /// A server tells of a write that it has lost once. A later flush would succeed over what a former
+        /// instance had acknowledged, so none may any more.
+        /// </summary>
+        public void OnCompleted(IoRequest request) =>
+            client.HasLostCache |= request.Status == IoStatus.DeviceError;
     }
 }

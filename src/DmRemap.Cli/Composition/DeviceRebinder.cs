@@ -165,6 +165,7 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
         private readonly CommandOutput _output;
         private readonly StartJudge _judge;
         private MetadataRecovery? _recovery;
+        private PrimaryIdentity? _agreed;
 
         public Rebinding(
             LoopHost host, DeviceAssembly assembly, DeviceRecord record, OpenedMember main,
@@ -204,7 +205,11 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
             string question = $"{_record.Name}: {_main.Path} ({now.Text}) becomes the main device in the "
                 + $"place of {_record.MainPath} ({before.Text}), which will be refused from then on.";
             await Task.Run(() => _output.RequireYes(question), cancellation).WaitAsync(cancellation);
-            await _host.RunAsync(() => _recovery.Continue(now));
+            await _host.RunAsync(() =>
+            {
+                _agreed = now;
+                _recovery.Continue(now);
+            });
             RecoveredSet set = await _assembly.RecoveredAsync(_judge);
             register();
             HistoryPoint? stopped = await new UnservedStop(_host, _files[0], set, Time).RunAsync();
@@ -213,6 +218,12 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
 
         private void OnAccepted(MetadataRecovery recovery)
         {
+            if (_agreed is not null)
+            {
+                // Read once more after a flush that failed, and judged once more: it has been asked already.
+                recovery.Continue(_agreed);
+                return;
+            }
             _recovery = recovery;
             _judged.SetResult();
         }

@@ -18,6 +18,9 @@ public sealed class ControlServer : IAsyncDisposable
     private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
 
     private readonly Lock _gate = new();
+
+    /// <summary>Taken by who closes the listener, and by nobody whom the listener calls.</summary>
+    private readonly Lock _closing = new();
     private readonly List<ControlSession> _sessions = [];
     private readonly List<Task> _running = [];
     private readonly CancellationTokenSource _stopping = new();
@@ -31,7 +34,7 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly ControlCommandRunner _runner;
     private readonly Task _accepting;
     private StopReport? _stopReport;
-    private int _isClosed;
+    private volatile bool _isClosed;
 
     private ControlServer(string path, IDeviceControl device, ControlServerOptions options, Socket listener)
     {
@@ -125,7 +128,7 @@ public sealed class ControlServer : IAsyncDisposable
     /// </summary>
     private async Task<bool> PauseAsync()
     {
-        if (Volatile.Read(ref _isClosed) != 0)
+        if (_isClosed)
         {
             return false;
         }
@@ -282,17 +285,22 @@ public sealed class ControlServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// With no lock held: a file is removed here, and a socket waits for whoever still has it.
+    /// A file is removed here, and a socket waits for whoever still has it; so not with the gate held. Who
+    /// comes second waits for the first.
     /// </summary>
     private void CloseListener()
     {
-        if (Interlocked.Exchange(ref _isClosed, 1) != 0)
+        lock (_closing)
         {
-            return;
+            if (_isClosed)
+            {
+                return;
+            }
+            _isClosed = true;
+            // The path first: a client that connects to it in between is answered or refused, never left
+            // waiting.
+            _ = ControlSocket.TryRemove(_path);
+            _listener.Dispose();
         }
-        // The path first: a client that connects to it in between is answered or refused, never left
-        // waiting.
-        _ = ControlSocket.TryRemove(_path);
-        _listener.Dispose();
     }
 }

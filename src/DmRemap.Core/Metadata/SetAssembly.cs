@@ -288,12 +288,13 @@ public static class SetAssembly
                     && theirs[0].Generation <= past.Generation));
         MemberDescription[] members = newest.Set.Members;
         int own = other.MemberIndex;
-        bool isLeftOut = own < members.Length && members[own].State == MemberState.Inactive;
+        bool isLeftOut = own < members.Length && IsWithoutTable(members[own]);
         bool isShared = false;
         for (int member = 0; member < Math.Min(members.Length, other.Set.Members.Length); member++)
         {
             MemberDescription theirView = other.Set.Members[member];
-            isShared |= WentOn(members[member], common)
+            isShared |= member != own
+                && WentOn(members[member], common)
                 && theirView.State == MemberState.Active
                 && theirView.ReachedGeneration(other.State) <= common.Generation;
         }
@@ -306,6 +307,14 @@ public static class SetAssembly
     private static bool WentOn(MemberDescription member, PastEpoch common) =>
         member.State == MemberState.Active
         || (member.State == MemberState.Inactive && member.SettledGeneration > common.Generation);
+
+    /// <summary>
+    /// What its own copies say counts for nothing: it missed something, or it joins, and has not got the
+    /// generation that counts it as active yet.
+    /// </summary>
+    private static bool IsWithoutTable(MemberDescription member) =>
+        member.State == MemberState.Inactive
+        || (member.State == MemberState.Active && member.SettledGeneration != 0);
 
     private static bool HasPast(Superblock superblock, ulong epoch) =>
         Array.Exists(superblock.Set.Past, past => past.Epoch == epoch);

@@ -85,6 +85,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             return;
         }
         Fail(IoStatus.DeviceError, 5);
+        _device.Members[member].FlushErrors++;
         _device.Publish(EngineEventKind.FlushFailed, _device.Members[member], default, default, 5);
         _outstanding--;
         if (_outstanding == 0)

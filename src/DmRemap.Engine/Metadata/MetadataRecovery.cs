@@ -9,8 +9,8 @@ namespace DmRemap.Engine.Metadata;
 public interface IMetadataRecoveryOwner
 {
     /// <summary>
-    /// Everything has been read and flushed, and nothing written: the last moment to decline (F-16). Call
-    /// Continue or Decline, now or later.
+    /// Everything has been read and nothing written: the last moment to decline (F-16). Call Continue or
+    /// Decline, now or later. Called again where a flush failed, and everything was read once more.
     /// </summary>
     void OnFound(MetadataRecovery recovery) => recovery.Continue();
 
@@ -155,8 +155,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// <param name="primary">What the primary is recognised by from now on; null: as before.</param>
     public void Continue(PrimaryIdentity? primary = null)
     {
-        _primary = primary;
         Invariant.Check(_store is null);
+        _primary = primary;
+        FlushWhatWasRead();
+    }
+
+    private void BeginEpoch(bool isUncertain)
+    {
         AssembledSet found = _reading.Set!;
         SuperblockState newest = found.Newest.State;
         SuperblockState state = newest with
@@ -190,11 +195,13 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             NextSequence = _reading.Chain.NextSequence,
             Deadline = _deadline,
         });
-        // After an accepted loss the table goes first: the same choice is there until its result is.
+        // After an accepted loss the table goes first: the same choice is there until its result is. Where a
+        // cache may still drop the record that becomes the head, the table is written anew behind it, so that
+        // no later start needs that record.
         _store.Start(
             this,
             isFresh: false,
-            needsCheckpoint: _joining > 0 || !_reading.IsWholeEverywhere,
+            needsCheckpoint: _joining > 0 || isUncertain || !_reading.IsWholeEverywhere,
             isCheckpointFirst: _reading.JournalDamage is not null);
     }
 
@@ -204,6 +211,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     void IRoundOwner.OnRoundEnded(IoRound round)
     {
         bool hasFailed = false;
+        bool isUncertain = false;
         for (int i = 0; i < _spares.Length; i++)
         {
             TargetOutcome outcome = round.OutcomeOf(i);
@@ -212,6 +220,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 _flushes[i].End(outcome == TargetOutcome.Ok);
             }
             hasFailed |= outcome == TargetOutcome.Failed;
+            isUncertain |= outcome == TargetOutcome.Failed || _flushes[i].IsOut;
         }
         if (hasFailed && !_isReadAgain)
         {
@@ -222,7 +231,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             _reading.Begin();
             return;
         }
-        _owner.OnFound(this);
+        BeginEpoch(isUncertain);
     }
 
     void IMetadataReadingOwner.OnRead(MetadataReading reading)
@@ -233,7 +242,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             _owner.OnRecovered(this);
             return;
         }
-        FlushWhatWasRead();
+        _owner.OnFound(this);
     }
 
     void IMetadataStartOwner.OnMetadataStarted(bool isDurable)
@@ -277,8 +286,8 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// What has been read may lie in a volatile cache only: a write of the process before that failed, or was
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
     /// relies on, after the others, older, have been overwritten. Where the flush hangs, or fails twice, that
-    /// is so only until one superblock of the new epoch is durable; it comes next, and a spare that takes
-    /// none is left out, or refused when it is the last.
+    /// is so only until one superblock of the new epoch, and the table behind it, are durable; they come
+    /// next, and a spare that takes none is left out, or refused when it is the last.
     /// </summary>
     private void FlushWhatWasRead()
     {

@@ -68,7 +68,7 @@ internal enum FaultKinds
     MetadataRuin = 1 << 22,
 
     /// <summary>
-    /// A start's flush of a spare fails, and some of what its cache held is gone; the next succeeds.
+    /// A start's flush of a spare fails, once or twice, and some of what its cache held is gone.
     /// </summary>
     OpeningFlush = 1 << 23,
 }

@@ -75,7 +75,7 @@ internal sealed class Misfortune(
         }
         if (config.Has(FaultKinds.OpeningFlush) && asides.OneIn(3))
         {
-            asides.Pick<SimulatedDisk>(spares).Troubles.MetadataFlushesFailing = 1;
+            asides.Pick<SimulatedDisk>(spares).Troubles.MetadataFlushesFailing = asides.Between(1, 2);
         }
         bool isHanging = config.Has(FaultKinds.SpareHangs) && dice.OneIn(8);
         spare.Troubles.SilentUntil = isHanging ? Later(Budget.SilenceMsMax) : 0;

@@ -185,6 +185,39 @@ public sealed class SetAssemblyTests
         }
     }
 
+    /// <summary>
+    /// It says itself that it is active: that is what is to be judged, and no witness of it.
+    /// </summary>
+    [Fact]
+    public void An_old_image_that_was_served_alone_has_diverged_though_it_calls_itself_active()
+    {
+        SpareReading wentOn = Spare(0, 12, epoch: 9, inactive: 1, past: [new(2, 9), new(1, 7)]);
+        Change(wentOn, one => WithMember(one, 1, MemberState.Inactive, settled: 8));
+        SpareReading alone = Spare(1, 8, epoch: 5, inactive: 0, past: [new(1, 7)]);
+        Settle(alone, 7);
+        SpareReading[] spares = [wentOn, alone];
+        foreach (SpareReading spare in spares)
+        {
+            DropMember(spare, 2);
+        }
+        AssertRefused(spares, MetadataRefusalKind.Diverged, 1);
+    }
+
+    [Fact]
+    public void A_member_ahead_in_vain_whose_joining_was_cut_off_at_its_last_step_joins_again()
+    {
+        PastEpoch[] past = [new(9, 11), new(1, 7)];
+        SpareReading last = Spare(0, 13, epoch: 10, past: past);
+        Change(last, one => WithMember(one, 2, MemberState.Active, settled: 7));
+        SpareReading before = Spare(1, 12, epoch: 10, inactive: 2, past: past);
+        SpareReading ahead = Spare(2, 8, epoch: 1);
+        SpareReading[] spares = [last, before, ahead];
+        AssembledSet set = SetAssembly.Decide(
+            spares, new SetExpectation(), out MetadataRefusal? refusal)!;
+        Assert.Null(refusal);
+        Assert.Equal(13u, set.Newest.State.Generation);
+    }
+
     private static Superblock WithMember(Superblock one, int member, MemberState state, ulong settled)
     {
         MemberDescription[] members = [.. one.Set.Members];

@@ -66,6 +66,27 @@ internal static class CodeRules
         }
     }
 
+    /// <summary>
+    /// A lock in the finally of an async method: the trimmer (.NET 10.0.12) drops its release, so that a
+    /// trimmed program hangs at the next one who wants it.
+    /// </summary>
+    public static IEnumerable<string> LocksLostToTheTrimmer(SourceFile file)
+    {
+        foreach (LockStatementSyntax taken in Parse(file).DescendantNodes().OfType<LockStatementSyntax>())
+        {
+            SyntaxNode? body = taken.Ancestors().FirstOrDefault(node => node is BaseMethodDeclarationSyntax
+                or LocalFunctionStatementSyntax or LambdaExpressionSyntax);
+            bool isAsync = body?.ChildTokens().Any(token => token.IsKind(SyntaxKind.AsyncKeyword)) == true;
+            bool isInFinally = taken.Ancestors().TakeWhile(node => node != body)
+                .Any(node => node is FinallyClauseSyntax);
+            if (isAsync && isInFinally)
+            {
+                string place = At(file, taken.GetLocation().GetLineSpan());
+                yield return $"{place}: a lock in the finally of an async method";
+            }
+        }
+    }
+
     /// <summary>A namespace is the folder path below src/ or test/.</summary>
     public static IEnumerable<string> MisplacedNamespace(SourceFile file)
     {

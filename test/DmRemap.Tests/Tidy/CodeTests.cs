@@ -33,6 +33,26 @@ public sealed class CodeTests
         Violations.AssertNone(CodeFiles().SelectMany(CodeRules.MisplacedNamespace));
 
     [Fact]
+    public void No_lock_is_taken_in_the_finally_of_an_async_method() =>
+        Violations.AssertNone(SourceTree.Read("src", ".cs").SelectMany(CodeRules.LocksLostToTheTrimmer));
+
+    [Fact]
+    public void A_lock_in_the_finally_of_an_async_method_is_found_and_no_other()
+    {
+        const string Code =
+            "class A\n{\n    {0}void B()\n    {\n        try { lock (_c) { } } finally {1}\n    }\n}\n";
+        const string Locked = "{ lock (_c) { } }";
+        static string[] Found(string modifier, string cleanUp) =>
+            [.. CodeRules.LocksLostToTheTrimmer(new SourceFile(
+                "a.cs",
+                Code.Replace("{0}", modifier, StringComparison.Ordinal)
+                    .Replace("{1}", cleanUp, StringComparison.Ordinal)))];
+        Assert.Equal(["a.cs:5: a lock in the finally of an async method"], Found("async ", Locked));
+        Assert.Empty(Found("", Locked));
+        Assert.Empty(Found("async ", "{ D(); }"));
+    }
+
+    [Fact]
     public void Checks_per_method_are_reported_for_each_folder()
     {
         var folders = SourceTree.Read("src", ".cs").GroupBy(file => file.Path[..file.Path.LastIndexOf('/')]);
