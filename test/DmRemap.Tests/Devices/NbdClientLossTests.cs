@@ -244,6 +244,20 @@ public sealed class NbdClientLossTests
         Write(world, IoFlags.ForceUnitAccess);
     }
 
+    /// <summary>It covers what a former instance wrote, and a server says once that it has lost it.</summary>
+    [Fact]
+    public void Opening_flush_that_fails_fails_every_later_flush()
+    {
+        NbdClientWorld world = new();
+        world.Client.Start();
+        world.SayHello();
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0), error: 5);
+        Assert.True(world.Client.HasLostCache);
+        IoRequest flush = world.Submit(IoOperation.Flush, 0, 0);
+        Assert.Equal((IoStatus.DeviceError, 5), (flush.Status, flush.Errno));
+        world.ExpectNothing();
+    }
+
     [Fact]
     public void Flushed_writes_and_a_loss_lose_nothing()
     {
