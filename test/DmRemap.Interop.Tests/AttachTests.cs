@@ -140,6 +140,31 @@ public sealed class AttachTests
         await after.DetachAsync();
     }
 
+    /// <summary>The device that stands on the dead one must not get lost under a second one.</summary>
+    [Fact]
+    public async Task What_a_killed_server_left_is_cleared_also_when_the_device_is_served_again()
+    {
+        await AttachedDisk.SkipUnlessPossibleAsync("mkfs.ext4");
+        await using DeviceUnderTest device = await CreateAsync();
+        await using AttachedDisk disk = await AttachedDisk.AttachAsync(device);
+        (await Command.RunAsync("mkfs.ext4", "-q", "-F", disk.Path)).Expect(0);
+        await disk.MountAsync();
+        await Command.SignalAsync("KILL", AttachedDisk.ServerOf(device)!.Value);
+        CommandResult status = (await device.RunAsync("status", DeviceUnderTest.Name)).Expect(0);
+        Assert.Contains($"{disk.Path} is still attached", status.Error, StringComparison.Ordinal);
+        await device.ServeAsync();
+        CommandResult refused = (await device.RunAsync("attach", DeviceUnderTest.Name)).Expect(4);
+        Assert.Contains("DMR-ATTACH-SERVER-GONE", refused.Error, StringComparison.Ordinal);
+        Assert.Single(AttachedDisk.LoopsOn(AttachedDisk.FileOf(device)));
+        await disk.UnmountAsync();
+        await using AttachedDisk after = await AttachedDisk.AttachAsync(device);
+        (await Command.RunAsync("dd", "if=" + after.Path, "of=/dev/null", "bs=1M", "count=8")).Expect(0);
+        Assert.Single(AttachedDisk.LoopsOn(AttachedDisk.FileOf(device)));
+        await after.DetachAsync();
+        Assert.Empty(AttachedDisk.LoopsOn("/"));
+        await device.StopAsync();
+    }
+
     /// <summary>The member that would wait for the device that waits for it (F-21).</summary>
     [Fact]
     public async Task A_member_that_lies_on_the_attached_device_is_refused()

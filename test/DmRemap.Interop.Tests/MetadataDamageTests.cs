@@ -159,6 +159,48 @@ public sealed class MetadataDamageTests
         await scene.AssertContentAsync();
     }
 
+    /// <summary>The metadata is whole again after that; what the data was, nobody knows.</summary>
+    [Theory]
+    [InlineData(0x00)]
+    [InlineData(0xA5)]
+    public async Task A_spare_that_was_written_over_is_said_with_the_units_that_lie_on_it(byte value)
+    {
+        await using Scene scene = await Scene.MakeAsync();
+        DeviceUnderTest device = scene.Device;
+        long start = scene.Copies()[0].GetProperty("start").GetInt64();
+        scene.Overwrite(start, [.. Enumerable.Repeat(value, 4096)]);
+        CommandResult check = (await device.RunAsync("check", Name)).Expect(7);
+        Assert.Contains(
+            "something else was written over a part of it", check.Output, StringComparison.Ordinal);
+        Assert.Contains("The data of 1 unit lies on it", check.Output, StringComparison.Ordinal);
+        byte[] before = await scene.ReadSpareAsync();
+        await device.ServeAsync();
+        await device.Server.WaitForLineAsync(
+            line => line.StartsWith("DMR-EVENT-SPARE-OVERWRITTEN", StringComparison.Ordinal), s_patience);
+        await device.StopAsync();
+        (await device.RunAsync("check", Name)).Expect(0);
+
+        scene.Overwrite(0, before);
+        scene.ForgetLaterStarts();
+        CommandResult repair = (await device.RunAsync("repair", Name)).Expect(7);
+        Assert.Contains("DMR-EVENT-SPARE-OVERWRITTEN", repair.Error, StringComparison.Ordinal);
+        Assert.Contains("may have been overwritten", repair.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Nothing_is_said_of_the_journal_of_a_set_that_cannot_be_read()
+    {
+        await using Scene scene = await Scene.MakeAsync();
+        foreach (JsonElement copy in scene.Copies())
+        {
+            scene.Overwrite(copy.GetProperty("start").GetInt64(), new byte[4096]);
+        }
+        CommandResult repair =
+            (await scene.Device.RunAsync("repair", Name, "--accept-loss", "--yes")).Expect(6);
+        Assert.Contains("[DMR-META-NONE]", repair.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("no acknowledged", repair.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Check_and_dump_need_a_stopped_device_and_change_no_byte()
     {
@@ -254,10 +296,20 @@ public sealed class MetadataDamageTests
 
         public void Restore()
         {
-            // Else this machine would rightly say that the spare was put back to an older state (F-16).
-            File.WriteAllBytes(WitnessPath, _witness);
+            ForgetLaterStarts();
+            Overwrite(0, _image);
+        }
+
+        /// <summary>
+        /// Else this machine would rightly say that the spare was put back to an older state (F-16).
+        /// </summary>
+        public void ForgetLaterStarts() => File.WriteAllBytes(WitnessPath, _witness);
+
+        public void Overwrite(long offset, byte[] content)
+        {
             using FileStream file = new(Device.SparePath, FileMode.Open);
-            file.Write(_image);
+            file.Position = offset;
+            file.Write(content);
         }
 
         public void Damage(IEnumerable<long> offsets)

@@ -35,7 +35,13 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         if (isStarted)
         {
             _ = services.OpenRegistry().Load(name);
+        }
+        if (isStarted || await IsLeftByDeadAsync(directories, name))
+        {
             await ClearAsync(directories, name);
+        }
+        if (isStarted)
+        {
             await StartServerAsync(directories, at, options, cancellation);
         }
         ControlClient client = running ?? await lookup.ConnectAsync(name, cancellation);
@@ -131,6 +137,12 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
             throw;
         }
     }
+
+    /// <summary>
+    /// Of a server before the one that runs: its block device stands on a file that nobody serves any more.
+    /// </summary>
+    private static Task<bool> IsLeftByDeadAsync(HostDirectories directories, string name) => Task.Run(
+        () => FuseMount.StateOf(directories.DiskPath(name)) == FuseMountState.Dead);
 
     /// <summary>What a server that has died left behind, unless somebody uses it.</summary>
     private async Task ClearAsync(HostDirectories directories, string name)

@@ -193,10 +193,15 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         await opened.Task;
     }
 
-    /// <summary>A file of our own to mount over. What an earlier instance left there is taken away.</summary>
+    /// <summary>
+    /// A file of our own to mount over. What an earlier instance left there is taken away, unless a block
+    /// device stands on it: that one is found by it, and would stay for good.
+    /// </summary>
     private void PreparePoint(FuseMountState state)
     {
-        if (state != FuseMountState.None && FuseMount.TryUnmount(point, lazy: true) != 0)
+        bool isFree = state == FuseMountState.None
+            || (LoopDevice.On(point).Count == 0 && FuseMount.TryUnmount(point, lazy: true) == 0);
+        if (!isFree)
         {
             throw new RefusalException(AttachRefusals.Leftovers(name));
         }

@@ -57,8 +57,8 @@ internal static class CheckReport
     public static string WordOf(SuperblockVerdict verdict) => verdict switch
     {
         SuperblockVerdict.Valid => CheckedCopy.Valid,
-        SuperblockVerdict.Blank => "blank",
-        SuperblockVerdict.Foreign => "foreign",
+        SuperblockVerdict.Blank => CheckedCopy.Blank,
+        SuperblockVerdict.Foreign => CheckedCopy.Foreign,
         SuperblockVerdict.Damaged => "damaged",
         SuperblockVerdict.Misplaced => "misplaced",
         SuperblockVerdict.Malformed => "malformed",
@@ -83,6 +83,7 @@ internal static class CheckReport
             Path = reading.Paths[position],
             Uuid = copies?.Newest?.MemberUuid.ToString(),
             Member = member < 0 ? copies?.Newest?.MemberIndex : member,
+            UnitsUsed = member < 0 ? null : found.Allocator?.UnitsUsed(member),
             State = role switch
             {
                 MemberRole.Active => CheckedSpare.Active,
@@ -195,6 +196,12 @@ internal static class CheckReport
             .GroupBy(copy => copy.State))
         {
             problems.Add($"{name}: superblock {Numbers(same.Select(copy => copy.Copy))} {same.Key}");
+        }
+        int overwritten = spare.Superblocks.Count(
+            copy => copy.State is CheckedCopy.Blank or CheckedCopy.Foreign);
+        if (OverwrittenSpare.WordsFor(overwritten, spare.UnitsUsed ?? 0) is string words)
+        {
+            problems.Add($"{name}: {words}");
         }
         foreach (CheckedPlace place in spare.CheckpointPlaces
             .Where(place => place.State != CheckedCopy.Valid))

@@ -83,6 +83,11 @@ internal static class RecoveryNews
             lines.Add($"DMR-EVENT-SPARE-RESYNCED {name}: it had been away or had missed changes; it holds "
                 + "the whole table again");
         }
+        if (OverwrittenSpare.WordsFor(set.CopiesOverwritten[index], set.Allocator.UnitsUsed(index))
+            is string overwritten)
+        {
+            lines.Add($"DMR-EVENT-SPARE-OVERWRITTEN {name}: {overwritten}");
+        }
         if (set.Members[index]?.OpeningFlush is { HasFailed: true })
         {
             lines.Add($"DMR-EVENT-FLUSH-FAILED {name}: the flush at the start failed: what was written to it "

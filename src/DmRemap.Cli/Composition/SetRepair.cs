@@ -86,6 +86,8 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         RecoveredSet set = assembled.Set;
         bool isLossy = set.RecordsLost is not null;
         bool isWhole = Array.TrueForAll(set.Members, member => member is { IsActive: true });
+        bool isDoubtful = Enumerable.Range(0, set.Members.Length).Any(i => OverwrittenSpare.WordsFor(
+            set.CopiesOverwritten[i], set.Allocator.UnitsUsed(i)) is not null);
         RepairedParts repaired = new(
             set.CopiesRepaired, set.CopiesStale, set.CheckpointPlacesBad, set.RecordsPartial,
             set.MembersResynced);
@@ -93,8 +95,9 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
             ? JsonSerializer.Serialize(
                 new RepairDocument(record.Name, isClean, isWhole, isLossy, repaired),
                 PlainJson.Types.RepairDocument)
-            : $"{record.Name}: {Words(repaired, isLossy, isWhole, isClean)}");
-        return isClean && isWhole && !isLossy ? ExitCode.Done : ExitCode.DoneDegraded;
+            : $"{record.Name}: {Words(repaired, isLossy, isWhole, isClean)}"
+                + (isDoubtful ? "; data beside it may have been overwritten, see above" : ""));
+        return isClean && isWhole && !isLossy && !isDoubtful ? ExitCode.Done : ExitCode.DoneDegraded;
     }
 
     private static string Words(RepairedParts repaired, bool isLossy, bool isWhole, bool isClean)
@@ -120,8 +123,12 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         SetReading reading = await reader.ReadAsync(choice, cancellation);
         if (reading.Found.JournalDamage is not JournalDamage lost)
         {
-            output.Note(
-                $"{options.Name}: no acknowledged journal record is lost; nothing has to be accepted.");
+            // Of a set that cannot be read nothing is known of its journal: what is wrong is said next.
+            if (reading.Found.Refusal is null)
+            {
+                output.Note(
+                    $"{options.Name}: no acknowledged journal record is lost; nothing has to be accepted.");
+            }
             return null;
         }
         if (reading.Found.Refusal is MetadataRefusal refusal)

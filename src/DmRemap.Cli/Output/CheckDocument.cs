@@ -56,7 +56,7 @@ internal sealed record CheckedSpare
 
     public required string State { get; init; }
 
-    /// <summary>Of a missing spare: units of the main device whose blocks are on it.</summary>
+    /// <summary>Units of the main device whose blocks are on it; null where the table is not known.</summary>
     public long? UnitsUsed { get; init; }
 
     public IReadOnlyList<CheckedCopy> Superblocks { get; init; } = [];
@@ -70,6 +70,12 @@ internal sealed record CheckedSpare
 internal sealed record CheckedCopy(int Copy, string State, long? Generation)
 {
     public const string Valid = "valid";
+
+    /// <summary>Zeros.</summary>
+    public const string Blank = "blank";
+
+    /// <summary>What has no magic.</summary>
+    public const string Foreign = "foreign";
 
     /// <summary>Whole, and not of the newest generation.</summary>
     public const string Old = "old";

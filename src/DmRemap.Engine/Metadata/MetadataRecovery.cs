@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -51,6 +52,12 @@ public sealed record RecoveredSet
 
     /// <summary>Superblock copies that were found invalid or unreadable; they have been rewritten.</summary>
     public required int CopiesRepaired { get; init; }
+
+    /// <summary>
+    /// By member index: superblock copies in whose place something else was found, zeros or what has no
+    /// magic. A torn write of ours does not leave that, nor does a bad sector: somebody else wrote there.
+    /// </summary>
+    public required int[] CopiesOverwritten { get; init; }
 
     /// <summary>
     /// Superblock copies of active members that were whole and of an older generation; rewritten too.
@@ -262,6 +269,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
                 CopiesRepaired = found.CopiesInvalid,
+                CopiesOverwritten = Array.ConvertAll(found.SpareOfMember, CountOverwritten),
                 CopiesStale = found.CopiesStale - found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
                 RecordsReplayed = _reading.Chain!.Records.Length,
@@ -302,6 +310,17 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             }
         }
         round.Submit(_deadline);
+    }
+
+    /// <summary>On the spare at this position; -1: it is not here.</summary>
+    private int CountOverwritten(int position)
+    {
+        int overwritten = 0;
+        foreach (CopyReading copy in position < 0 ? [] : _reading.Copies[position].Copies)
+        {
+            overwritten += copy.Verdict is SuperblockVerdict.Blank or SuperblockVerdict.Foreign ? 1 : 0;
+        }
+        return overwritten;
     }
 
     private MetadataReading NewReading() =>
