@@ -14,6 +14,6 @@ internal static class OverwrittenSpare
         ? null
         : "something else was written over a part of it: "
             + $"{Amounts.Plural(copiesOverwritten, "superblock copy", "superblock copies")} blank or "
-            + $"foreign. The data of {Amounts.Plural(units, "unit")} lies on it; what was overwritten of that "
+            + $"foreign. The data of {Amounts.Plural(units, "unit")} lies on it; what was overwritten of it "
             + "is gone, cannot be told from the rest, and is served as it is now: compare it with a copy";
 }
