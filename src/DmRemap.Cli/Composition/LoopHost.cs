@@ -21,7 +21,7 @@ internal sealed class LoopHost : IDisposable
     {
         try
         {
-            Loop = new UringLoop(new UringLoopOptions { Name = "dmremap-data" });
+            Loop = new UringLoop(new KernelLoopOptions { Name = "dmremap-data" });
         }
         catch (IoUringUnavailableException e)
         {

@@ -126,7 +126,7 @@ internal sealed class OpenedMember : IDisposable
             Invariant.Check(_session is null);
             return AttachExport(loop, watch);
         }
-        return new UringFile(loop, File.Handle, Geometry, new UringFileOptions
+        return new LinuxFile(loop, File.Handle, Geometry, new LinuxFileOptions
         {
             Name = Path,
             Kind = File.Kind,
@@ -169,7 +169,7 @@ internal sealed class OpenedMember : IDisposable
 
     private NbdClient AttachExport(UringLoop loop, INbdClientWatcher watch)
     {
-        UringConnector connector = new(loop, NbdSession.AddressOf(Uri!), Path);
+        SocketConnector connector = new(loop, NbdSession.AddressOf(Uri!), Path);
         NbdClient client = new(
             loop,
             connector,

@@ -227,19 +227,19 @@ public sealed class FuseChannel
 
         public Doing Doing { get; set; }
 
-        protected override void OnCompleted(int result, uint flags) => channel.OnCompleted(this, result);
+        protected override void OnCompleted(int result) => channel.OnCompleted(this, result);
     }
 
     private sealed class CancelTarget(FuseChannel channel, OperationOwner owner)
         : CompletionTarget(channel._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => channel.GoOnClosing();
+        protected override void OnCompleted(int result) => channel.GoOnClosing();
     }
 
     private sealed class CloseTarget(FuseChannel channel, OperationOwner owner)
         : CompletionTarget(channel._loop, owner)
     {
         // The descriptor is gone whatever close returned.
-        protected override void OnCompleted(int result, uint flags) => channel.OnClosed();
+        protected override void OnCompleted(int result) => channel.OnClosed();
     }
 }

@@ -46,18 +46,17 @@ public abstract class CompletionTarget
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Complete(int result, uint flags)
+    internal void Complete(int result)
     {
         Invariant.Check(IsOutstanding);
         IsOutstanding = false;
         Owner.Outstanding--;
         Owner.Completed++;
-        OnCompleted(result, flags);
+        OnCompleted(result);
     }
 
     /// <summary>On the loop's thread. The operation has ended; a new one may be submitted at once.</summary>
     /// <param name="result">What the system call would have returned: a count or descriptor, or a negative
     /// errno.</param>
-    /// <param name="flags">IORING_CQE_F_…</param>
-    protected abstract void OnCompleted(int result, uint flags);
+    protected abstract void OnCompleted(int result);
 }

@@ -43,7 +43,7 @@ public sealed partial class UringLoop
 
         public void Dispose() => _event.Dispose();
 
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
             Invariant.Check(result == sizeof(ulong));
             // Before looking into the queue: a message that comes later then signals again.

@@ -45,9 +45,9 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
 
     /// <summary>Makes the ring; on any thread.</summary>
     /// <exception cref="IoUringUnavailableException">The machine has no io_uring for us.</exception>
-    public UringLoop(UringLoopOptions? options = null)
+    public UringLoop(KernelLoopOptions? options = null)
     {
-        options ??= new UringLoopOptions();
+        options ??= new KernelLoopOptions();
         _name = options.Name;
         _onFatal = options.OnFatal;
         Invariant.Check(Stopwatch.Frequency == 1_000_000_000);
@@ -179,7 +179,7 @@ public sealed partial class UringLoop : IEventLoop, IDisposable
         {
             CompletionTarget? target = _targets[(int)completion.user_data];
             Invariant.Check(target is not null);
-            target.Complete(completion.res, completion.flags);
+            target.Complete(completion.res);
         }
         Deliver();
         FireTimers();

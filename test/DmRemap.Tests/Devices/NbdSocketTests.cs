@@ -21,7 +21,7 @@ public sealed class NbdSocketTests : IDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly LoopRunner _serverLoop = new();
     private readonly LoopRunner _clientLoop = new();
-    private UringListener? _listener;
+    private SocketListener? _listener;
     private ListeningSocket? _socket;
     private NbdServer? _server;
 
@@ -113,7 +113,7 @@ public sealed class NbdSocketTests : IDisposable
                 new BufferPool(16, Limits.SliceBytes),
                 disk,
                 new NbdServerOptions { ExportName = "disk" });
-            _listener = new UringListener(new StreamPool(_serverLoop.Loop, 4), _socket, _server);
+            _listener = new SocketListener(new StreamPool(_serverLoop.Loop, 4), _socket, _server);
             _listener.Start();
         });
         return Parse(unix
@@ -151,7 +151,7 @@ public sealed class NbdSocketTests : IDisposable
             UringLoop loop = _clientLoop.Loop;
             NbdClient client = new(
                 loop,
-                new UringConnector(loop, NbdSession.AddressOf(uri), uri.Text),
+                new SocketConnector(loop, NbdSession.AddressOf(uri), uri.Text),
                 new NbdClientOptions
                 {
                     Name = uri.Text,

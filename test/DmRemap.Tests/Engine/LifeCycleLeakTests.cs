@@ -59,8 +59,8 @@ public sealed class LifeCycleLeakTests
     private static void Live(string main, string spare, int round)
     {
         using LoopRunner runner = new();
-        using UringFile mainFile = Open(runner, main);
-        using UringFile spareFile = Open(runner, spare);
+        using LinuxFile mainFile = Open(runner, main);
+        using LinuxFile spareFile = Open(runner, spare);
         BufferSlice data = AlignedMemory.Allocate(4096);
         byte value = (byte)((round % 255) + 1);
         data.Span.Fill(value);
@@ -90,21 +90,21 @@ public sealed class LifeCycleLeakTests
         });
     }
 
-    private static UringFile Open(LoopRunner runner, string path)
+    private static LinuxFile Open(LoopRunner runner, string path)
     {
         SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite);
         DeviceGeometry geometry =
             SimulatedDisk.MakeGeometry(new FileInfo(path).Length / 512) with { CanDiscard = true };
-        UringFileOptions options = new()
+        LinuxFileOptions options = new()
         {
             Name = path,
             Kind = MemberKind.File,
             CacheMode = CacheMode.PageCache,
         };
-        return runner.Call(() => new UringFile(runner.Loop, handle, geometry, options));
+        return runner.Call(() => new LinuxFile(runner.Loop, handle, geometry, options));
     }
 
-    private static RemapDevice Build(UringLoop loop, UringFile main, UringFile spare)
+    private static RemapDevice Build(UringLoop loop, LinuxFile main, LinuxFile spare)
     {
         UnitGeometry units = new(new BlockSize(512), 4096, new BlockCount(Blocks), 0);
         SpareAllocator allocator = new();

@@ -19,7 +19,7 @@ internal sealed class LoopRunner : IDisposable
 
     public LoopRunner(int submissionEntries = Limits.SubmissionQueueEntries)
     {
-        Loop = Make(new UringLoopOptions
+        Loop = Make(new KernelLoopOptions
         {
             Name = "test loop",
             SubmissionEntries = submissionEntries,
@@ -32,7 +32,7 @@ internal sealed class LoopRunner : IDisposable
 
     public Exception? Fatal => _fatal;
 
-    public static UringLoop Make(UringLoopOptions options)
+    public static UringLoop Make(KernelLoopOptions options)
     {
         try
         {

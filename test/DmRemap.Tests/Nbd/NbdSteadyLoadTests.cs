@@ -19,7 +19,7 @@ namespace DmRemap.Tests.Nbd;
 
 /// <summary>
 /// A million requests through everything that is in their way: a socket, the protocol, the table (every
-/// eighth one meets a remapped unit), files on the ring.
+/// eighth one meets a remapped unit), files of the loop.
 /// </summary>
 public sealed class NbdSteadyLoadTests : IDisposable
 {
@@ -33,8 +33,8 @@ public sealed class NbdSteadyLoadTests : IDisposable
 
     private readonly TemporaryDirectory _directory = new();
     private readonly LoopRunner _runner = new();
-    private readonly UringFile _main;
-    private readonly UringFile _spare;
+    private readonly LinuxFile _main;
+    private readonly LinuxFile _spare;
     private readonly ListeningSocket _socket;
     private readonly NbdServer _server;
 
@@ -48,7 +48,7 @@ public sealed class NbdSteadyLoadTests : IDisposable
             NbdServer server = new(
                 _runner.Loop, new BufferPool(16, Limits.SliceBytes), BuildDevice(),
                 new NbdServerOptions { ExportName = "disk", ConnectionsMax = 2 });
-            new UringListener(new StreamPool(_runner.Loop, 2), _socket, server).Start();
+            new SocketListener(new StreamPool(_runner.Loop, 2), _socket, server).Start();
             return server;
         });
     }
@@ -140,17 +140,17 @@ public sealed class NbdSteadyLoadTests : IDisposable
         }
     }
 
-    private UringFile Open(string name, int bytes)
+    private LinuxFile Open(string name, int bytes)
     {
         string path = _directory[name];
         File.WriteAllBytes(path, new byte[bytes]);
-        UringFileOptions options = new()
+        LinuxFileOptions options = new()
         {
             Name = name,
             Kind = MemberKind.File,
             CacheMode = CacheMode.PageCache,
         };
-        return _runner.Call(() => new UringFile(
+        return _runner.Call(() => new LinuxFile(
             _runner.Loop, File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite),
             SimulatedDisk.MakeGeometry(bytes / 512), options));
     }

@@ -12,21 +12,21 @@ using Xunit;
 namespace DmRemap.Tests.Linux;
 
 [Collection(nameof(DescriptorCounting))]
-public sealed class UringStreamTests : IDisposable
+public sealed class SocketStreamTests : IDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("dmremap-stream-").FullName;
     private readonly LoopRunner _runner = new();
     private readonly ListeningSocket _socket;
     private readonly StreamPool _pool;
     private readonly Acceptor _acceptor = new();
-    private readonly UringListener _listener;
+    private readonly SocketListener _listener;
     private bool _isListenerClosed;
 
-    public UringStreamTests()
+    public SocketStreamTests()
     {
         _socket = ListeningSocket.OpenUnix(Path.Combine(_directory, "s"));
         _pool = _runner.Call(() => new StreamPool(_runner.Loop, connectionsMax: 4));
-        _listener = _runner.Call(() => new UringListener(_pool, _socket, _acceptor));
+        _listener = _runner.Call(() => new SocketListener(_pool, _socket, _acceptor));
         _runner.Call(_listener.Start);
     }
 
@@ -62,7 +62,7 @@ public sealed class UringStreamTests : IDisposable
         {
             Assert.True(listening.NoDelay);
         }
-        UringListener listener = _runner.Call(() => new UringListener(_pool, socket, _acceptor));
+        SocketListener listener = _runner.Call(() => new SocketListener(_pool, socket, _acceptor));
         _runner.Call(listener.Start);
         using (TcpClient client = new("127.0.0.1", socket.Port))
         {

@@ -9,7 +9,7 @@ using Xunit;
 
 namespace DmRemap.Tests.Linux;
 
-public sealed class UringLoopTests
+public sealed class KernelLoopTests
 {
     [Fact]
     public void Messages_from_many_threads_all_run_on_the_loop_in_each_threads_order()
@@ -183,7 +183,7 @@ public sealed class UringLoopTests
     {
         Exception? reported = null;
         using UringLoop loop =
-            LoopRunner.Make(new UringLoopOptions { OnFatal = exception => reported = exception });
+            LoopRunner.Make(new KernelLoopOptions { OnFatal = exception => reported = exception });
         loop.Start(_ => { });
         Assert.True(loop.Post(new LoopRunner.Message(() => throw new InvalidOperationException("boom"))));
         Assert.True(loop.Join(LoopRunner.Patience));
@@ -194,7 +194,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Message_taken_before_the_stop_runs_and_one_after_it_is_refused()
     {
-        using UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        using UringLoop loop = LoopRunner.Make(new KernelLoopOptions());
         int ran = 0;
         loop.Start(started =>
         {
@@ -215,7 +215,7 @@ public sealed class UringLoopTests
     {
         using AnonymousPipeServerStream writer = new(PipeDirection.Out);
         using AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
-        UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        UringLoop loop = LoopRunner.Make(new KernelLoopOptions());
         Recorder? target = null;
         loop.Start(started =>
         {
@@ -335,7 +335,7 @@ public sealed class UringLoopTests
 
         public int Result { get; private set; }
 
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
             Completions++;
             Result = result;

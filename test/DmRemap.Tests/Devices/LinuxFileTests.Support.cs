@@ -12,10 +12,10 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Tests.Devices;
 
 /// <summary>What the tests of files on the ring share.</summary>
-public sealed partial class UringFileTests
+public sealed partial class LinuxFileTests
 {
     private static void Submit(
-        UringFile device, IoRequest request, IoOperation operation, long start, long count,
+        LinuxFile device, IoRequest request, IoOperation operation, long start, long count,
         BufferSlice buffer, IIoOwner owner)
     {
         request.Prepare(owner, operation, At(start, count), buffer);
@@ -58,27 +58,27 @@ public sealed partial class UringFileTests
         return image;
     }
 
-    private UringFile OpenImage(CacheMode mode, Func<DeviceGeometry, DeviceGeometry>? change = null) => Open(
+    private LinuxFile OpenImage(CacheMode mode, Func<DeviceGeometry, DeviceGeometry>? change = null) => Open(
         mode == CacheMode.Direct
             ? TestFile.OpenDirect(ImagePath)
             : File.OpenHandle(ImagePath, FileMode.Open, FileAccess.ReadWrite),
         mode,
         change ?? (geometry => geometry));
 
-    private UringFile Open(SafeFileHandle file, CacheMode mode, Func<DeviceGeometry, DeviceGeometry> change)
+    private LinuxFile Open(SafeFileHandle file, CacheMode mode, Func<DeviceGeometry, DeviceGeometry> change)
     {
-        UringFile device =
-            _runner.Call(() => new UringFile(_runner.Loop, file, change(MakeGeometry()), Options(mode)));
+        LinuxFile device =
+            _runner.Call(() => new LinuxFile(_runner.Loop, file, change(MakeGeometry()), Options(mode)));
         _devices.Add(device);
         return device;
     }
 
     private IoRequest Do(
-        UringFile device, IoOperation operation, long start, long count, BufferSlice buffer,
+        LinuxFile device, IoOperation operation, long start, long count, BufferSlice buffer,
         IoFlags flags = IoFlags.None) =>
         _runner.Do(device, operation, At(start, count), buffer, flags);
 
-    private void Batch(UringFile device, List<(IoRequest Request, byte[]? Expected)> batch)
+    private void Batch(LinuxFile device, List<(IoRequest Request, byte[]? Expected)> batch)
     {
         using ManualResetEventSlim done = new();
         Counting owner = new(batch.Count, done);
@@ -112,7 +112,7 @@ public sealed partial class UringFileTests
 
     private sealed class Ignoring(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
         }
     }
@@ -120,7 +120,7 @@ public sealed partial class UringFileTests
     /// <summary>
     /// Keeps 100 requests in flight, more than the quota, a flush now and then; measures after a warm-up.
     /// </summary>
-    private sealed class Steady(UringFile device, ManualResetEventSlim done) : IIoOwner
+    private sealed class Steady(LinuxFile device, ManualResetEventSlim done) : IIoOwner
     {
         private const int WarmUp = 2_000;
         private const int Measured = 10_000;

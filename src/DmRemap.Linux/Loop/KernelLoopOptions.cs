@@ -3,7 +3,7 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Linux.Loop;
 
-public sealed record UringLoopOptions
+public sealed record KernelLoopOptions
 {
     /// <summary>Of the thread.</summary>
     public string Name { get; init; } = "loop";
