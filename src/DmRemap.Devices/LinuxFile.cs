@@ -18,7 +18,7 @@ namespace DmRemap.Devices;
 /// </summary>
 public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
 {
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly SafeHandle _handle;
     private readonly int _fd;
     private readonly int _blockBytes;
@@ -41,7 +41,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     /// <param name="file">Open and claimed; this object owns it from here on.</param>
     /// <param name="geometry">As found when it was opened.</param>
     /// <param name="options">How it was opened.</param>
-    public LinuxFile(UringLoop loop, SafeHandle file, DeviceGeometry geometry, LinuxFileOptions options)
+    public LinuxFile(KernelLoop loop, SafeHandle file, DeviceGeometry geometry, LinuxFileOptions options)
     {
         _loop = loop;
         _handle = file;

@@ -118,7 +118,7 @@ internal sealed class OpenedMember : IDisposable
     /// <param name="loop">Whose device it becomes.</param>
     /// <param name="blockSize">As it was opened with.</param>
     /// <param name="watch">Told of an export's connections.</param>
-    public IMemberDevice Attach(UringLoop loop, BlockSize blockSize, INbdClientWatcher watch)
+    public IMemberDevice Attach(KernelLoop loop, BlockSize blockSize, INbdClientWatcher watch)
     {
         Invariant.Check(Geometry.LogicalBlockSize == blockSize);
         if (File is null)
@@ -167,7 +167,7 @@ internal sealed class OpenedMember : IDisposable
             uri, session, export.ToGeometry(logical, options.FilePhysicalBlockBytes, access));
     }
 
-    private NbdClient AttachExport(UringLoop loop, INbdClientWatcher watch)
+    private NbdClient AttachExport(KernelLoop loop, INbdClientWatcher watch)
     {
         SocketConnector connector = new(loop, NbdSession.AddressOf(Uri!), Path);
         NbdClient client = new(

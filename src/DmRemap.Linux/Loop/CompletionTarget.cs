@@ -11,14 +11,14 @@ public abstract class CompletionTarget
 {
     /// <param name="loop">Whose operations it will receive. On its thread, or before it runs.</param>
     /// <param name="owner">Counts what the kernel still owns.</param>
-    protected CompletionTarget(UringLoop loop, OperationOwner owner)
+    protected CompletionTarget(KernelLoop loop, OperationOwner owner)
     {
         Loop = loop;
         Owner = owner;
         Slot = loop.Register(this);
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     public OperationOwner Owner { get; }
 

@@ -27,7 +27,7 @@ public sealed class SocketConnector : IStreamConnector, ILoopMessage
     /// <param name="loop">Whose streams it makes.</param>
     /// <param name="address">Where to.</param>
     /// <param name="name">For people: on whose behalf the kernel works.</param>
-    public SocketConnector(UringLoop loop, StreamAddress address, string name)
+    public SocketConnector(KernelLoop loop, StreamAddress address, string name)
     {
         _streams = new StreamPool(loop, 1, name);
         _address = address;

@@ -13,7 +13,7 @@ public sealed class SocketListener : ITimerOwner
 {
     private static readonly Duration s_backOff = Duration.FromMilliseconds(100);
 
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly StreamPool _pool;
     private readonly IStreamAcceptor _acceptor;
     private readonly AcceptTarget _accept;
@@ -60,6 +60,7 @@ public sealed class SocketListener : ITimerOwner
     {
         Invariant.Check(_state == State.Made);
         _state = State.Accepting;
+        _loop.AdoptListening(_fd);
         Accept();
     }
 
@@ -164,6 +165,7 @@ public sealed class SocketListener : ITimerOwner
             return;
         }
         _state = State.Closed;
+        _loop.Disown(_fd);
         _accept.Unregister();
         _cancel.Unregister();
         _refuse.Unregister();

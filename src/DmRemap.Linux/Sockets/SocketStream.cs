@@ -19,7 +19,7 @@ internal sealed class SocketStream : IByteStream
     private const int VectorsStart = 4;
 
     private readonly StreamPool _pool;
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly ReceiveTarget _receive;
     private readonly SendTarget _send;
     private readonly CancelTarget _cancel;
@@ -33,7 +33,7 @@ internal sealed class SocketStream : IByteStream
     private long _unsentBytes;
     private bool _isClosing;
 
-    public SocketStream(StreamPool pool, UringLoop loop, OperationOwner operations)
+    public SocketStream(StreamPool pool, KernelLoop loop, OperationOwner operations)
     {
         _pool = pool;
         _loop = loop;
@@ -99,6 +99,7 @@ internal sealed class SocketStream : IByteStream
         Invariant.Check(_fd < 0);
         _fd = fd;
         _isClosing = false;
+        _loop.Adopt(fd);
     }
 
     /// <summary>
@@ -111,7 +112,9 @@ internal sealed class SocketStream : IByteStream
         Invariant.Check(!_receive.IsOutstanding);
         Invariant.Check(!_send.IsOutstanding);
         int former = _fd;
+        _loop.Disown(former);
         _fd = fd;
+        _loop.Adopt(fd);
         return former;
     }
 

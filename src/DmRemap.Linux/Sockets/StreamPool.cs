@@ -13,7 +13,7 @@ public sealed class StreamPool
 
     /// <summary>On the loop's thread, or before it runs.</summary>
     public StreamPool(
-        UringLoop loop, int connectionsMax = Limits.ConnectionsMax, string name = "client connections")
+        KernelLoop loop, int connectionsMax = Limits.ConnectionsMax, string name = "client connections")
     {
         Loop = loop;
         Operations = loop.CreateOwner(name);
@@ -25,7 +25,7 @@ public sealed class StreamPool
         }
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     /// <summary>What the kernel has of these connections now.</summary>
     public OperationOwner Operations { get; }

@@ -28,7 +28,7 @@ internal sealed class BenchSet
     /// <summary>Beyond it, commits would take many checkpoints of the growing table, and minutes.</summary>
     private const long CommittedMax = 1_000_000;
 
-    private readonly UringLoop _loop = new(new KernelLoopOptions { Name = "bench" });
+    private readonly KernelLoop _loop = KernelLoop.Create(new KernelLoopOptions { Name = "bench" });
     private readonly ManualResetEventSlim _ended = new();
     private readonly CommitRequest _request = new(Limits.CommitChangesMax);
     private readonly MemberFile _member;
@@ -53,7 +53,7 @@ internal sealed class BenchSet
     public static UnitGeometry Geometry { get; } =
         new(new BlockSize(512), 4096, new BlockCount(Units * 8), alignmentOffsetBytes: 0);
 
-    public UringLoop Loop => _loop;
+    public KernelLoop Loop => _loop;
 
     public bool IsDirect => _member.IsDirect;
 

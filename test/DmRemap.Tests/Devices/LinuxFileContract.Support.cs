@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Runtime.CompilerServices;
 using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Devices;
@@ -8,12 +9,37 @@ using DmRemap.Linux.Loop;
 using DmRemap.Tests.Linux;
 using DmRemap.Tests.Support;
 using Microsoft.Win32.SafeHandles;
+using Xunit;
 
 namespace DmRemap.Tests.Devices;
 
 /// <summary>What the tests of files on the ring share.</summary>
-public sealed partial class LinuxFileTests
+public abstract partial class LinuxFileContract
 {
+    /// <summary>A loop that has ended with one read outstanding; nothing else knows its buffer.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private WeakReference Abandon(SafeFileHandle fifo)
+    {
+        byte[] memory = GC.AllocateArray<byte>(BlockBytes, pinned: true);
+        using ManualResetEventSlim submitted = new();
+        KernelLoop loop = LoopRunner.Make(backend: backend);
+        loop.Start(started =>
+        {
+            LinuxFile device = new(
+                started, fifo, MakeGeometry(), Options(CacheMode.PageCache) with { MemoryAlignment = 1 });
+            Submit(device, new IoRequest(), IoOperation.Read, 0, 1, new BufferSlice(memory, 0, BlockBytes),
+                new Counting(1, submitted));
+        });
+        // In a later turn than the read was handed over at the end of.
+        Assert.True(loop.Post(new LoopRunner.Message(submitted.Set)));
+        LoopRunner.Wait(submitted, "the message");
+        loop.Stop();
+        Assert.True(loop.Join(LoopRunner.Patience));
+        Assert.Equal(1, loop.OutstandingOperations);
+        loop.Dispose();
+        return new WeakReference(memory);
+    }
+
     private static void Submit(
         LinuxFile device, IoRequest request, IoOperation operation, long start, long count,
         BufferSlice buffer, IIoOwner owner)
@@ -110,7 +136,7 @@ public sealed partial class LinuxFileTests
         }
     }
 
-    private sealed class Ignoring(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
+    private sealed class Ignoring(KernelLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
     {
         protected override void OnCompleted(int result)
         {
