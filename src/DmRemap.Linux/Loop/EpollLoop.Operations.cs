@@ -159,11 +159,11 @@ public sealed partial class EpollLoop
                 return 0;
             case OperationPlace.WithThreads:
                 // Cancelling stops what has not begun. What has begun ends by itself, and so does its buffer.
+                _hasThreadWork = true;
                 if (!Targets[victim]!.Owner.Threads!.LaneOf(operation.Kind).TryTakeBack(victim))
                 {
                     return -Errno.EALREADY;
                 }
-                _hasThreadWork = true;
                 End(victim, -Errno.ECANCELED);
                 return 0;
             case OperationPlace.Nowhere:
