@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Accounting;
 using DmRemap.Core.Faults;
 using DmRemap.Engine.Flushing;
 
@@ -55,6 +56,12 @@ public sealed class Member
     public long Flushes { get; set; }
 
     public long FlushErrors { get; set; }
+
+    /// <summary>
+    /// How long it took for what it was given on behalf of requests: fragments, rescues, repairs, flushes.
+    /// What the table writes is not among them.
+    /// </summary>
+    public OperationLatencies Latencies { get; } = new();
 
     /// <summary>
     /// Writes without FUA that have completed since the start, counted from 1: see <see

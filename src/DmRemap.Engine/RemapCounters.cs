@@ -1,3 +1,5 @@
+using DmRemap.Core.Accounting;
+
 namespace DmRemap.Engine;
 
 /// <summary>Written by the loop's thread only; any thread may read them.</summary>
@@ -12,6 +14,17 @@ public sealed class RemapCounters
     public long Discards { get; set; }
 
     public long Zeroes { get; set; }
+
+    /// <summary>
+    /// From when a request was submitted to its answer; what waited for a slot, a repair or a suspended
+    /// device waited inside it.
+    /// </summary>
+    public OperationLatencies Latencies { get; } = new();
+
+    /// <summary>
+    /// From when a change was handed to the table's log to when it was durable or had failed.
+    /// </summary>
+    public LatencyHistogram CommitTimes { get; } = new();
 
     /// <summary>Requests that were answered with an error.</summary>
     public long FailedRequests { get; set; }

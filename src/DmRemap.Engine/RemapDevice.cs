@@ -128,6 +128,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     public void OnCompleted(IoRequest request)
     {
         FragmentIo fragment = (FragmentIo)request.Context!;
+        fragment.Member!.Latencies.Record(request);
         if (request.Status == IoStatus.Ok)
         {
             TakeSuccess(fragment);
@@ -272,6 +273,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
             Counters.FailedRequests++;
         }
         parent.SetResult(status, errno, _loop.Now - parent.SubmittedAt);
+        Counters.Latencies.Record(parent);
         _loop.DeliverLater(parent);
         InFlight--;
         request.Next = _freeRequests;

@@ -53,6 +53,8 @@ internal static class StatusReport
             LostExtents = lost,
             LostExtentsComplete = isComplete,
             Counters = Counters(served),
+            Latencies = LatencyReport.Of(device.Counters.Latencies),
+            CommitTime = LatencyReport.Of(device.Counters.CommitTimes),
             Metadata = Metadata(served),
             Clients = served.Front.OpenConnections,
             ReadOnly = device.Geometry.IsReadOnly,
@@ -113,6 +115,7 @@ internal static class StatusReport
             Connection = ConnectionOf(served.Assembled.Files[0]),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
             Io = IoOf(served, served.Assembled.Device.Primary),
+            Latencies = LatencyReport.Of(served.Assembled.Device.Primary.Latencies),
         };
     }
 
@@ -132,6 +135,7 @@ internal static class StatusReport
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
+            Latencies = LatencyReport.Of(device.Spare(index).Latencies),
         };
     }
 

@@ -66,6 +66,18 @@ internal static class Amounts
         _ => $"{seconds / 86_400} d {seconds / 3600 % 24} h",
     };
 
+    /// <summary>"0.4 µs", "85 µs", "1.2 ms", "31 s": two digits, where they mean something.</summary>
+    public static string ShortTime(double microseconds)
+    {
+        (double value, string unit) = microseconds switch
+        {
+            < 999.5 => (microseconds, "µs"),
+            < 999_500 => (microseconds / 1000, "ms"),
+            _ => (microseconds / 1_000_000, "s"),
+        };
+        return value.ToString(value < 9.95 ? "0.#" : "0", CultureInfo.InvariantCulture) + " " + unit;
+    }
+
     private static string Scaled(long value, long scale)
     {
         long whole = value / scale;

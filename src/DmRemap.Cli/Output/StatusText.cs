@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using DmRemap.Control.Contracts;
 
 namespace DmRemap.Cli.Output;
@@ -29,6 +30,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             WriteRemaps(status);
             WriteTraffic(status);
+            WriteLatencies(status);
             WriteMetadata(status);
         }
         WriteErrors(status);
@@ -159,6 +161,24 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             + $"{Amounts.Count(counters.Flushes)} flushes; "
             + $"{Amounts.Plural(counters.ClientErrors, "request")} answered with an error";
         Line("traffic", text);
+    }
+
+    private void WriteLatencies(DeviceStatus status)
+    {
+        (string Name, Latency? Latency)[] all =
+        [
+            ("reads", status.Latencies?.Reads),
+            ("writes", status.Latencies?.Writes),
+            ("flushes", status.Latencies?.Flushes),
+        ];
+        string[] seen = [.. all.Where(one => one.Latency is not null).Select(one =>
+            $"{one.Name} half within {Amounts.ShortTime(one.Latency!.P50Us)}, "
+                + $"99 % within {Amounts.ShortTime(one.Latency.P99Us)}, "
+                + $"longest {Amounts.ShortTime(one.Latency.LongestUs)}")];
+        if (seen.Length > 0)
+        {
+            Line("latency", string.Join("; ", seen));
+        }
     }
 
     private void WriteMetadata(DeviceStatus status)

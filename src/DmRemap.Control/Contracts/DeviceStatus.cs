@@ -62,6 +62,12 @@ public sealed record DeviceStatus
 
     public IoCounters? Counters { get; init; }
 
+    /// <summary>How long clients waited for answers; null while nobody serves it.</summary>
+    public Latencies? Latencies { get; init; }
+
+    /// <summary>How long changes of the table took to be durable; null where there was none.</summary>
+    public Latency? CommitTime { get; init; }
+
     public MetadataStatus? Metadata { get; init; }
 
     /// <summary>Client connections now.</summary>
@@ -113,6 +119,19 @@ public static class DevicePhases
 /// </summary>
 public sealed record MemberIo(long InFlight, long? OldestMs);
 
+/// <summary>
+/// Since the device was started; an operation that was not seen is null. Zeroings are discards and
+/// write-zeroes.
+/// </summary>
+public sealed record Latencies(Latency? Reads, Latency? Writes, Latency? Flushes, Latency? Zeroings);
+
+/// <summary>
+/// So many operations took, in microseconds: on average, at most so long for half of them, for 90, 99 and
+/// 99.9 of a hundred, and the longest. Exact to an eighth; average and longest are exact.
+/// </summary>
+public sealed record Latency(
+    long Count, double MeanUs, double P50Us, double P90Us, double P99Us, double P999Us, double LongestUs);
+
 /// <summary>The failing disk. Sizes in bytes.</summary>
 public sealed record PrimaryStatus
 {
@@ -138,6 +157,11 @@ public sealed record PrimaryStatus
 
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }
+
+    /// <summary>
+    /// How long it took for what it was given, without what the table writes; null while nobody serves it.
+    /// </summary>
+    public Latencies? Latencies { get; init; }
 }
 
 /// <summary>A device that lends units.</summary>
@@ -162,6 +186,11 @@ public sealed record SpareStatus
 
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }
+
+    /// <summary>
+    /// How long it took for what it was given, without what the table writes; null while nobody serves it.
+    /// </summary>
+    public Latencies? Latencies { get; init; }
 }
 
 public static class MemberModes

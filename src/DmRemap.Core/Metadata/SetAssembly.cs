@@ -235,12 +235,13 @@ public static class SetAssembly
         MetadataRefusal? refusal = null;
         for (int i = 0; i < spares.Length && refusal is null; i++)
         {
-            refusal = RefusalOfHistory(spares[newest].Newest!, spares[i].Newest!, i);
+            refusal = RefusalOfHistory(spares, spares[newest].Newest!, spares[i].Newest!, i);
         }
         return refusal;
     }
 
-    private static MetadataRefusal? RefusalOfHistory(Superblock newest, Superblock other, int position)
+    private static MetadataRefusal? RefusalOfHistory(
+        SpareReading[] spares, Superblock newest, Superblock other, int position)
     {
         if (other.State.Epoch == newest.State.Epoch)
         {
@@ -253,7 +254,7 @@ public static class SetAssembly
                     "two spares tell different histories of one generation")
                 : null;
         }
-        if (IsBehind(newest, other) || IsAheadInVain(newest, other))
+        if (IsBehind(newest, other) || IsAheadInVain(spares, newest, other))
         {
             return null;
         }
@@ -278,7 +279,7 @@ public static class SetAssembly
     /// had not come further there than the others; and not where that member is known to have had more: then
     /// it went on from an old image of itself (F-16).
     /// </summary>
-    private static bool IsAheadInVain(Superblock newest, Superblock other)
+    private static bool IsAheadInVain(SpareReading[] spares, Superblock newest, Superblock other)
     {
         PastEpoch[] theirs = other.Set.Past;
         PastEpoch common = Array.Find(
@@ -286,6 +287,11 @@ public static class SetAssembly
             past => past.Epoch == other.State.Epoch
                 || (theirs.Length > 0 && past.Epoch == theirs[0].Epoch
                     && theirs[0].Generation <= past.Generation));
+        // What everybody had before it went its own way, in its own numbers: an epoch of its own counts on
+        // from where its start was, and the others may have been further.
+        ulong before = other.State.Epoch == common.Epoch || theirs.Length == 0
+            ? common.Generation
+            : theirs[0].Generation;
         MemberDescription[] members = newest.Set.Members;
         int own = other.MemberIndex;
         bool isLeftOut = own < members.Length && IsWithoutTable(members[own]);
@@ -294,19 +300,25 @@ public static class SetAssembly
         {
             MemberDescription theirView = other.Set.Members[member];
             isShared |= member != own
-                && WentOn(members[member], common)
+                && WentOn(spares, newest, member, common)
                 && theirView.State == MemberState.Active
-                && theirView.ReachedGeneration(other.State) <= common.Generation;
+                && theirView.ReachedGeneration(other.State) <= before;
         }
         return common.Epoch != 0 && isLeftOut && isShared;
     }
 
     /// <summary>
-    /// It has taken part in what followed; it may have been left behind since, further on than here.
+    /// It has taken part in what followed, or could not have taken part in anything else: it is the one that
+    /// tells, or it is known to have had more, or its own copies, which are here, are of this history. That
+    /// the others count it as active proves nothing: their start may have ended before it got a word of it.
     /// </summary>
-    private static bool WentOn(MemberDescription member, PastEpoch common) =>
-        member.State == MemberState.Active
-        || (member.State == MemberState.Inactive && member.SettledGeneration > common.Generation);
+    private static bool WentOn(SpareReading[] spares, Superblock newest, int member, PastEpoch common) =>
+        member == newest.MemberIndex
+        || newest.Set.Members[member].ReachedGeneration(newest.State) > common.Generation
+        || Array.Exists(
+            spares,
+            spare => spare.Newest!.MemberIndex == member
+                && (spare.Newest.State.Epoch == newest.State.Epoch || IsBehind(newest, spare.Newest)));
 
     /// <summary>
     /// What its own copies say counts for nothing: it missed something, or it joins, and has not got the

@@ -57,6 +57,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     {
         int index = (int)request.Token;
         Member member = _device.Members[index];
+        member.Latencies.Record(request);
         if (request.Status == IoStatus.Ok)
         {
             member.Flushes++;

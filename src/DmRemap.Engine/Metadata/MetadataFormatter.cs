@@ -90,7 +90,7 @@ public sealed class MetadataFormatter : IMetadataStartOwner, ITimerOwner
             NextSequence = 1,
             Deadline = MetadataDeadline.Default,
         });
-        _store.Start(this, isFresh: true, needsCheckpoint: true);
+        _store.Start(this, StartCheckpoint.Fresh);
     }
 
     void ITimerOwner.OnTimer(LoopTimer timer) => _owner.OnFormatted(this);

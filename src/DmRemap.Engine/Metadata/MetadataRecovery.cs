@@ -1,4 +1,3 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -55,7 +54,8 @@ public sealed record RecoveredSet
 
     /// <summary>
     /// By member index: superblock copies in whose place something else was found, zeros or what has no
-    /// magic. A torn write of ours does not leave that, nor does a bad sector: somebody else wrote there.
+    /// magic. A torn write of ours does not leave that, nor a sector that cannot be read; a place that never
+    /// took a copy does, and is not counted. So somebody else wrote there, or a disk answers wrongly.
     /// </summary>
     public required int[] CopiesOverwritten { get; init; }
 
@@ -176,7 +176,9 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             Epoch = _epoch,
             ParentEpoch = newest.Epoch,
             Generation = found.GenerationMax,
-            SettledGeneration = found.GenerationSettled,
+            // A copy that a cache may still drop has settled nothing: it would be an old image of itself.
+            SettledGeneration =
+                isUncertain ? newest.SettledGeneration : found.GenerationSettled,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
             PrimaryWitness = default,
@@ -207,9 +209,10 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         // no later start needs that record.
         _store.Start(
             this,
-            isFresh: false,
-            needsCheckpoint: _joining > 0 || isUncertain || !_reading.IsWholeEverywhere,
-            isCheckpointFirst: _reading.JournalDamage is not null);
+            _reading.JournalDamage is not null ? StartCheckpoint.First
+                : _joining > 0 || !_reading.IsWholeEverywhere ? StartCheckpoint.Required
+                : isUncertain ? StartCheckpoint.IfPossible
+                : StartCheckpoint.None);
     }
 
     void IRoundOwner.OnLateReturn(IoRequest request) =>
@@ -227,7 +230,8 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 _flushes[i].End(outcome == TargetOutcome.Ok);
             }
             hasFailed |= outcome == TargetOutcome.Failed;
-            isUncertain |= outcome == TargetOutcome.Failed || _flushes[i].IsOut;
+            // Also one that failed while everything was being read again: that may have been read before.
+            isUncertain |= _flushes[i].HasFailed || _flushes[i].IsOut;
         }
         if (hasFailed && !_isReadAgain)
         {
@@ -269,7 +273,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
                 CopiesRepaired = found.CopiesInvalid,
-                CopiesOverwritten = Array.ConvertAll(found.SpareOfMember, CountOverwritten),
+                CopiesOverwritten = CountOverwritten(found),
                 CopiesStale = found.CopiesStale - found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
                 RecordsReplayed = _reading.Chain!.Records.Length,
@@ -312,13 +316,19 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         round.Submit(_deadline);
     }
 
-    /// <summary>On the spare at this position; -1: it is not here.</summary>
-    private int CountOverwritten(int position)
+    private int[] CountOverwritten(AssembledSet found)
     {
-        int overwritten = 0;
-        foreach (CopyReading copy in position < 0 ? [] : _reading.Copies[position].Copies)
+        int[] overwritten = new int[found.SpareOfMember.Length];
+        for (int member = 0; member < overwritten.Length; member++)
         {
-            overwritten += copy.Verdict is SuperblockVerdict.Blank or SuperblockVerdict.Foreign ? 1 : 0;
+            int position = found.SpareOfMember[member];
+            for (int copy = 0; position >= 0 && copy < SpareLayout.SuperblockCopies; copy++)
+            {
+                bool isOther = _reading.Copies[position].Copies[copy].Verdict
+                    is SuperblockVerdict.Blank or SuperblockVerdict.Foreign;
+                bool isNamedBad = (found.Newest.Set.Members[member].BadCopies & (1 << copy)) != 0;
+                overwritten[member] += isOther && !isNamedBad ? 1 : 0;
+            }
         }
         return overwritten;
     }

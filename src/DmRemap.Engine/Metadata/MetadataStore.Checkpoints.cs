@@ -20,7 +20,7 @@ public sealed partial class MetadataStore
         {
             _runsTooLong = _table.RunCount;
             IsTableFull = true;
-            FailStartIfAny();
+            OnStartCheckpointFailed();
         }
         else if (IsCheckpointAnywhere())
         {
@@ -32,7 +32,7 @@ public sealed partial class MetadataStore
             NoteFailure(_checkpoint.FirstFailure);
             _isCheckpointStuck = true;
             ScheduleRetry();
-            FailStartIfAny();
+            OnStartCheckpointFailed();
         }
         Pump();
     }

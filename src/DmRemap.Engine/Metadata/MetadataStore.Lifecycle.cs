@@ -9,8 +9,7 @@ public sealed partial class MetadataStore
     private IMetadataStartOwner? _startOwner;
     private IMetadataStopOwner? _stopOwner;
     private StartStep _startStep;
-    private bool _needsCheckpoint;
-    private bool _isFresh;
+    private StartCheckpoint _startCheckpoint;
     private bool _isStarted;
     private bool _isCleanWanted;
     private bool _isCancelled;
@@ -81,18 +80,13 @@ public sealed partial class MetadataStore
     /// before the first request is served (F-13).
     /// </summary>
     /// <param name="owner">Told of the end.</param>
-    /// <param name="isFresh">There is no checkpoint yet: an empty one is written first.</param>
-    /// <param name="needsCheckpoint">Some place lacks a part of the history, or a member is behind.</param>
-    /// <param name="isCheckpointFirst">The head given goes with a new checkpoint only: that is written before
-    /// any superblock of the epoch.</param>
-    internal void Start(
-        IMetadataStartOwner owner, bool isFresh, bool needsCheckpoint, bool isCheckpointFirst = false)
+    /// <param name="checkpoint">Whether the table is written anew, and when.</param>
+    internal void Start(IMetadataStartOwner owner, StartCheckpoint checkpoint)
     {
         Invariant.Check(!_isStarted);
         _startOwner = owner;
-        _needsCheckpoint = needsCheckpoint;
-        _isFresh = isFresh;
-        if (isFresh || isCheckpointFirst)
+        _startCheckpoint = checkpoint;
+        if (checkpoint is StartCheckpoint.Fresh or StartCheckpoint.First)
         {
             BeginStartCheckpoint();
         }
@@ -112,7 +106,7 @@ public sealed partial class MetadataStore
 
     private void OnStartStepDurable()
     {
-        if (_startStep == StartStep.Superblocks && _needsCheckpoint)
+        if (_startStep == StartStep.Superblocks && _startCheckpoint != StartCheckpoint.None)
         {
             BeginStartCheckpoint();
         }
@@ -122,13 +116,26 @@ public sealed partial class MetadataStore
         }
     }
 
+    private void OnStartCheckpointFailed()
+    {
+        if (_startOwner is not null && _startCheckpoint == StartCheckpoint.IfPossible)
+        {
+            _isCheckpointWanted = true;
+            FinishStart(isDurable: true);
+        }
+        else
+        {
+            FailStartIfAny();
+        }
+    }
+
     private void FinishStart(bool isDurable)
     {
         IMetadataStartOwner owner = _startOwner!;
         _startOwner = null;
         _startStep = StartStep.None;
         _isStarted = isDurable;
-        if (isDurable && !_isFresh && CountActive() > 1)
+        if (isDurable && _startCheckpoint != StartCheckpoint.Fresh && CountActive() > 1)
         {
             // Nobody waits for it: one that says that the first is settled, so that a spare put back to what
             // it held before this start is told from one that took part in it (F-16).

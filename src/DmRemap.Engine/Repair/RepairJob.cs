@@ -39,6 +39,8 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     private readonly IoRequest _io = new();
     private readonly IEnumerator<Wait> _script;
     private readonly IEnumerator<Wait>? _subscript;
+    private Member? _ioMember;
+    private Instant _committedAt;
     private bool _isInSubscript;
     private Wait _waitingFor;
 
@@ -83,6 +85,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     public void OnCompleted(IoRequest request)
     {
         Invariant.Check(_waitingFor == Wait.Io);
+        _ioMember!.Latencies.Record(request);
         Resume();
         Device.Pump();
     }
@@ -90,6 +93,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     public void OnCommitted(CommitRequest request)
     {
         Invariant.Check(_waitingFor == Wait.Commit);
+        Device.Counters.CommitTimes.Record(Device.Now - _committedAt);
         Device.NoteCommit(request.Outcome);
         Resume();
         Device.Pump();
@@ -113,7 +117,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         IoFlags flags = IoFlags.None)
     {
         _io.Prepare(this, operation, blocks, buffer, flags);
-        Device.Primary.Device.Submit(_io);
+        SubmitTo(Device.Primary);
     }
 
     /// <summary>Places [index, index + count) of a spare unit.</summary>
@@ -124,7 +128,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         Member spare = Device.Spare(location.Spare);
         Extent extent = new(Device.SpareBlock(location, index), new BlockCount(count));
         _io.Prepare(this, operation, extent, buffer, flags);
-        spare.Device.Submit(_io);
+        SubmitTo(spare);
     }
 
     /// <summary>
@@ -138,12 +142,13 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
             Math.Max(geometry.LogicalBlockSize.Bytes, Math.Min(geometry.PhysicalBlockBytes, into.Length));
         Extent first = new(new BlockNumber(0), new BlockCount(bytes / geometry.LogicalBlockSize.Bytes));
         _io.Prepare(this, IoOperation.Read, first, into.Slice(0, bytes));
-        spare.Device.Submit(_io);
+        SubmitTo(spare);
     }
 
     protected void SubmitChanges()
     {
         Device.Counters.Commits++;
+        _committedAt = Device.Now;
         Device.Log.Commit(Changes);
     }
 
@@ -162,6 +167,12 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         int blocks = Math.Max(1, member.Device.Geometry.PhysicalBlockBytes / Units.BlockSize.Bytes);
         return Math.Min(end, ((index / blocks) + 1) * blocks) - index;
+    }
+
+    private void SubmitTo(Member member)
+    {
+        _ioMember = member;
+        member.Device.Submit(_io);
     }
 
     private void RunUntilWait()

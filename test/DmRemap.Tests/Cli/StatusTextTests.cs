@@ -29,6 +29,9 @@ public sealed class StatusTextTests
                   tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
                   error
+         latency: reads half within 91 µs, 99 % within 1.2 ms, longest 31 s; writes half
+                  within 0.4 µs, 99 % within 10 µs, longest 1 s; flushes half within 4
+                  ms, 99 % within 4 ms, longest 4 ms
            table: generation 42, 1 copy, started clean
           errors: no known lost data
 
@@ -62,6 +65,9 @@ public sealed class StatusTextTests
                   tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
                   error
+         latency: reads half within 91 µs, 99 % within 1.2 ms, longest 31 s; writes half
+                  within 0.4 µs, 99 % within 10 µs, longest 1 s; flushes half within 4
+                  ms, 99 % within 4 ms, longest 4 ms
            table: generation 42, 1 copy, started clean
           errors: 24 blocks lost (12 KiB); reading them fails until they are written:
                   blocks 800-815

@@ -22,6 +22,8 @@ internal static class Sample
             Mode = MemberModes.Direct,
             Errors = new MemberErrors(12, 3, 0),
             Io = new MemberIo(3, OldestMs: null),
+            Latencies = new Latencies(
+                new Latency(9_988, 110.5, 90, 200.5, 1_200, 31_000_000, 31_000_000), null, null, null),
         },
         Spares =
         [
@@ -34,6 +36,7 @@ internal static class Sample
                 Units = new SpareUnits(16128, 120, 16007, 1),
                 Errors = new MemberErrors(0, 1, 0),
                 Io = new MemberIo(0, OldestMs: null),
+                Latencies = new Latencies(null, new Latency(1, 85, 85, 85, 85, 85, 85), null, null),
             },
         ],
         Remaps = 120,
@@ -42,6 +45,12 @@ internal static class Sample
         ZeroBlocks = 0,
         Counters =
             new IoCounters { Reads = 10_000, Writes = 123_456, Flushes = 12, ClientErrors = 1, Commits = 40 },
+        Latencies = new Latencies(
+            new Latency(10_000, 112.5, 91, 201.5, 1_210, 31_000_100, 31_000_100),
+            new Latency(123_456, 0.4, 0.4, 0.9, 9.96, 999.6, 999_600),
+            new Latency(12, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000),
+            null),
+        CommitTime = new Latency(40, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000),
         Metadata = new MetadataStatus
         {
             Generation = 42,

@@ -43,6 +43,9 @@ public sealed class RemapDeviceSuspendTests
         Assert.Equal([0, 8, 16, 24, 32, 40, 48, 56, 64, 72], answered);
         Assert.Equal(10, bench.Read(79, 1).Data[0]);
         Assert.Equal(0, bench.Device.RequestsHeld);
+        // The clients waited that long, and the disk took no longer for it.
+        Assert.True(bench.Device.Counters.Latencies.Writes.Summarize().Longest >= s_long);
+        Assert.True(bench.Device.Primary.Latencies.Writes.Summarize().Longest < s_long);
     }
 
     [Fact]

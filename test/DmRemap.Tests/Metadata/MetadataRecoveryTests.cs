@@ -4,7 +4,6 @@ using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
-using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
 using Xunit;
 
@@ -99,69 +98,6 @@ public sealed class MetadataRecoveryTests
         bench.MustRecover();
         Assert.Equal(2, misreads);
         Assert.Equal(3, bench.Entries.Length);
-    }
-
-    /// <summary>
-    /// A copy that a failed write has left in a volatile cache may be the one that decides: it is made
-    /// durable before the others are overwritten.
-    /// </summary>
-    [Fact]
-    public void A_start_flushes_what_it_has_read_before_its_first_write()
-    {
-        MetadataBench bench = Made(2).Copy();
-        List<IoOperation>[] done = [[], []];
-        for (int i = 0; i < done.Length; i++)
-        {
-            List<IoOperation> operations = done[i];
-            bench.Disks[i].Fault = (_, request) =>
-            {
-                operations.Add(request.Operation);
-                return 0;
-            };
-        }
-        bench.MustRecover();
-        Assert.All(done, operations =>
-        {
-            int flush = operations.IndexOf(IoOperation.Flush);
-            Assert.True(flush > 0);
-            Assert.DoesNotContain(IoOperation.Write, operations[..flush]);
-            Assert.DoesNotContain(IoOperation.Read, operations[flush..]);
-        });
-    }
-
-    [Fact]
-    public void Where_that_flush_fails_what_the_cache_holds_now_counts_and_the_spare_has_lost_a_flush()
-    {
-        MetadataBench made = Made(1);
-        SparseImage durable = made.Disks[0].Image.Clone();
-        Assert.Equal(CommitOutcome.Done, made.Commit(Lost(5)));
-        MetadataBench bench = new([durable], seed: 7);
-        bench.Disks[0].PutIntoCache(made.Disks[0].Image);
-        int flushes = 0;
-        bench.Disks[0].Fault = (_, request) =>
-            request.Operation == IoOperation.Flush && flushes++ == 0 ? 5 : 0;
-        bench.MustRecover();
-        Assert.Equal(3, bench.Entries.Length);
-        Assert.True(bench.Recovered!.Members[0]!.OpeningFlush!.HasFailed);
-        Assert.Equal(3, bench.Reopened().Table.Count);
-    }
-
-    [Fact]
-    public void A_flush_of_a_start_that_hangs_ends_later_as_it_ends()
-    {
-        foreach (int errno in (int[])[0, 5])
-        {
-            MetadataBench bench = Made(2).Copy();
-            bench.Disks[1].Hang = request => request.Operation == IoOperation.Flush;
-            bench.Disks[1].Fault = (_, request) => request.Operation == IoOperation.Flush ? errno : 0;
-            bench.MustRecover();
-            OpeningFlush opening = bench.Recovered!.Members[1]!.OpeningFlush!;
-            Assert.True(opening.IsOut);
-            bench.Disks[1].ReleaseHanging();
-            bench.Loop.RunUntil(() => !opening.IsOut);
-            Assert.Equal(errno != 0, opening.HasFailed);
-            Assert.False(bench.Recovered.Members[0]!.OpeningFlush!.HasFailed);
-        }
     }
 
     /// <summary>Counting on from it would end in numbers that no start reads back.</summary>
@@ -443,7 +379,7 @@ public sealed class MetadataRecoveryTests
     }
 
     /// <summary>A set with three entries in its table, and one older table in the other area.</summary>
-    private static MetadataBench Made(int spares, long spareBytes = MetadataBench.SpareBytes)
+    internal static MetadataBench Made(int spares, long spareBytes = MetadataBench.SpareBytes)
     {
         MetadataBench bench = new(spares, seed: 77, spareBytes);
         bench.Format();
@@ -453,7 +389,7 @@ public sealed class MetadataRecoveryTests
         return bench;
     }
 
-    private static TableChange Lost(long unit) => new(TableChangeKind.Set, new RemapEntry
+    internal static TableChange Lost(long unit) => new(TableChangeKind.Set, new RemapEntry
     {
         Unit = new UnitNumber(unit),
         State = UnitState.LostDeclared,

@@ -117,6 +117,8 @@ public sealed class SetAssemblyTests
     [InlineData(20, -1, true, 5, 7, 7)]
     [InlineData(9, -1, false, 5, 8, 7)]
     [InlineData(9, -1, false, 5, 7, 8)]
+    [InlineData(9, -1, true, 5, 6, 6)]
+    [InlineData(9, -1, false, 5, 7, 6)]
     public void A_member_that_is_ahead_joins_where_that_counts_one_that_went_on_and_never_had_more(
         ulong generation, int inactive, bool joins, ulong epoch = 1, ulong settled = 0, ulong begunAt = 0)
     {
@@ -176,12 +178,20 @@ public sealed class SetAssemblyTests
         Change(alone, one => WithMember(one, 2, MemberState.Inactive, hadThen));
         SpareReading ahead = Spare(1, 8, epoch: 1, inactive: 0);
         SpareReading first = Spare(2, 9, epoch: 9, inactive: 1, past: past);
-        foreach (SpareReading[] spares in (SpareReading[][])[[alone, ahead, first], [first, ahead, alone]])
+        foreach (SpareReading[] spares in (SpareReading[][])[[alone, ahead], [ahead, alone]])
         {
             AssembledSet? set = SetAssembly.Decide(
                 spares, new SetExpectation(), out MetadataRefusal? refusal);
             Assert.Equal(isOpened ? null : MetadataRefusalKind.Diverged, refusal?.Kind);
             Assert.Equal(isOpened ? 19u : null, set?.Newest.State.Generation);
+        }
+        // It is here, and tells it itself.
+        foreach (SpareReading[] spares in (SpareReading[][])[[alone, ahead, first], [first, ahead, alone]])
+        {
+            AssembledSet set = SetAssembly.Decide(
+                spares, new SetExpectation(), out MetadataRefusal? refusal)!;
+            Assert.Null(refusal);
+            Assert.Equal(19u, set.Newest.State.Generation);
         }
     }
 
@@ -201,6 +211,50 @@ public sealed class SetAssemblyTests
             DropMember(spare, 2);
         }
         AssertRefused(spares, MetadataRefusalKind.Diverged, 1);
+    }
+
+    /// <summary>
+    /// Member 0 had begun without member 1, with a generation that only it had, and member 2 had no word of
+    /// that; then members 1 and 2 went on, and acknowledged. That member 0 counts 2 as active proves nothing.
+    /// </summary>
+    [Theory]
+    [InlineData(12)]
+    [InlineData(11)]
+    public void Who_began_alone_does_not_decide_over_those_who_went_on(ulong generation)
+    {
+        SpareReading alone = Spare(0, 12, epoch: 9, inactive: 1, past: [new(1, 11)]);
+        Settle(alone, 10);
+        SpareReading wentOn = Spare(1, generation, epoch: 5, inactive: 0, past: [new(1, 10)]);
+        Settle(wentOn, generation - 1);
+        SpareReading witness = Spare(2, generation, epoch: 5, inactive: 0, past: [new(1, 10)]);
+        Settle(witness, generation - 1);
+        SpareReading[][] all =
+        [
+            [alone, wentOn], [wentOn, alone], [alone, witness], [alone, wentOn, witness],
+            [witness, alone, wentOn],
+        ];
+        foreach (SpareReading[] spares in all)
+        {
+            Assert.Null(SetAssembly.Decide(
+                spares, new SetExpectation { AllowsMissing = true }, out MetadataRefusal? refusal));
+            Assert.Equal(MetadataRefusalKind.Diverged, refusal!.Kind);
+        }
+    }
+
+    /// <summary>Its copies are here and say that it took part in nothing else.</summary>
+    [Fact]
+    public void A_member_that_is_here_and_only_behind_tells_that_another_is_ahead_in_vain()
+    {
+        SpareReading decides = Spare(0, 12, epoch: 9, inactive: 1, past: [new(1, 10)]);
+        SpareReading ahead = Spare(1, 11, epoch: 5, inactive: 0, past: [new(1, 10)]);
+        SpareReading behind = Spare(2, 10, epoch: 1);
+        AssembledSet set = SetAssembly.Decide(
+            [decides, ahead, behind], new SetExpectation(), out MetadataRefusal? refusal)!;
+        Assert.Null(refusal);
+        Assert.Equal(MemberRole.Joining, set.Roles[1]);
+        Assert.Null(SetAssembly.Decide(
+            [decides, ahead], new SetExpectation { AllowsMissing = true }, out refusal));
+        Assert.Equal(MetadataRefusalKind.Diverged, refusal!.Kind);
     }
 
     [Fact]
