@@ -15,17 +15,19 @@ public sealed class BackendTests
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
 
     [Theory]
-    [InlineData(NotPermitted, false)]
-    [InlineData(NoSuchCall, true)]
+    [InlineData(Sandbox.IoUringSetup, NotPermitted, false)]
+    [InlineData(Sandbox.IoUringSetup, NoSuchCall, true)]
+    [InlineData(Sandbox.IoUringEnter, NotPermitted, false)]
+    [InlineData(Sandbox.IoUringRegister, NotPermitted, false)]
     public async Task Where_io_uring_is_forbidden_epoll_is_chosen_said_and_keeps_what_was_written(
-        int errno, bool isOld)
+        int call, int errno, bool isOld)
     {
         byte[] model = Content.Of(DeviceUnderTest.MiB);
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
         device.Backend = null;
         (int Call, int Errno)[] refused =
         [
-            (Sandbox.IoUring, errno),
+            (call, errno),
             .. isOld
                 ? [(Sandbox.EpollWait2, NoSuchCall), (Sandbox.WriteVector2, NoSuchCall)]
                 : Array.Empty<(int Call, int Errno)>(),
@@ -64,7 +66,7 @@ public sealed class BackendTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));
         await device.CreateAsync();
         CommandResult refused = await RunInsideAsync(
-            device, [(Sandbox.IoUring, NotPermitted)], 9, "serve", DeviceUnderTest.Name, "--backend",
+            device, [(Sandbox.IoUringSetup, NotPermitted)], 9, "serve", DeviceUnderTest.Name, "--backend",
             DeviceUnderTest.Uring);
         Assert.Contains("DMR-NO-IO-URING", refused.Error, StringComparison.Ordinal);
         Assert.Contains("--backend", refused.Error, StringComparison.Ordinal);

@@ -10,8 +10,9 @@ namespace DmRemap.Interop.Tests.Support;
 /// </summary>
 internal static class Sandbox
 {
-    /// <summary>io_uring_setup.</summary>
-    public const int IoUring = 425;
+    public const int IoUringSetup = 425;
+    public const int IoUringEnter = 426;
+    public const int IoUringRegister = 427;
 
     public const int EpollWait2 = 441;
 
