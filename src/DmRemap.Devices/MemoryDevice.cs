@@ -7,7 +7,7 @@ namespace DmRemap.Devices;
 /// Blocks in memory, for the demo, for measuring, and for tests. Allocated whole when it is made; loses
 /// everything with the process, so a flush has nothing to do.
 /// </summary>
-public sealed class MemoryDevice : IBlockDevice
+public sealed class MemoryDevice : IMemberDevice
 {
     private const int PieceBytes = 1 << 24;
 
@@ -15,10 +15,13 @@ public sealed class MemoryDevice : IBlockDevice
     private readonly byte[][] _pieces;
     private readonly int _blockBytes;
 
+    private bool _isRetired;
+
     /// <summary>Full of zeros.</summary>
-    public MemoryDevice(IEventLoop loop, DeviceGeometry geometry)
+    public MemoryDevice(IEventLoop loop, DeviceGeometry geometry, string name = "memory")
     {
         _loop = loop;
+        Name = name;
         Geometry = geometry;
         _blockBytes = geometry.LogicalBlockSize.Bytes;
         long bytes = geometry.Bytes.Value;
@@ -31,11 +34,24 @@ public sealed class MemoryDevice : IBlockDevice
 
     public DeviceGeometry Geometry { get; }
 
+    public string Name { get; }
+
+    /// <summary>Nobody else has a part in it.</summary>
+    public int Outstanding => 0;
+
+    public bool IsIdle => true;
+
+    public void Retire() => _isRetired = true;
+
+    public void Dispose()
+    {
+    }
+
     public void Submit(IoRequest request)
     {
         request.MarkSubmitted();
         request.SubmittedAt = _loop.Now;
-        IoStatus status = RequestCheck.Of(request, Geometry);
+        IoStatus status = _isRetired ? IoStatus.ShuttingDown : RequestCheck.Of(request, Geometry);
         if (status == IoStatus.Pending)
         {
             Do(request);

@@ -22,7 +22,8 @@ internal sealed class CreateCommand
 
     private readonly Option<string> _main = new("--main")
     {
-        Description = "The main device: the disk, or NBD export, to keep in service. It is not changed.",
+        Description = "The main device: the disk, or NBD export, to keep in service. It is not changed. For "
+            + "measuring also memory:SIZE.",
         HelpName = "PATH|URI",
         Required = true,
     };

@@ -35,6 +35,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         string mainPath = MemberPath.Complete(options.MainPath);
         string[] sparePaths = [.. options.SparePaths.Select(MemberPath.Complete)];
         RequireDifferentPaths(sparePaths);
+        Array.ForEach(sparePaths, MemoryDisk.RequireNoSpare);
 
         // The main device is opened read-only: adopting a disk changes nothing on it (P6).
         MemberOptions mainOptions = new() { Access = MemberAccess.ReadOnly, BlockBytes = options.BlockBytes };

@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
+using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -37,6 +38,7 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
         CancellationToken cancellation)
     {
         string path = MemberPath.Complete(options.MainPath!);
+        RequireStorage(record, path);
         DeviceRecord changed = record with { MainPath = path };
         RequireOfNoOther(record, path, output);
         // Its content is not touched: it is opened read-only.
@@ -82,6 +84,7 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
     {
         string old = MemberPath.Complete(options.OldSparePath!);
         string path = MemberPath.Complete(options.NewSparePath!);
+        MemoryDisk.RequireNoSpare(path);
         SpareRecord spare = record.Spares.FirstOrDefault(known => known.Path == old)
             ?? throw new RefusalException(new Refusal(
                 "DMR-REBIND-NO-SUCH-SPARE",
@@ -105,6 +108,21 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
         output.RequireYes($"{record.Name}: the spare {spare.Uuid} is registered at {path}; it was at {old}.");
         services.OpenRegistry().Replace(record with { Spares = spares });
         return new RebindReport(record.Name, old, path);
+    }
+
+    /// <summary>Memory begins with zeros wherever it is: it takes nobody's place, and nobody its.</summary>
+    private static void RequireStorage(DeviceRecord record, string path)
+    {
+        if (MemoryDisk.IsMeant(path) || MemoryDisk.IsMeant(record.MainPath))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                path,
+                $"{path} cannot take the place of {record.MainPath}: memory holds nothing from before its "
+                    + "server was started, and nothing after it has ended.",
+                "Make a device anew: `dmremap create`."));
+        }
     }
 
     /// <summary>Storage that another device's record names would be written by two.</summary>

@@ -143,7 +143,7 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
     }
 
     private static bool IsShared(string path, string member) =>
-        MemberInspection.Relate(path, member) switch
+        !MemoryDisk.IsMeant(path) && MemberInspection.Relate(path, member) switch
         {
             MemberRelation.Apart or MemberRelation.SameDisk => false,
             // The member is not there now: only its name can be compared.

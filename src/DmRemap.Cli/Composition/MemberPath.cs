@@ -7,13 +7,25 @@ using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Composition;
 
-/// <summary>What a member is called: an absolute path, or an NBD URI in its canonical form.</summary>
+/// <summary>
+/// What a member is called: an absolute path, an NBD URI in its canonical form, or a size of memory.
+/// </summary>
 internal static class MemberPath
 {
     /// <summary>From what a person wrote.</summary>
-    /// <exception cref="RefusalException">DMR-NBD-URI (exit 2).</exception>
-    public static string Complete(string given) =>
-        NbdUri.IsMeant(given) ? ParseUri(given).Text : Path.GetFullPath(given);
+    /// <exception cref="RefusalException">DMR-NBD-URI, DMR-USAGE (exit 2).</exception>
+    public static string Complete(string given)
+    {
+        if (MemoryDisk.IsMeant(given))
+        {
+            _ = MemoryDisk.BytesOf(given);
+            return given;
+        }
+        return NbdUri.IsMeant(given) ? ParseUri(given).Text : Path.GetFullPath(given);
+    }
+
+    /// <summary>Somewhere in the file system of this machine.</summary>
+    public static bool IsFile(string member) => !NbdUri.IsMeant(member) && !MemoryDisk.IsMeant(member);
 
     /// <exception cref="RefusalException">DMR-NBD-URI (exit 2).</exception>
     public static NbdUri ParseUri(string text)
@@ -60,7 +72,7 @@ internal static class MemberPath
     /// <summary>What lies behind a server's export cannot be seen from here.</summary>
     public static void RequireStateElsewhere(IReadOnlyList<string> statePaths, string main)
     {
-        if (!NbdUri.IsMeant(main))
+        if (IsFile(main))
         {
             MemberRules.RequireStateElsewhere(statePaths, main);
         }
@@ -68,7 +80,7 @@ internal static class MemberPath
 
     public static void RequireUnused(string path)
     {
-        if (!NbdUri.IsMeant(path))
+        if (IsFile(path))
         {
             MemberRules.RequireUnused(path);
         }
@@ -83,5 +95,5 @@ internal static class MemberPath
     }
 
     public static string[] Files(IEnumerable<string> members) =>
-        [.. members.Where(member => !NbdUri.IsMeant(member))];
+        [.. members.Where(IsFile)];
 }

@@ -43,13 +43,21 @@ internal sealed class OpenedMember : IDisposable
         Kind = MemberKind.Nbd;
     }
 
-    /// <summary>Or the URI, in its canonical form.</summary>
+    private OpenedMember(string memory, DeviceGeometry geometry)
+    {
+        Path = memory;
+        Geometry = geometry;
+        SizeBytes = geometry.Bytes.Value;
+        Kind = MemberKind.Memory;
+    }
+
+    /// <summary>Or the URI, in its canonical form, or the size of memory.</summary>
     public string Path { get; }
 
-    /// <summary>Null for an export.</summary>
+    /// <summary>Null for an export, and for memory.</summary>
     public MemberFile? File { get; }
 
-    /// <summary>Null for a file or disk.</summary>
+    /// <summary>Null for anything but an export.</summary>
     public NbdUri? Uri { get; }
 
     public DeviceGeometry Geometry { get; }
@@ -60,7 +68,7 @@ internal sealed class OpenedMember : IDisposable
     public MemberKind Kind { get; }
 
     /// <summary>Errors are reported on the request that meets them.</summary>
-    public bool IsDirect => File?.IsDirect ?? true;
+    public bool IsDirect => File?.IsDirect ?? Kind != MemberKind.Memory;
 
     /// <summary>
     /// Waits off the caller's thread while a dead instance's write is with the kernel, and says so.
@@ -72,6 +80,10 @@ internal sealed class OpenedMember : IDisposable
         {
             return await Task.Run(() => OpenExport(MemberPath.ParseUri(path), options), cancellation);
         }
+        if (MemoryDisk.IsMeant(path))
+        {
+            return new OpenedMember(path, MemoryDisk.GeometryOf(path, options));
+        }
         return new OpenedMember(
             path,
             await Task.Run(
@@ -82,15 +94,24 @@ internal sealed class OpenedMember : IDisposable
     /// What tells this primary from another when it is found again. An export has its name, which the server
     /// gives it, and its size.
     /// </summary>
-    public PrimaryFingerprint Fingerprint() => File is null
-        ? PrimaryFingerprint.OfExport(SizeBytes, Uri!.ExportName)
-        : PrimaryFingerprint.Of(File);
+    public PrimaryFingerprint Fingerprint() => Kind switch
+    {
+        MemberKind.Nbd => PrimaryFingerprint.OfExport(SizeBytes, Uri!.ExportName),
+        MemberKind.Memory => PrimaryFingerprint.OfExport(SizeBytes, "memory"),
+        _ => PrimaryFingerprint.Of(File!),
+    };
 
     /// <summary>
     /// Read a little, on the control plane and before the member is attached. False: it cannot be read.
     /// </summary>
     public bool TryRead(long offset, Span<byte> into)
     {
+        if (Kind == MemberKind.Memory)
+        {
+            // It is made when it is attached, of zeros.
+            into.Clear();
+            return true;
+        }
         if (File is null)
         {
             return _session!.TryRead(offset, into);
@@ -121,6 +142,10 @@ internal sealed class OpenedMember : IDisposable
     public IMemberDevice Attach(KernelLoop loop, BlockSize blockSize, INbdClientWatcher watch)
     {
         Invariant.Check(Geometry.LogicalBlockSize == blockSize);
+        if (Kind == MemberKind.Memory)
+        {
+            return new MemoryDevice(loop, Geometry, Path);
+        }
         if (File is null)
         {
             Invariant.Check(_session is null);

@@ -64,6 +64,7 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
             ?? expected.History.Judge(
                 expected.Witnessed, recovery.FoundPoint, set.Past,
                 isLossAgreed: recovery.Reading.JournalDamage is not null)
+            ?? RefusalOfForgottenMemory(set)
             ?? RefusalOfOtherMain(set.Primary);
         if (Refusal is not null)
         {
@@ -137,6 +138,15 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
                 + $"{record.Name} --main {record.MainPath}`, when the device is stopped, records that.");
         }
         return null;
+    }
+
+    private Refusal? RefusalOfForgottenMemory(SetDescription set)
+    {
+        DeviceRecord record = expected.Record;
+        bool wasServed = set.Past.Length > 0;
+        return wasServed && MemoryDisk.IsMeant(record.MainPath)
+            ? MemoryDisk.Forgotten(record.Name, record.MainPath)
+            : null;
     }
 
     private Refusal? RefusalOfMoreLost(MetadataReading found)

@@ -202,7 +202,7 @@ internal static class StatusReport
     {
         if (member.File is null)
         {
-            return MemberModes.Nbd;
+            return member.Uri is null ? MemberModes.Memory : MemberModes.Nbd;
         }
         return member.IsDirect ? MemberModes.Direct : MemberModes.PageCache;
     }

@@ -100,7 +100,7 @@ internal static class Findings
 
     private static bool IsRehearsal(DeviceStatus status)
     {
-        bool isCached = status.Primary.Mode == MemberModes.PageCache;
+        bool isCached = status.Primary.Mode is MemberModes.PageCache or MemberModes.Memory;
         foreach (SpareStatus spare in status.Spares)
         {
             isCached |= spare.Mode == MemberModes.PageCache;

@@ -77,8 +77,8 @@ public static class ConditionCatalog
             "The device is served read-only: every write is refused.",
             "Nothing, if you asked for it; otherwise stop it and serve it without --read-only."),
         new(Rehearsal, MessageIds.ConditionRehearsal, Severity.Notice,
-            "A member is a file that is reached through the page cache. A bad sector may show up too late "
-            + "to be remapped, and a write that was acknowledged may be lost with it.",
+            "A member is memory, or a file that is reached through the page cache. A bad sector may show up "
+            + "too late to be remapped, and a write that was acknowledged may be lost with it.",
             "Use it to rehearse only; keep data on block devices, or on a file system that has direct I/O."),
     ];
 

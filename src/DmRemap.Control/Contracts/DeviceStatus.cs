@@ -201,6 +201,9 @@ public static class MemberModes
     /// <summary>Through the page cache: a rehearsal on files, in which P1 and P2 are not promised.</summary>
     public const string PageCache = "page-cache";
 
+    /// <summary>Of the process that serves it: gone with it. A rehearsal too.</summary>
+    public const string Memory = "memory";
+
     /// <summary>An export of an NBD server.</summary>
     public const string Nbd = "nbd";
 }

@@ -203,9 +203,9 @@ public static class RegistryCodec
 
     private static string? VerifyMain(MainDocument? main, int? unitBytes)
     {
-        if (main is null || !IsPath(main.Path))
+        if (main is null || !(IsPath(main.Path) || IsMemory(main.Path)))
         {
-            return "its field \"main.path\" is not an absolute path or an NBD URI";
+            return "its field \"main.path\" is not an absolute path, an NBD URI or a size of memory";
         }
         if (main.BlockSize is not int block || !BitOperations.IsPow2(block) || block is < 512 or > 4096)
         {
@@ -263,6 +263,10 @@ public static class RegistryCodec
     private static bool IsExport(string path) =>
         path.StartsWith("nbd://", StringComparison.Ordinal)
             || path.StartsWith("nbd+unix://", StringComparison.Ordinal);
+
+    private static bool IsMemory(string? path) =>
+        path is not null && path.Length <= PathLengthMax
+            && path.StartsWith("memory:", StringComparison.Ordinal);
 
     internal static bool TryUuid(string? text, out Guid uuid) =>
         Guid.TryParseExact(text, "D", out uuid) && uuid != Guid.Empty;

@@ -32,6 +32,7 @@ public enum MemberKind : byte
     BlockDevice = 0,
     File = 1,
     Nbd = 2,
+    Memory = 3,
 }
 
 /// <summary>One failed operation of a member.</summary>

@@ -209,10 +209,22 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
         // no later start needs that record.
         _store.Start(
             this,
-            _reading.JournalDamage is not null ? StartCheckpoint.First
-                : _joining > 0 || !_reading.IsWholeEverywhere ? StartCheckpoint.Required
-                : isUncertain ? StartCheckpoint.IfPossible
-                : StartCheckpoint.None);
+            CheckpointFor(isUncertain));
+    }
+
+    private StartCheckpoint CheckpointFor(bool isUncertain)
+    {
+        if (_reading.JournalDamage is not null)
+        {
+            return StartCheckpoint.First;
+        }
+        // The head that the superblocks name was acknowledged. A record behind it may be in a cache only, and
+        // what is served next must not rest on it.
+        bool isTailInDoubt =
+            isUncertain && _reading.Chain!.Tail != _reading.Set!.Newest.State.JournalHead;
+        return _joining > 0 || isTailInDoubt || !_reading.IsWholeEverywhere ? StartCheckpoint.Required
+            : isUncertain ? StartCheckpoint.IfPossible
+            : StartCheckpoint.None;
     }
 
     void IRoundOwner.OnLateReturn(IoRequest request) =>
@@ -299,7 +311,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
     /// given up, and has landed there. Without this, a power cut could take the very copy that this start
     /// relies on, after the others, older, have been overwritten. Where the flush hangs, or fails twice, that
     /// is so only until one superblock of the new epoch, and the table behind it, are durable; they come
-    /// next, and a spare that takes none is left out, or refused when it is the last.
+    /// next, and a spare that takes no superblock is left out, or refused when it is the last.
     /// </summary>
     private void FlushWhatWasRead()
     {

@@ -39,10 +39,17 @@ public sealed partial class MetadataStore
         }
         else if (AreLackingCopiesNamed())
         {
+            bool isOfMembership = _membershipNeeds > _durable && _membershipNeeds <= _making;
             _durable = _making;
             NoteSettled();
             NoteHealedCopies();
             OnGenerationDurable();
+            if (isOfMembership && CountActive() > 1)
+            {
+                // Nobody waits for it: one that says that this one is settled, so that a spare put back to
+                // what it held before is told from one that took part in what followed (F-16).
+                RequestSuperblocks();
+            }
         }
         else
         {

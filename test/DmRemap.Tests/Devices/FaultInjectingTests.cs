@@ -8,7 +8,7 @@ using Xunit;
 
 namespace DmRemap.Tests.Devices;
 
-public sealed class FaultInjectingTests
+public sealed class FaultInjectingTests : IDisposable
 {
     private readonly SimulatedLoop _loop = new();
     private readonly MemoryDevice _memory;
@@ -19,6 +19,8 @@ public sealed class FaultInjectingTests
         _memory = new MemoryDevice(_loop, MemoryDeviceTests.MakeGeometry(64, 4096));
         _device = new FaultInjecting(_loop, _memory);
     }
+
+    public void Dispose() => _memory.Dispose();
 
     [Fact]
     public void Failing_write_writes_nothing_and_says_its_errno()

@@ -234,6 +234,33 @@ public sealed class MetadataMembershipTests
         Assert.Equal(bench.Entries, alone.Entries);
     }
 
+    /// <summary>
+    /// Member 1 was left out, the others went on, then member 2 was put back to what it held before that, and
+    /// member 1 served alone: with member 2 as the witness, member 0 must not look as if it had only been
+    /// interrupted.
+    /// </summary>
+    [Fact]
+    public void Who_went_on_after_a_member_was_left_out_is_not_overruled_by_an_old_image_and_that_member()
+    {
+        MetadataBench bench = MetadataBench.Formatted(3, seed: 31);
+        bench.MustRecover();
+        SparseImage old = bench.Disks[2].Image.Clone();
+        bench.Disks[1].Hang = _ => true;
+        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(50)));
+        Assert.Equal(CommitOutcome.Done, bench.Commit(Lost(60)));
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        MetadataBench alone = Alone(bench, 1);
+        alone.Recover(0xE2, Degraded);
+        for (int unit = 70; unit < 80; unit++)
+        {
+            Assert.Equal(CommitOutcome.Done, alone.Commit(Lost(unit)));
+        }
+        MetadataBench all =
+            new([bench.Disks[0].Image.Clone(), alone.Disks[0].Image.Clone(), old], seed: 32);
+        all.Recover(0xE3, Degraded);
+        Assert.Equal(MetadataRefusalKind.Diverged, all.Refusal?.Kind);
+    }
+
     [Fact]
     public void A_set_whose_spares_are_all_older_shows_its_age_before_anything_is_written()
     {
