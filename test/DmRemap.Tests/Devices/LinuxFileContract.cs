@@ -378,6 +378,10 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
         loop.Dispose();
         Assert.Throws<InvariantException>(device!.Dispose);
         Assert.False(fifo.IsClosed);
+        // A thread that waits for it would do so until the end of the process.
+        using FileStream writer =
+            new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        writer.Write(new byte[BlockBytes]);
     }
 
     [Fact]
