@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using DmRemap.Benchmarks.Metadata;
+using DmRemap.Benchmarks.Serving;
 
 namespace DmRemap.Benchmarks;
 
@@ -7,7 +8,7 @@ namespace DmRemap.Benchmarks;
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
 /// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- fill SPARE REMAPS` to put
 /// such a table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device
-/// takes to stop.
+/// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>).
 /// </summary>
 internal static class Program
 {
@@ -16,6 +17,11 @@ internal static class Program
         if (arguments.Length > 1 && arguments[0] == "metadata")
         {
             MetadataMeasurements.Run(arguments[1..]);
+            return;
+        }
+        if (arguments.Length > 5 && arguments[0] == "serving")
+        {
+            ServingBenchmark.Run(arguments[1..]);
             return;
         }
         if (arguments.Length > 2 && arguments[0] == "stop")

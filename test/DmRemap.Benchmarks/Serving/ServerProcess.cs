@@ -1,0 +1,116 @@
+using System;
+using System.Diagnostics;
+using System.Globalization;
+using System.IO;
+using System.Net.Sockets;
+
+namespace DmRemap.Benchmarks.Serving;
+
+/// <summary>A server that was started for one turn, on a Unix socket of its own.</summary>
+internal sealed class ServerProcess : IDisposable
+{
+    private const int TicksPerSecond = 100;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+
+    private readonly Process _process;
+
+    private ServerProcess(Process process, string socketPath)
+    {
+        _process = process;
+        SocketPath = socketPath;
+    }
+
+    public string SocketPath { get; }
+
+    /// <summary>Processor time that it has had so far, all threads, with the kernel's for it.</summary>
+    public TimeSpan CpuTime
+    {
+        get
+        {
+            string stat = File.ReadAllText($"/proc/{_process.Id}/stat");
+            string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+            long ticks = long.Parse(fields[11], CultureInfo.InvariantCulture)
+                + long.Parse(fields[12], CultureInfo.InvariantCulture);
+            return TimeSpan.FromSeconds(ticks / (double)TicksPerSecond);
+        }
+    }
+
+    /// <summary>Returns when a client can connect.</summary>
+    public static ServerProcess Start(ServerKind kind, string socketPath)
+    {
+        File.Delete(socketPath);
+        ProcessStartInfo start = new(kind.Program, kind.Arguments(socketPath))
+        {
+            RedirectStandardOutput = true,
+        };
+        Process process = Process.Start(start)
+            ?? throw new InvalidDataException($"{kind.Name} did not start");
+        process.OutputDataReceived += (_, _) => { };
+        process.BeginOutputReadLine();
+        ServerProcess server = new(process, socketPath);
+        long began = Stopwatch.GetTimestamp();
+        while (!server.CanConnect())
+        {
+            if (process.WaitForExit(20) || Stopwatch.GetElapsedTime(began) > s_patience)
+            {
+                server.Dispose();
+                throw new InvalidDataException($"{kind.Name} cannot be connected to");
+            }
+        }
+        return server;
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+        {
+            using Process kill = Process.Start(
+                "kill", ["-TERM", _process.Id.ToString(CultureInfo.InvariantCulture)]);
+            kill.WaitForExit();
+            if (!_process.WaitForExit(s_patience))
+            {
+                _process.Kill();
+            }
+        }
+        _process.Dispose();
+    }
+
+    private bool CanConnect()
+    {
+        try
+        {
+            using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            socket.Connect(new UnixDomainSocketEndPoint(SocketPath));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+}
+
+/// <summary>How one of the compared servers is started.</summary>
+/// <param name="Name">For the table's head.</param>
+/// <param name="Program">Found on the path, or a path.</param>
+/// <param name="Arguments">For a socket.</param>
+internal sealed record ServerKind(string Name, string Program, Func<string, string[]> Arguments)
+{
+    public static ServerKind Dmremap(string program, string device) =>
+        new("dmremap", program, socket => ["serve", device, "--socket", socket]);
+
+    public static ServerKind NbdkitFile(string image, bool isOneThread) => new(
+        isOneThread ? "nbdkit -t 1" : "nbdkit",
+        "nbdkit",
+        socket => ["-f", .. (isOneThread ? (string[])["-t", "1"] : []), "-U", socket, "file", image]);
+
+    public static ServerKind NbdkitMemory(string size, bool isOneThread) => new(
+        isOneThread ? "nbdkit -t 1" : "nbdkit",
+        "nbdkit",
+        socket => ["-f", .. (isOneThread ? (string[])["-t", "1"] : []), "-U", socket, "memory", size]);
+
+    public static ServerKind QemuNbd(string image, string aio, string cache) => new(
+        $"qemu-nbd {aio}",
+        "qemu-nbd",
+        socket => ["-f", "raw", "-t", "-e", "8", $"--cache={cache}", $"--aio={aio}", "-k", socket, image]);
+}
