@@ -15,17 +15,19 @@ public sealed class AttachFileSystemTests
     private const long MainBytes = 320 * DeviceUnderTest.MiB;
 
     [Theory]
-    [InlineData("ext4", "-q -F", "e2fsck -f -n")]
-    [InlineData("xfs", "-q -f", "xfs_repair -n")]
-    [InlineData("btrfs", "-q -f", "btrfs check --readonly")]
+    [InlineData("ext4", "-q -F", "e2fsck -f -n", DeviceUnderTest.Uring)]
+    [InlineData("ext4", "-q -F", "e2fsck -f -n", DeviceUnderTest.Epoll)]
+    [InlineData("xfs", "-q -f", "xfs_repair -n", DeviceUnderTest.Uring)]
+    [InlineData("btrfs", "-q -f", "btrfs check --readonly", DeviceUnderTest.Uring)]
     public async Task A_file_system_over_sectors_that_go_bad_stays_whole(
-        string kind, string makeOptions, string check)
+        string kind, string makeOptions, string check, string backend)
     {
         string make = "mkfs." + kind;
         string[] checking = check.Split(' ');
         await AttachedDisk.SkipUnlessPossibleAsync(make, checking[0], "fio", "fstrim", "diff", "cp");
         SkipUnlessKnown(kind);
         await using DeviceUnderTest device = PrepareMain();
+        device.Backend = backend;
         await device.CreateAsync();
         // The places of the first superblocks, and a run somewhere.
         await device.ServeAsync("2-2 write", "8-15 write", "128-135 write", "40000-40063 write");

@@ -71,14 +71,17 @@ public sealed class AttachTests
     /// <summary>
     /// Every n-th piece of large writes fails. Whoever writes learns it, directly or at fsync (F-10).
     /// </summary>
-    [Fact]
-    public async Task A_failed_piece_of_a_large_write_reaches_the_writer()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task A_failed_piece_of_a_large_write_reaches_the_writer(string backend)
     {
         const int Areas = 8;
         const int SectorsInArea = 2048;
         const int SectorsInPiece = 256;
         await AttachedDisk.SkipUnlessPossibleAsync();
         await using DeviceUnderTest device = await CreateAsync();
+        device.Backend = backend;
         // What is no bad sector is not remapped: it stays an error.
         await device.ServeAsync([.. Enumerable.Range(0, Areas).Select(area =>
         {

@@ -117,12 +117,15 @@ public sealed class BoundedStopTests
         await device.StopAsync();
     }
 
-    [Fact]
-    public async Task Spare_that_hangs_in_a_remap_is_named_by_status_and_stop_answers_in_time()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task Spare_that_hangs_in_a_remap_is_named_by_status_and_stop_answers_in_time(string backend)
     {
         RequiredTools.SkipUnlessFuse();
         RequiredTools.SkipUnless("nbdkit");
         await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        device.Backend = backend;
         (SlowDisk main, SlowDisk spare) = await SlowDisk.CreateWithSlowSpareAsync(device);
         await using SlowDisk mainEnd = main;
         await using SlowDisk spareEnd = spare;
@@ -151,13 +154,16 @@ public sealed class BoundedStopTests
     }
 
     [Theory]
-    [InlineData("stop")]
-    [InlineData("TERM")]
-    public async Task Main_that_hangs_is_named_by_status_and_the_end_comes_in_time(string how)
+    [InlineData("stop", DeviceUnderTest.Uring)]
+    [InlineData("TERM", DeviceUnderTest.Uring)]
+    [InlineData("stop", DeviceUnderTest.Epoll)]
+    [InlineData("TERM", DeviceUnderTest.Epoll)]
+    public async Task Main_that_hangs_is_named_by_status_and_the_end_comes_in_time(string how, string backend)
     {
         RequiredTools.SkipUnlessFuse();
         RequiredTools.SkipUnless("nbdkit");
         await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        device.Backend = backend;
         await using SlowDisk main = await SlowDisk.ServeWithSlowMainAsync(device);
         using NbdTestClient client = await device.ConnectAsync();
         await main.HoldMediumAsync();

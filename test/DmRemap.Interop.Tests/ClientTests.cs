@@ -45,12 +45,14 @@ public sealed class ClientTests
         Assert.Equal([DeviceUnderTest.Name], names);
     }
 
-    [Fact]
-    public async Task Nbdcopy_writes_over_bad_sectors_and_reads_back_every_byte()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task Nbdcopy_writes_over_bad_sectors_and_reads_back_every_byte(string backend)
     {
         RequiredTools.SkipUnless("nbdcopy");
         await using DeviceUnderTest device =
-            await DeviceUnderTest.StartAsync(Content.Of(8 * MiB), s_badWrites);
+            await DeviceUnderTest.StartOnAsync(backend, Content.Of(8 * MiB), s_badWrites);
         byte[] content = Content.Of(8 * MiB, version: 2);
         string source = Path.Combine(device.Images, "source");
         string target = Path.Combine(device.Images, "target");
@@ -69,12 +71,14 @@ public sealed class ClientTests
         Content.AssertFile(content, target);
     }
 
-    [Fact]
-    public async Task Qemu_img_converts_onto_bad_sectors_and_finds_no_difference()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task Qemu_img_converts_onto_bad_sectors_and_finds_no_difference(string backend)
     {
         RequiredTools.SkipUnless("qemu-img");
         await using DeviceUnderTest device =
-            await DeviceUnderTest.StartAsync(Content.Of(8 * MiB), s_badWrites);
+            await DeviceUnderTest.StartOnAsync(backend, Content.Of(8 * MiB), s_badWrites);
         byte[] content = Content.Of(8 * MiB, version: 3);
         // A quarter of zeros: qemu-img turns them into WRITE_ZEROES, across the cluster's end.
         content.AsSpan((int)MiB, 2 * (int)MiB).Clear();
@@ -91,12 +95,14 @@ public sealed class ClientTests
         Assert.Equal(0, await device.StatusNumberAsync("counters", "clientErrors"));
     }
 
-    [Fact]
-    public async Task Qemu_io_patterns_read_back_across_remapped_units()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task Qemu_io_patterns_read_back_across_remapped_units(string backend)
     {
         RequiredTools.SkipUnless("qemu-io");
         await using DeviceUnderTest device =
-            await DeviceUnderTest.StartAsync(Content.Of(8 * MiB), s_badWrites);
+            await DeviceUnderTest.StartOnAsync(backend, Content.Of(8 * MiB), s_badWrites);
         string[] patterns =
         [
             "write -P 0x11 0 64k", "write -P 0x22 1000k 128k", "write -P 0x33 2001k 512", "write -z 1020k 8k",
@@ -116,12 +122,14 @@ public sealed class ClientTests
         Assert.Equal(0, await device.StatusNumberAsync("counters", "clientErrors"));
     }
 
-    [Fact]
-    public async Task Fio_sees_no_error_while_sectors_go_bad_under_it()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task Fio_sees_no_error_while_sectors_go_bad_under_it(string backend)
     {
         RequiredTools.SkipUnless("fio");
         const int Seed = 20260101;
-        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(new byte[32 * MiB]);
+        await using DeviceUnderTest device = await DeviceUnderTest.StartOnAsync(backend, new byte[32 * MiB]);
         RunningProgram fio = device.StartBeside(
             "fio", "--name=verify", "--ioengine=nbd", "--uri=" + device.Uri, "--rw=randrw", "--bs=4k",
             "--size=32m",

@@ -93,12 +93,15 @@ public sealed class KillTests
         Assert.Equal(0, await device.Server.WaitForEndAsync(TimeSpan.FromSeconds(20)));
     }
 
-    [Fact]
-    public async Task A_new_start_waits_until_the_kernel_has_let_go_of_a_killed_ones_write()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task A_new_start_waits_until_the_kernel_has_let_go_of_a_killed_ones_write(string backend)
     {
         RequiredTools.SkipUnlessFuse();
         RequiredTools.SkipUnless("nbdkit");
         await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        device.Backend = backend;
         DeviceUnderTest.WriteZeros(device.SparePath, DeviceUnderTest.SpareBytesDefault);
         await using SlowDisk disk = await SlowDisk.StartAsync(device, 16 * DeviceUnderTest.MiB);
         (await device.RunAsync(

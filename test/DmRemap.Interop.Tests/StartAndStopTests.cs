@@ -68,7 +68,7 @@ public sealed class StartAndStopTests
         // It can be opened and claimed, but not read.
         await disk.HoldMediumAsync();
         RunningProgram server = device.StartServe();
-        await SlowDisk.UntilAsync(() => HasRing(server.Id));
+        await SlowDisk.UntilAsync(() => HasLoop(server.Id));
         await server.SignalAsync("TERM");
         await server.WaitForLineAsync(
             line => line.Contains("DMR-INTERRUPTED", StringComparison.Ordinal), s_patience);
@@ -198,13 +198,20 @@ public sealed class StartAndStopTests
     }
 
     /// <summary>The ring is made after the claims, for the first read of the spares.</summary>
-    private static bool HasRing(int process)
+    private static bool HasLoop(int process)
     {
-        foreach (string descriptor in Directory.GetFileSystemEntries($"/proc/{process}/fd"))
+        foreach (string thread in Directory.GetDirectories($"/proc/{process}/task"))
         {
-            if (new FileInfo(descriptor).LinkTarget?.Contains("io_uring", StringComparison.Ordinal) == true)
+            try
             {
-                return true;
+                if (File.ReadAllText(Path.Combine(thread, "comm")).Trim() == "dmremap-data")
+                {
+                    return true;
+                }
+            }
+            catch (IOException)
+            {
+                // It has just ended.
             }
         }
         return false;

@@ -39,12 +39,15 @@ public sealed class StuckSpareTests
         await AssertOnlyDependentsWaitAsync(device, new StuckSpare(device, 0, spare.ProcessId));
     }
 
-    [Fact]
-    public async Task File_stuck_in_a_commit_delays_only_what_depends_on_it()
+    [Theory]
+    [InlineData(DeviceUnderTest.Uring)]
+    [InlineData(DeviceUnderTest.Epoll)]
+    public async Task File_stuck_in_a_commit_delays_only_what_depends_on_it(string backend)
     {
         RequiredTools.SkipUnlessFuse();
         RequiredTools.SkipUnless("nbdkit");
         await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        device.Backend = backend;
         // Both behind FUSE: a spare through the page cache goes with such a main device only.
         await using SlowDisk main = await SlowDisk.StartAsync(device, MiB, "main");
         await using SlowDisk spare = await SlowDisk.StartAsync(

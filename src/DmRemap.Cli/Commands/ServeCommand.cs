@@ -10,6 +10,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Commands;
@@ -85,6 +86,13 @@ internal sealed class ServeCommand
         DefaultValueFactory = _ => ServeOptions.MetadataDeadlineSecondsDefault,
     };
 
+    private readonly Option<LoopBackend> _backend = new("--backend")
+    {
+        Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
+        HelpName = "io_uring|epoll",
+        CustomParser = ParseBackend,
+    };
+
     private readonly Option<bool> _acceptRollback = CommonOptions.AcceptRollback();
     private readonly Option<bool> _acceptChangedMain = CommonOptions.AcceptChangedMain();
 
@@ -96,7 +104,7 @@ internal sealed class ServeCommand
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
-            parts._metadataDeadline, parts._acceptRollback, parts._acceptChangedMain,
+            parts._metadataDeadline, parts._backend, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -125,6 +133,20 @@ internal sealed class ServeCommand
             default:
                 result.AddError($"--tls {result.Tokens[0].Value}: expected off, allow or require.");
                 return NbdTlsMode.Off;
+        }
+    }
+
+    private static LoopBackend ParseBackend(ArgumentResult result)
+    {
+        switch (result.Tokens[0].Value)
+        {
+            case "io_uring":
+                return LoopBackend.IoUring;
+            case "epoll":
+                return LoopBackend.Epoll;
+            default:
+                result.AddError($"--backend {result.Tokens[0].Value}: expected io_uring or epoll.");
+                return LoopBackend.Automatic;
         }
     }
 
@@ -157,6 +179,7 @@ internal sealed class ServeCommand
             TlsDirectory = parsed.GetValue(_tlsDirectory),
             AdmitsAnyTlsClient = parsed.GetValue(_tlsAnyClient),
             ReadOnly = parsed.GetValue(_readOnly),
+            Backend = parsed.GetValue(_backend),
             AcceptsRollback = parsed.GetValue(_acceptRollback),
             AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
             FaultsPath = parsed.GetValue(_faults),

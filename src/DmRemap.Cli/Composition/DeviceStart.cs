@@ -7,6 +7,7 @@ using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
 using DmRemap.Core.Metadata;
+using DmRemap.Linux.Uring;
 
 namespace DmRemap.Cli.Composition;
 
@@ -79,7 +80,8 @@ internal sealed class DeviceStart(
         MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
         NbdFence? fence = await NbdFence.PassAsync(
             NbdFence.PathOf(directories.RunPath, record.Name), members, events.Say, stopAsked);
-        LoopHost host = new(record.Name);
+        LoopHost host = new(record.Name, Options.Backend);
+        SayIfSlower(host);
         await host.Started;
         Life.OnLoop(host);
         HostHistory history =
@@ -113,6 +115,15 @@ internal sealed class DeviceStart(
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
         return new StartedDevice(host, door, served, watch, noting);
+    }
+
+    private void SayIfSlower(LoopHost host)
+    {
+        if (host.Loop.Missing is IoUringUnavailableException missing)
+        {
+            events.Say($"DMR-BACKEND-EPOLL {record.Name}: served by epoll and threads, which takes more time "
+                + $"and is the same in everything else. {missing.Message}.");
+        }
     }
 
     private async Task OpenAsync(

@@ -17,7 +17,7 @@ namespace DmRemap.Cli.Composition;
 internal sealed class FrontDoor : IDisposable
 {
     private readonly List<ListeningSocket> _sockets = [];
-    private readonly List<UringListener> _listeners = [];
+    private readonly List<SocketListener> _listeners = [];
     private readonly List<string> _exports = [];
     private readonly TaskCompletionSource _listenersClosed =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -118,7 +118,7 @@ internal sealed class FrontDoor : IDisposable
             }
             foreach (ListeningSocket socket in _sockets)
             {
-                UringListener listener = new(pool, socket, _server);
+                SocketListener listener = new(pool, socket, _server);
                 _listeners.Add(listener);
                 listener.Start();
             }
@@ -146,7 +146,7 @@ internal sealed class FrontDoor : IDisposable
     public void CloseListeners()
     {
         _listenersOpen = _listeners.Count;
-        foreach (UringListener listener in _listeners)
+        foreach (SocketListener listener in _listeners)
         {
             listener.Close(OnListenerClosed);
         }

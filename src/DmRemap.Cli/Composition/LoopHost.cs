@@ -16,12 +16,12 @@ internal sealed class LoopHost : IDisposable
 
     private readonly TaskCompletionSource _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <exception cref="RefusalException">io_uring is not to be had here (exit 9).</exception>
-    public LoopHost(string device)
+    /// <exception cref="RefusalException">io_uring is demanded, and not to be had here (exit 9).</exception>
+    public LoopHost(string device, LoopBackend backend = LoopBackend.Automatic)
     {
         try
         {
-            Loop = new UringLoop(new UringLoopOptions { Name = "dmremap-data" });
+            Loop = KernelLoop.Create(new KernelLoopOptions { Name = "dmremap-data" }, backend);
         }
         catch (IoUringUnavailableException e)
         {
@@ -31,14 +31,14 @@ internal sealed class LoopHost : IDisposable
                     ExitCode.MissingHere,
                     device,
                     $"io_uring is not available to this process: {e.Message}.",
-                    "Allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile "
-                        + "that permits it)."),
+                    "Leave --backend out, and epoll is used instead; or allow io_uring (sysctl "
+                        + "kernel.io_uring_disabled=0; in a container, a seccomp profile that permits it)."),
                 e);
         }
         Loop.Start(_ => _started.SetResult());
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     public Task Started => _started.Task;
 

@@ -139,7 +139,7 @@ internal sealed class OpenedMember : IDisposable
     /// <param name="loop">Whose device it becomes.</param>
     /// <param name="blockSize">As it was opened with.</param>
     /// <param name="watch">Told of an export's connections.</param>
-    public IMemberDevice Attach(UringLoop loop, BlockSize blockSize, INbdClientWatcher watch)
+    public IMemberDevice Attach(KernelLoop loop, BlockSize blockSize, INbdClientWatcher watch)
     {
         Invariant.Check(Geometry.LogicalBlockSize == blockSize);
         if (Kind == MemberKind.Memory)
@@ -151,7 +151,7 @@ internal sealed class OpenedMember : IDisposable
             Invariant.Check(_session is null);
             return AttachExport(loop, watch);
         }
-        return new UringFile(loop, File.Handle, Geometry, new UringFileOptions
+        return new LinuxFile(loop, File.Handle, Geometry, new LinuxFileOptions
         {
             Name = Path,
             Kind = File.Kind,
@@ -192,9 +192,9 @@ internal sealed class OpenedMember : IDisposable
             uri, session, export.ToGeometry(logical, options.FilePhysicalBlockBytes, access));
     }
 
-    private NbdClient AttachExport(UringLoop loop, INbdClientWatcher watch)
+    private NbdClient AttachExport(KernelLoop loop, INbdClientWatcher watch)
     {
-        UringConnector connector = new(loop, NbdSession.AddressOf(Uri!), Path);
+        SocketConnector connector = new(loop, NbdSession.AddressOf(Uri!), Path);
         NbdClient client = new(
             loop,
             connector,

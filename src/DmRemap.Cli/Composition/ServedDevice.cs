@@ -58,6 +58,9 @@ internal sealed class ServedDevice : IDisposable
     /// <summary>The NBD URIs, and the file where it is attached.</summary>
     public IReadOnlyList<string> Exports => Fuse.File is string file ? [.. _exports, file] : _exports;
 
+    /// <summary>How I/O reaches the members.</summary>
+    public string Backend => _host.Loop.Backend;
+
     public RecursionWatch? Watch { get; set; }
 
     public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);

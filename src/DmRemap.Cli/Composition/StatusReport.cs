@@ -40,7 +40,7 @@ internal static class StatusReport
             State = LifeWords.StateOf(life),
             Phase = LifeWords.PhaseOf(life),
             Conditions = Conditions(served),
-            Backend = "io_uring",
+            Backend = served.Backend,
             Primary = Primary(served),
             Spares = [.. Enumerable.Range(0, device.Members.Length - 1).Select(i => Spare(served, i))],
             Remaps = device.Tally.RemappedUnits,

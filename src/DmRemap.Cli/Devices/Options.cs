@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Net;
+using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
 namespace DmRemap.Cli.Devices;
@@ -53,6 +54,8 @@ public sealed record ServeOptions
     public bool AdmitsAnyTlsClient { get; init; }
 
     public bool ReadOnly { get; init; }
+
+    public LoopBackend Backend { get; init; }
 
     /// <summary>Serve spares that are older than what this machine last saw.</summary>
     public bool AcceptsRollback { get; init; }

@@ -30,7 +30,7 @@ public sealed record DeviceStatus
     /// </summary>
     public required IReadOnlyList<string> Conditions { get; init; }
 
-    /// <summary>How I/O reaches the members: "io_uring", or "none" while stopped.</summary>
+    /// <summary>How I/O reaches the kernel: "io_uring" or "epoll"; "none" while stopped.</summary>
     public required string Backend { get; init; }
 
     public required PrimaryStatus Primary { get; init; }

@@ -4,7 +4,7 @@ namespace DmRemap.Core.Abstractions;
 
 /// <summary>
 /// The one thread on which everything about a device happens: completions, timers, messages from other
-/// threads, one at a time. The production loop waits in io_uring_enter; the simulated one advances a seed.
+/// threads, one at a time. The production loop waits in the kernel; the simulated one advances a seed.
 /// </summary>
 public interface IEventLoop
 {

@@ -22,6 +22,12 @@ public static class Limits
     public const int MemberQueueDepth = 64;
 
     /// <summary>
+    /// Threads that do a member's data requests where there is no io_uring. As many as a disk's own queue is
+    /// deep; a request more waits in line.
+    /// </summary>
+    public const int MemberTransferThreads = 32;
+
+    /// <summary>
     /// Discards and zeroes handed to the kernel for one member at once (they occupy an io-wq worker).
     /// </summary>
     public const int MemberZeroingDepth = 2;

@@ -113,7 +113,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     /// Serve over this descriptor, which is mounted, or will be. False when it is stopping, or busy: the
     /// descriptor is still the caller's.
     /// </summary>
-    public bool TryOpen(UringLoop loop, SafeFileHandle kernel)
+    public bool TryOpen(KernelLoop loop, SafeFileHandle kernel)
     {
         if (_isStopping || !IsIdle)
         {

@@ -25,7 +25,7 @@ public interface IFuseChannelOwner
 }
 
 /// <summary>
-/// /dev/fuse on the ring: messages are read, each into a slot's buffer, and answered. What has come in one
+/// /dev/fuse for a loop: messages are read, each into a slot's buffer, and answered. What has come in one
 /// slot is answered by the same one, so each has at most one operation outstanding. Closing the descriptor
 /// ends the connection: the kernel answers whoever still waits with an error.
 /// </summary>
@@ -33,7 +33,7 @@ public sealed class FuseChannel
 {
     private const int PollIn = 1;
 
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly IFuseChannelOwner _owner;
     private readonly SlotTarget[] _slots;
     private readonly CancelTarget _cancel;
@@ -43,7 +43,7 @@ public sealed class FuseChannel
     private bool _hasEnded;
 
     /// <summary>On the loop's thread.</summary>
-    public FuseChannel(UringLoop loop, int slots, IFuseChannelOwner owner)
+    public FuseChannel(KernelLoop loop, int slots, IFuseChannelOwner owner)
     {
         _loop = loop;
         _owner = owner;
@@ -72,13 +72,14 @@ public sealed class FuseChannel
     public bool IsClosing { get; private set; }
 
     /// <summary>
-    /// Take over a descriptor that does not block: the ring then tries at once, waits by itself where there
-    /// is nothing, and needs no worker.
+    /// Take over a descriptor that does not block: the loop then tries at once, waits by itself where there
+    /// is nothing, and needs no thread for it.
     /// </summary>
     public void Open(SafeFileHandle device)
     {
         Invariant.Check(!IsOpen);
         _fd = StreamPool.Release(device);
+        _loop.Adopt(_fd);
         IsClosing = false;
         _hasEnded = false;
     }
@@ -99,7 +100,7 @@ public sealed class FuseChannel
         Invariant.Check(!IsClosing);
         SlotTarget target = _slots[slot];
         target.Doing = Doing.Answering;
-        _loop.SubmitWrite(target, _fd, message, 0, WriteDurability.Cached);
+        _loop.SubmitWriteMessage(target, _fd, message);
     }
 
     /// <summary>
@@ -120,7 +121,7 @@ public sealed class FuseChannel
     private void Receive(SlotTarget target)
     {
         target.Doing = Doing.Receiving;
-        _loop.SubmitRead(target, _fd, target.Buffer, 0);
+        _loop.SubmitReadMessage(target, _fd, target.Buffer);
     }
 
     private void OnCompleted(SlotTarget target, int result)
@@ -227,19 +228,19 @@ public sealed class FuseChannel
 
         public Doing Doing { get; set; }
 
-        protected override void OnCompleted(int result, uint flags) => channel.OnCompleted(this, result);
+        protected override void OnCompleted(int result) => channel.OnCompleted(this, result);
     }
 
     private sealed class CancelTarget(FuseChannel channel, OperationOwner owner)
         : CompletionTarget(channel._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => channel.GoOnClosing();
+        protected override void OnCompleted(int result) => channel.GoOnClosing();
     }
 
     private sealed class CloseTarget(FuseChannel channel, OperationOwner owner)
         : CompletionTarget(channel._loop, owner)
     {
         // The descriptor is gone whatever close returned.
-        protected override void OnCompleted(int result, uint flags) => channel.OnClosed();
+        protected override void OnCompleted(int result) => channel.OnClosed();
     }
 }

@@ -11,14 +11,14 @@ public abstract class CompletionTarget
 {
     /// <param name="loop">Whose operations it will receive. On its thread, or before it runs.</param>
     /// <param name="owner">Counts what the kernel still owns.</param>
-    protected CompletionTarget(UringLoop loop, OperationOwner owner)
+    protected CompletionTarget(KernelLoop loop, OperationOwner owner)
     {
         Loop = loop;
         Owner = owner;
         Slot = loop.Register(this);
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     public OperationOwner Owner { get; }
 
@@ -46,18 +46,17 @@ public abstract class CompletionTarget
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Complete(int result, uint flags)
+    internal void Complete(int result)
     {
         Invariant.Check(IsOutstanding);
         IsOutstanding = false;
         Owner.Outstanding--;
         Owner.Completed++;
-        OnCompleted(result, flags);
+        OnCompleted(result);
     }
 
     /// <summary>On the loop's thread. The operation has ended; a new one may be submitted at once.</summary>
     /// <param name="result">What the system call would have returned: a count or descriptor, or a negative
     /// errno.</param>
-    /// <param name="flags">IORING_CQE_F_…</param>
-    protected abstract void OnCompleted(int result, uint flags);
+    protected abstract void OnCompleted(int result);
 }

@@ -1,3 +1,5 @@
+using DmRemap.Linux.Epoll;
+
 namespace DmRemap.Linux.Loop;
 
 /// <summary>
@@ -7,6 +9,9 @@ namespace DmRemap.Linux.Loop;
 public sealed class OperationOwner
 {
     internal OperationOwner(string name) => Name = name;
+
+    /// <summary>What EpollLoop has for it.</summary>
+    internal OwnerThreads? Threads { get; set; }
 
     public string Name { get; }
 

@@ -37,6 +37,7 @@ public static class Errno
     public const int ETIMEDOUT = 110;
     public const int ECONNREFUSED = 111;
     public const int EHOSTUNREACH = 113;
+    public const int EALREADY = 114;
     public const int EINPROGRESS = 115;
     public const int EREMOTEIO = 121;
     public const int EDQUOT = 122;
@@ -76,6 +77,7 @@ public static class Errno
         ETIMEDOUT => nameof(ETIMEDOUT),
         ECONNREFUSED => nameof(ECONNREFUSED),
         EHOSTUNREACH => nameof(EHOSTUNREACH),
+        EALREADY => nameof(EALREADY),
         EINPROGRESS => nameof(EINPROGRESS),
         EREMOTEIO => nameof(EREMOTEIO),
         EDQUOT => nameof(EDQUOT),

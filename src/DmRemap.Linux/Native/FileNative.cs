@@ -24,6 +24,7 @@ internal static unsafe partial class FileNative
     public const int ENOTTY = 25;
     public const int ETXTBSY = 26;
     public const int ENOSPC = 28;
+    public const int ESPIPE = 29;
     public const int EROFS = 30;
     public const int ENAMETOOLONG = 36;
     public const int ENOSYS = 38;

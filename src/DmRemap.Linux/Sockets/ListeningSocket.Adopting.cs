@@ -50,7 +50,7 @@ public sealed partial class ListeningSocket
     private static unsafe ListeningSocket Adopt(int fd)
     {
         _ = SocketNative.Control(fd, SocketNative.F_SETFD, SocketNative.FD_CLOEXEC);
-        // The ring waits by itself, and does not for a descriptor that asks not to be waited for.
+        // A ring waits by itself, and does not for a descriptor that asks not to be waited for.
         int flags = SocketNative.Control(fd, SocketNative.F_GETFL, 0);
         _ = SocketNative.Control(fd, SocketNative.F_SETFL, flags & ~SocketNative.O_NONBLOCK);
         SafeFileHandle handle = new(fd, ownsHandle: true);

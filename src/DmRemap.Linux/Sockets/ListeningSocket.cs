@@ -11,7 +11,7 @@ using Microsoft.Win32.SafeHandles;
 namespace DmRemap.Linux.Sockets;
 
 /// <summary>
-/// A bound, listening socket: made before it is served and disposed of after its <see cref="UringListener"/>
+/// A bound, listening socket: made before it is served and disposed of after its <see cref="SocketListener"/>
 /// has closed, both on the control plane (these calls may block).
 /// </summary>
 public sealed partial class ListeningSocket : IDisposable

@@ -47,7 +47,7 @@ public static class StandardSocket
             _ = SocketNative.Duplicate(fd, Input);
             _ = SocketNative.Duplicate(fd, Output);
         }
-        // The ring waits by itself, and does not for a descriptor that asks not to be waited for.
+        // A ring waits by itself, and does not for a descriptor that asks not to be waited for.
         int flags = SocketNative.Control(taken, SocketNative.F_GETFL, 0);
         _ = SocketNative.Control(taken, SocketNative.F_SETFL, flags & ~SocketNative.O_NONBLOCK);
         return new SafeFileHandle(taken, ownsHandle: true);

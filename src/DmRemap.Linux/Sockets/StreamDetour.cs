@@ -26,7 +26,7 @@ public static class StreamDetour
             return false;
         }
         inside = new SafeFileHandle(fds[0], ownsHandle: true);
-        peer = new SafeFileHandle(((UringStream)stream).Exchange(fds[1]), ownsHandle: true);
+        peer = new SafeFileHandle(((SocketStream)stream).Exchange(fds[1]), ownsHandle: true);
         return true;
     }
 

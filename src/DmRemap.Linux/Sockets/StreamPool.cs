@@ -9,23 +9,23 @@ namespace DmRemap.Linux.Sockets;
 /// </summary>
 public sealed class StreamPool
 {
-    private UringStream? _firstFree;
+    private SocketStream? _firstFree;
 
     /// <summary>On the loop's thread, or before it runs.</summary>
     public StreamPool(
-        UringLoop loop, int connectionsMax = Limits.ConnectionsMax, string name = "client connections")
+        KernelLoop loop, int connectionsMax = Limits.ConnectionsMax, string name = "client connections")
     {
         Loop = loop;
         Operations = loop.CreateOwner(name);
         for (int i = 0; i < connectionsMax; i++)
         {
-            UringStream stream = new(this, loop, Operations) { NextFree = _firstFree };
+            SocketStream stream = new(this, loop, Operations) { NextFree = _firstFree };
             _firstFree = stream;
             FreeCount++;
         }
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     /// <summary>What the kernel has of these connections now.</summary>
     public OperationOwner Operations { get; }
@@ -39,7 +39,7 @@ public sealed class StreamPool
     public bool TryServe(SafeFileHandle socket, IStreamAcceptor acceptor)
     {
         int fd = Release(socket);
-        UringStream? stream = TryTake(fd);
+        SocketStream? stream = TryTake(fd);
         if (stream is null)
         {
             new SafeFileHandle(fd, ownsHandle: true).Dispose();
@@ -64,9 +64,9 @@ public sealed class StreamPool
     }
 
     /// <summary>Null when every one is connected.</summary>
-    internal UringStream? TryTake(int fd)
+    internal SocketStream? TryTake(int fd)
     {
-        UringStream? stream = _firstFree;
+        SocketStream? stream = _firstFree;
         if (stream is null)
         {
             return null;
@@ -78,7 +78,7 @@ public sealed class StreamPool
         return stream;
     }
 
-    internal void Return(UringStream stream)
+    internal void Return(SocketStream stream)
     {
         stream.NextFree = _firstFree;
         _firstFree = stream;

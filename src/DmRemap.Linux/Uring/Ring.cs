@@ -250,6 +250,14 @@ internal sealed unsafe class Ring : IDisposable
             Release(UringNative.Close(fd), "close");
             throw new IoUringUnavailableException(errno);
         }
+        // A filter may forbid the third call alone. The ring itself says that it is not enabled yet.
+        long entered = UringNative.UringEnter(UringNative.SYS_io_uring_enter, fd, 0, 0, 0, null, 0);
+        int refusal = entered < 0 ? Marshal.GetLastPInvokeError() : 0;
+        if (refusal is Errno.EPERM or Errno.EACCES or Errno.ENOSYS)
+        {
+            Release(UringNative.Close(fd), "close");
+            throw new IoUringUnavailableException(refusal);
+        }
         return fd;
     }
 

@@ -28,11 +28,11 @@ internal sealed class BenchSet
     /// <summary>Beyond it, commits would take many checkpoints of the growing table, and minutes.</summary>
     private const long CommittedMax = 1_000_000;
 
-    private readonly UringLoop _loop = new(new UringLoopOptions { Name = "bench" });
+    private readonly KernelLoop _loop = KernelLoop.Create(new KernelLoopOptions { Name = "bench" });
     private readonly ManualResetEventSlim _ended = new();
     private readonly CommitRequest _request = new(Limits.CommitChangesMax);
     private readonly MemberFile _member;
-    private UringFile? _file;
+    private LinuxFile? _file;
 
     public BenchSet(string path)
     {
@@ -41,7 +41,7 @@ internal sealed class BenchSet
         using ManualResetEventSlim started = new();
         _loop.Start(_ => started.Set());
         started.Wait();
-        OnLoop(() => _file = new UringFile(_loop, _member.Handle, _member.Geometry, new UringFileOptions
+        OnLoop(() => _file = new LinuxFile(_loop, _member.Handle, _member.Geometry, new LinuxFileOptions
         {
             Name = path,
             Kind = _member.Kind,
@@ -53,7 +53,7 @@ internal sealed class BenchSet
     public static UnitGeometry Geometry { get; } =
         new(new BlockSize(512), 4096, new BlockCount(Units * 8), alignmentOffsetBytes: 0);
 
-    public UringLoop Loop => _loop;
+    public KernelLoop Loop => _loop;
 
     public bool IsDirect => _member.IsDirect;
 

@@ -15,6 +15,12 @@ namespace DmRemap.Interop.Tests.Support;
 internal sealed class DeviceUnderTest : IAsyncDisposable
 {
     public const string Name = "dev";
+
+    /// <summary>Of `--backend`.</summary>
+    public const string Uring = "io_uring";
+
+    public const string Epoll = "epoll";
+
     public const int UnitBytes = 4096;
     public const long MiB = 1024 * 1024;
     public const long SpareBytesDefault = 24 * MiB;
@@ -59,6 +65,9 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
 
     public IReadOnlyDictionary<string, string> Environment { get; }
 
+    /// <summary>How `serve` is told to reach the kernel; null: as it likes.</summary>
+    public string? Backend { get; set; } = System.Environment.GetEnvironmentVariable("DMREMAP_TEST_BACKEND");
+
     /// <summary>The process that serves now.</summary>
     public RunningProgram Server => _server ?? throw new InvalidOperationException("nothing is served");
 
@@ -84,9 +93,15 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
     }
 
     /// <summary>Prepared, created, and served.</summary>
-    public static async Task<DeviceUnderTest> StartAsync(byte[] mainContent, params string[] faults)
+    public static Task<DeviceUnderTest> StartAsync(byte[] mainContent, params string[] faults) =>
+        StartOnAsync(null, mainContent, faults);
+
+    /// <summary>As <see cref="StartAsync"/>, with this backend.</summary>
+    public static async Task<DeviceUnderTest> StartOnAsync(
+        string? backend, byte[] mainContent, params string[] faults)
     {
         DeviceUnderTest device = Prepare(mainContent);
+        device.Backend = backend ?? device.Backend;
         try
         {
             await device.CreateAsync();
@@ -130,7 +145,9 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
 
     public RunningProgram StartServe(params string[] more)
     {
-        RunningProgram server = RunningProgram.Start(Program, ["serve", Name, .. more], Environment);
+        string[] backend = Backend is null ? [] : ["--backend", Backend];
+        RunningProgram server = RunningProgram.Start(
+            Program, ["serve", Name, .. backend, .. more], Environment);
         _started.Add(server);
         _server = server;
         return server;

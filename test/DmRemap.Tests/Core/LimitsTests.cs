@@ -39,6 +39,8 @@ public sealed class LimitsTests
         Assert.True(Limits.RequestsInFlightMax <= Limits.FragmentsInFlightMax);
         Assert.True(Limits.MemberQueueDepth <= Limits.RequestsInFlightMax);
         Assert.True(Limits.MemberZeroingDepth < Limits.MemberQueueDepth);
+        // A thread more would never have work.
+        Assert.InRange(Limits.MemberTransferThreads, 1, Limits.MemberQueueDepth);
     }
 
     [Fact]

@@ -19,7 +19,7 @@ using Xunit;
 namespace DmRemap.Tests.Engine;
 
 /// <summary>
-/// The whole of a device's life again and again in one process, on real files and a real ring: made, served,
+/// The whole of a device's life again and again in one process, on real files and a real loop: made, served,
 /// a sector goes bad and moves, suspended, resumed, stopped, let go. Counted in /proc: nothing is left.
 /// </summary>
 [Collection(nameof(DescriptorCounting))]
@@ -28,10 +28,12 @@ public sealed class LifeCycleLeakTests
     private const long Blocks = 2048;
     private const long SpareUnits = 64;
 
-    [Fact]
-    public void A_thousand_lives_of_a_device_leave_no_thread_descriptor_mapping_or_slot()
+    [Theory]
+    [InlineData(LoopBackend.IoUring, 1000)]
+    [InlineData(LoopBackend.Epoll, 300)]
+    public void A_thousand_lives_of_a_device_leave_no_thread_descriptor_mapping_or_slot(
+        LoopBackend backend, int rounds)
     {
-        const int Rounds = 1000;
         using TemporaryDirectory directory = new();
         string main = directory["main"];
         string spare = directory["spare"];
@@ -40,27 +42,31 @@ public sealed class LifeCycleLeakTests
         // What the runtime makes once (threads of its pool, compiled code) is not a leak.
         for (int i = 0; i < 50; i++)
         {
-            Live(main, spare, i);
+            Live(backend, main, spare, i);
         }
         Usage before = Usage.Now();
-        for (int i = 0; i < Rounds; i++)
+        for (int i = 0; i < rounds; i++)
         {
-            Live(main, spare, i);
+            Live(backend, main, spare, i);
         }
         Usage after = Usage.Now();
         // The runtime may begin or end a few threads of its own, and with each come two mappings.
-        Assert.InRange(after.Descriptors - before.Descriptors, -20, 0);
+        Assert.True(
+            after.Links.Length <= before.Links.Length,
+            $"{after.Links.Length - before.Links.Length} descriptors more, of: "
+                + string.Join(", ", after.Links.Except(before.Links)));
         Assert.InRange(after.Threads - before.Threads, -20, 3);
         Assert.InRange(after.Mappings - before.Mappings, -1000, 30);
-        Assert.Empty(after.LoopThreads);
+        // Another test may have left one that the kernel keeps.
+        Assert.InRange(after.LoopThreads - before.LoopThreads, -20, 0);
         Assert.Equal(0, after.Rings - before.Rings);
     }
 
-    private static void Live(string main, string spare, int round)
+    private static void Live(LoopBackend backend, string main, string spare, int round)
     {
-        using LoopRunner runner = new();
-        using UringFile mainFile = Open(runner, main);
-        using UringFile spareFile = Open(runner, spare);
+        using LoopRunner runner = new(backend: backend);
+        using LinuxFile mainFile = Open(runner, main);
+        using LinuxFile spareFile = Open(runner, spare);
         BufferSlice data = AlignedMemory.Allocate(4096);
         byte value = (byte)((round % 255) + 1);
         data.Span.Fill(value);
@@ -90,21 +96,21 @@ public sealed class LifeCycleLeakTests
         });
     }
 
-    private static UringFile Open(LoopRunner runner, string path)
+    private static LinuxFile Open(LoopRunner runner, string path)
     {
         SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite);
         DeviceGeometry geometry =
             SimulatedDisk.MakeGeometry(new FileInfo(path).Length / 512) with { CanDiscard = true };
-        UringFileOptions options = new()
+        LinuxFileOptions options = new()
         {
             Name = path,
             Kind = MemberKind.File,
             CacheMode = CacheMode.PageCache,
         };
-        return runner.Call(() => new UringFile(runner.Loop, handle, geometry, options));
+        return runner.Call(() => new LinuxFile(runner.Loop, handle, geometry, options));
     }
 
-    private static RemapDevice Build(UringLoop loop, UringFile main, UringFile spare)
+    private static RemapDevice Build(KernelLoop loop, LinuxFile main, LinuxFile spare)
     {
         UnitGeometry units = new(new BlockSize(512), 4096, new BlockCount(Blocks), 0);
         SpareAllocator allocator = new();
@@ -123,7 +129,7 @@ public sealed class LifeCycleLeakTests
     }
 
     /// <summary>What /proc says of this process, after everything that can be collected has been.</summary>
-    private sealed record Usage(int Threads, int Descriptors, int Mappings, int Rings, string[] LoopThreads)
+    private sealed record Usage(int Threads, string[] Links, int Mappings, int Rings, int LoopThreads)
     {
         public static Usage Now()
         {
@@ -144,14 +150,21 @@ public sealed class LifeCycleLeakTests
                     // It has just ended.
                 }
             }
-            string[] links = [.. Directory.GetFileSystemEntries("/proc/self/fd").Select(LinkOf)];
+            string[] links =
+            [
+                .. Directory.GetFileSystemEntries("/proc/self/fd").Select(LinkOf)
+                    .Where(link => !IsAssembly(link)),
+            ];
             return new Usage(
                 names.Count,
-                links.Length,
-                File.ReadAllLines("/proc/self/maps").Length,
+                links,
+                File.ReadAllLines("/proc/self/maps").Count(line => !IsAssembly(line)),
                 links.Count(link => link.Contains("io_uring", StringComparison.Ordinal)),
-                [.. names.Where(name => name == "test loop")]);
+                names.Count(name => name is "test loop" or "dmremap-io"));
         }
+
+        /// <summary>The runtime loads one when it is first needed, and keeps it open and mapped.</summary>
+        private static bool IsAssembly(string line) => line.EndsWith(".dll", StringComparison.Ordinal);
 
         private static string LinkOf(string path) => new FileInfo(path).LinkTarget ?? "";
     }

@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Devices;
 using DmRemap.FrontEnds.Fuse;
+using DmRemap.Linux.Loop;
 using DmRemap.Linux.Native;
 using DmRemap.Tests.Linux;
 using DmRemap.Tests.Support;
@@ -15,7 +16,7 @@ using Xunit;
 namespace DmRemap.Tests.Fuse;
 
 /// <summary>
-/// The server on a real ring, with the test as the kernel: a pair of sockets that keep messages whole stands
+/// The server on a real loop, with the test as the kernel: a pair of sockets that keep messages whole stands
 /// for /dev/fuse.
 /// </summary>
 internal sealed class FuseWorld : IFuseWatcher, IDisposable
@@ -27,8 +28,9 @@ internal sealed class FuseWorld : IFuseWatcher, IDisposable
     private readonly byte[] _reply = new byte[2 * 1024 * 1024];
     private int _connections;
 
-    public FuseWorld(bool holdsBack = false)
+    public FuseWorld(LoopBackend backend, bool holdsBack = false)
     {
+        Runner = new LoopRunner(backend: backend);
         Memory = new MemoryDevice(Runner.Loop, new DeviceGeometry
         {
             LogicalBlockSize = new BlockSize(BlockBytes),
@@ -43,7 +45,7 @@ internal sealed class FuseWorld : IFuseWatcher, IDisposable
         Connect();
     }
 
-    public LoopRunner Runner { get; } = new();
+    public LoopRunner Runner { get; }
 
     public MemoryDevice Memory { get; }
 

@@ -17,26 +17,29 @@ internal sealed class LoopRunner : IDisposable
 
     private Exception? _fatal;
 
-    public LoopRunner(int submissionEntries = Limits.SubmissionQueueEntries)
+    public LoopRunner(
+        int submissionEntries = Limits.SubmissionQueueEntries, LoopBackend backend = LoopBackend.IoUring)
     {
-        Loop = Make(new UringLoopOptions
+        KernelLoopOptions options = new()
         {
             Name = "test loop",
             SubmissionEntries = submissionEntries,
             OnFatal = exception => _fatal = exception,
-        });
+        };
+        Loop = Make(options, backend);
         Loop.Start(_ => { });
     }
 
-    public UringLoop Loop { get; }
+    public KernelLoop Loop { get; }
 
     public Exception? Fatal => _fatal;
 
-    public static UringLoop Make(UringLoopOptions options)
+    public static KernelLoop Make(
+        KernelLoopOptions? options = null, LoopBackend backend = LoopBackend.IoUring)
     {
         try
         {
-            return new UringLoop(options);
+            return KernelLoop.Create(options, backend);
         }
         catch (IoUringUnavailableException exception)
         {

@@ -25,20 +25,33 @@ internal static class EvidenceTable
 
     /// <summary>`Class.Method` of every fact and theory under test/.</summary>
     public static HashSet<string> TestsInSources() =>
-        [.. SourceTree.Read("test", ".cs").SelectMany(TestsIn)];
+        [.. TestsIn([.. SourceTree.Read("test", ".cs")])];
 
-    public static IEnumerable<string> TestsIn(SourceFile file)
+    /// <summary>Those of an abstract class count for each class that is derived from it.</summary>
+    public static IEnumerable<string> TestsIn(params SourceFile[] files)
     {
-        foreach (var method in CodeRules.Parse(file).DescendantNodes().OfType<MethodDeclarationSyntax>())
-        {
-            bool isTest = method.AttributeLists.SelectMany(list => list.Attributes)
-                .Any(attribute => attribute.Name.ToString() is "Fact" or "Theory");
-            if (isTest && method.Parent is ClassDeclarationSyntax type)
-            {
-                yield return $"{type.Identifier.Text}.{method.Identifier.Text}";
-            }
-        }
+        ClassDeclarationSyntax[] classes =
+        [
+            .. files.SelectMany(file => CodeRules.Parse(file).DescendantNodes())
+                .OfType<ClassDeclarationSyntax>(),
+        ];
+        ILookup<string, string> methods = classes
+            .SelectMany(type => TestsIn(type).Select(method => (Type: type.Identifier.Text, method)))
+            .ToLookup(test => test.Type, test => test.method);
+        IEnumerable<string> own = methods.SelectMany(type => type.Select(method => $"{type.Key}.{method}"));
+        IEnumerable<string> inherited = classes.SelectMany(type => BasesOf(type)
+            .SelectMany(parent => methods[parent].Select(method => $"{type.Identifier.Text}.{method}")));
+        return own.Concat(inherited);
     }
+
+    private static IEnumerable<string> TestsIn(ClassDeclarationSyntax type) =>
+        from method in type.Members.OfType<MethodDeclarationSyntax>()
+        where method.AttributeLists.SelectMany(list => list.Attributes)
+            .Any(attribute => attribute.Name.ToString() is "Fact" or "Theory")
+        select method.Identifier.Text;
+
+    private static IEnumerable<string> BasesOf(ClassDeclarationSyntax type) =>
+        type.BaseList?.Types.Select(parent => parent.Type.ToString()) ?? [];
 
     private static IEnumerable<string> Series(string prefix, int count) =>
         Enumerable.Range(1, count).Select(number => $"{prefix}{number}");

@@ -65,6 +65,14 @@ public sealed class EvidenceTableTests
     }
 
     [Fact]
+    public void A_test_of_a_contract_is_found_in_each_class_that_is_held_to_it()
+    {
+        SourceFile contract = new("test/A.cs", "abstract class A { [Fact] void C() {} }");
+        SourceFile held = new("test/B.cs", "class B() : A(1), I { [Fact] void D() {} } class E() : A(2);");
+        Assert.Equal(["A.C", "B.D", "B.C", "E.C"], EvidenceTable.TestsIn(contract, held));
+    }
+
+    [Fact]
     public void A_test_counts_as_run_only_if_no_row_of_it_was_skipped()
     {
         EvidenceRow row = new("S1", "`FooTests.Bar`");

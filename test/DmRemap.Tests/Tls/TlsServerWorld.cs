@@ -38,7 +38,7 @@ internal sealed class TlsServerWorld : IDisposable
     private readonly ListeningSocket _socket;
     private readonly TlsDoor _door;
     private readonly SslClientAuthenticationOptions _clientOptions;
-    private UringListener? _listener;
+    private SocketListener? _listener;
     private bool _isStopped;
 
     public TlsServerWorld()
@@ -69,7 +69,7 @@ internal sealed class TlsServerWorld : IDisposable
                     StallDeadline = Duration.FromSeconds(2),
                     CrowdedHandshakeDeadline = Duration.FromSeconds(1),
                 });
-            _listener = new UringListener(new StreamPool(_loop.Loop, Places), _socket, server);
+            _listener = new SocketListener(new StreamPool(_loop.Loop, Places), _socket, server);
             _listener.Start();
             return server;
         });

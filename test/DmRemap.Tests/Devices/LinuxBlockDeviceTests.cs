@@ -10,7 +10,7 @@ using Xunit;
 namespace DmRemap.Tests.Devices;
 
 /// <summary>On a loop device: needs root and losetup.</summary>
-public sealed class UringBlockDeviceTests : IDisposable
+public sealed class LinuxBlockDeviceTests : IDisposable
 {
     private const int Blocks = 8192;
 
@@ -40,11 +40,11 @@ public sealed class UringBlockDeviceTests : IDisposable
         _loopDevice = output.Trim();
 
         using LoopRunner runner = new();
-        using UringFile device = runner.Call(() => new UringFile(
+        using LinuxFile device = runner.Call(() => new LinuxFile(
             runner.Loop,
             TestFile.OpenDirect(_loopDevice),
             MemoryDeviceTests.MakeGeometry(Blocks, 512) with { CanDiscard = false },
-            new UringFileOptions { Name = _loopDevice, Kind = MemberKind.BlockDevice }));
+            new LinuxFileOptions { Name = _loopDevice, Kind = MemberKind.BlockDevice }));
         BufferSlice buffer = AlignedMemory.Allocate(64 * 512);
         new Random(2).NextBytes(buffer.Span);
         buffer.Span.CopyTo(model.AsSpan(100 * 512));

@@ -3,12 +3,12 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Linux.Loop;
 
-public sealed record UringLoopOptions
+public sealed record KernelLoopOptions
 {
     /// <summary>Of the thread.</summary>
     public string Name { get; init; } = "loop";
 
-    /// <summary>A power of two.</summary>
+    /// <summary>Of a ring: a power of two.</summary>
     public int SubmissionEntries { get; init; } = Limits.SubmissionQueueEntries;
 
     /// <summary>

@@ -7,19 +7,19 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Sockets;
 
 /// <summary>
-/// A connected socket on the ring. One object serves many connections after another: it goes back to its
+/// A connected socket of the loop. One object serves many connections after another: it goes back to its
 /// <see cref="StreamPool"/> when the socket is closed, just before OnClosed; its owner forgets it then.
 ///
 /// Close: shutdown(2), which ends a waiting receive and send; a cancel, for whatever shutdown leaves; when
 /// all three have come back, the kernel holds no buffer, and the descriptor is closed; then OnClosed.
 /// </summary>
-internal sealed class UringStream : IByteStream
+internal sealed class SocketStream : IByteStream
 {
     // Room for the message header in front of the vectors, in one pinned array: addresses that never change.
     private const int VectorsStart = 4;
 
     private readonly StreamPool _pool;
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly ReceiveTarget _receive;
     private readonly SendTarget _send;
     private readonly CancelTarget _cancel;
@@ -33,7 +33,7 @@ internal sealed class UringStream : IByteStream
     private long _unsentBytes;
     private bool _isClosing;
 
-    public UringStream(StreamPool pool, UringLoop loop, OperationOwner operations)
+    public SocketStream(StreamPool pool, KernelLoop loop, OperationOwner operations)
     {
         _pool = pool;
         _loop = loop;
@@ -44,7 +44,7 @@ internal sealed class UringStream : IByteStream
     }
 
     /// <summary>The pool's own link.</summary>
-    public UringStream? NextFree { get; set; }
+    public SocketStream? NextFree { get; set; }
 
     public void Receive(BufferSlice into)
     {
@@ -99,6 +99,7 @@ internal sealed class UringStream : IByteStream
         Invariant.Check(_fd < 0);
         _fd = fd;
         _isClosing = false;
+        _loop.Adopt(fd);
     }
 
     /// <summary>
@@ -111,7 +112,9 @@ internal sealed class UringStream : IByteStream
         Invariant.Check(!_receive.IsOutstanding);
         Invariant.Check(!_send.IsOutstanding);
         int former = _fd;
+        _loop.Disown(former);
         _fd = fd;
+        _loop.Adopt(fd);
         return former;
     }
 
@@ -186,29 +189,29 @@ internal sealed class UringStream : IByteStream
         owner?.OnClosed();
     }
 
-    private sealed class ReceiveTarget(UringStream stream, OperationOwner owner)
+    private sealed class ReceiveTarget(SocketStream stream, OperationOwner owner)
         : CompletionTarget(stream._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => stream.OnReceived(result);
+        protected override void OnCompleted(int result) => stream.OnReceived(result);
     }
 
-    private sealed class SendTarget(UringStream stream, OperationOwner owner)
+    private sealed class SendTarget(SocketStream stream, OperationOwner owner)
         : CompletionTarget(stream._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => stream.OnSent(result);
+        protected override void OnCompleted(int result) => stream.OnSent(result);
     }
 
-    private sealed class CancelTarget(UringStream stream, OperationOwner owner)
+    private sealed class CancelTarget(SocketStream stream, OperationOwner owner)
         : CompletionTarget(stream._loop, owner)
     {
         // EINVAL on a kernel without cancel by descriptor: shutdown has ended both operations already.
-        protected override void OnCompleted(int result, uint flags) => stream.GoOnClosing();
+        protected override void OnCompleted(int result) => stream.GoOnClosing();
     }
 
-    private sealed class CloseTarget(UringStream stream, OperationOwner owner)
+    private sealed class CloseTarget(SocketStream stream, OperationOwner owner)
         : CompletionTarget(stream._loop, owner)
     {
         // The descriptor is gone whatever close returned.
-        protected override void OnCompleted(int result, uint flags) => stream.OnClosed();
+        protected override void OnCompleted(int result) => stream.OnClosed();
     }
 }

@@ -11,7 +11,7 @@ namespace DmRemap.Linux.Sockets;
 /// connecting may block, so a thread of its own does that and posts what came of it (F-19).
 /// </summary>
 [SuppressMessage("Design", "CA1001", Justification = "Both threads may be using it at the end.")]
-public sealed class UringConnector : IStreamConnector, ILoopMessage
+public sealed class SocketConnector : IStreamConnector, ILoopMessage
 {
     private readonly StreamPool _streams;
     private readonly StreamAddress _address;
@@ -27,7 +27,7 @@ public sealed class UringConnector : IStreamConnector, ILoopMessage
     /// <param name="loop">Whose streams it makes.</param>
     /// <param name="address">Where to.</param>
     /// <param name="name">For people: on whose behalf the kernel works.</param>
-    public UringConnector(UringLoop loop, StreamAddress address, string name)
+    public SocketConnector(KernelLoop loop, StreamAddress address, string name)
     {
         _streams = new StreamPool(loop, 1, name);
         _address = address;
@@ -63,7 +63,7 @@ public sealed class UringConnector : IStreamConnector, ILoopMessage
             owner.OnConnectFailed(_errno);
             return;
         }
-        UringStream stream = _streams.TryTake(StreamPool.Release(_socket))!;
+        SocketStream stream = _streams.TryTake(StreamPool.Release(_socket))!;
         _socket = null;
         stream.SetOwner(owner);
         owner.OnConnected(stream);

@@ -2,7 +2,7 @@ using DmRemap.Core.Faults;
 
 namespace DmRemap.Devices;
 
-public sealed record UringFileOptions
+public sealed record LinuxFileOptions
 {
     /// <summary>For people: the path or the member's name.</summary>
     public required string Name { get; init; }

@@ -2,21 +2,23 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.IO.Pipes;
+using System.Net.Sockets;
 using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Loop;
+using DmRemap.Linux.Native;
 using Xunit;
 
 namespace DmRemap.Tests.Linux;
 
-public sealed class UringLoopTests
+public abstract class KernelLoopContract(LoopBackend backend)
 {
     [Fact]
     public void Messages_from_many_threads_all_run_on_the_loop_in_each_threads_order()
     {
         const int Threads = 4;
         const int Each = 2_500;
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         int[] next = new int[Threads];
         bool isInOrder = true;
         Thread[] threads = new Thread[Threads];
@@ -53,7 +55,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Message_wakes_a_sleeping_loop_every_time()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         for (int i = 0; i < 1_000; i++)
         {
             runner.Call(() => { });
@@ -63,7 +65,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Idle_loop_sleeps()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
         long before = 0;
         long after = 0;
@@ -86,7 +88,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Timers_fire_in_order_of_time_and_never_early()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
         List<int> fired = [];
         bool isEarly = false;
@@ -115,7 +117,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Cancelled_timer_does_not_fire_and_a_moved_one_fires_once()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
         int cancelled = 0;
         int moved = 0;
@@ -139,7 +141,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Timer_that_sets_itself_to_now_lets_the_loop_go_on()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         int fired = 0;
         LoopTimer? timer = null;
         timer = new LoopTimer(new TimerAction(_ =>
@@ -155,7 +157,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Delivery_comes_later_and_one_asked_for_in_a_delivery_in_the_next_turn()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
         List<long> turns = [];
         IoRequest request = new();
@@ -182,8 +184,8 @@ public sealed class UringLoopTests
     public void Exception_that_escapes_ends_the_loop_and_is_reported()
     {
         Exception? reported = null;
-        using UringLoop loop =
-            LoopRunner.Make(new UringLoopOptions { OnFatal = exception => reported = exception });
+        using KernelLoop loop =
+            LoopRunner.Make(new KernelLoopOptions { OnFatal = exception => reported = exception }, backend);
         loop.Start(_ => { });
         Assert.True(loop.Post(new LoopRunner.Message(() => throw new InvalidOperationException("boom"))));
         Assert.True(loop.Join(LoopRunner.Patience));
@@ -194,7 +196,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Message_taken_before_the_stop_runs_and_one_after_it_is_refused()
     {
-        using UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        using KernelLoop loop = LoopRunner.Make(backend: backend);
         int ran = 0;
         loop.Start(started =>
         {
@@ -215,7 +217,7 @@ public sealed class UringLoopTests
     {
         using AnonymousPipeServerStream writer = new(PipeDirection.Out);
         using AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
-        UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        KernelLoop loop = LoopRunner.Make(backend: backend);
         Recorder? target = null;
         loop.Start(started =>
         {
@@ -238,7 +240,7 @@ public sealed class UringLoopTests
     {
         using AnonymousPipeServerStream writer = new(PipeDirection.Out);
         using AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         int fd = (int)reader.SafePipeHandle.DangerousGetHandle();
         Recorder target = runner.Call(() => new Recorder(runner.Loop, runner.Loop.CreateOwner("pipe")));
         Recorder cancel = runner.Call(() => new Recorder(runner.Loop, target.Owner));
@@ -265,11 +267,43 @@ public sealed class UringLoopTests
     }
 
     [Fact]
+    public void Completion_never_comes_inside_a_submission()
+    {
+        using SocketPair pair = new(SocketType.Stream);
+        using FileStream zeros = File.OpenRead("/dev/zero");
+        using LoopRunner runner = new(backend: backend);
+        KernelLoop loop = runner.Loop;
+        pair.Theirs.Send([1]);
+        BufferSlice memory = AlignedMemory.Allocate(64);
+        IoVector vector = SocketPair.Vector(memory.Slice(32, 32));
+        int file = (int)zeros.SafeFileHandle.DangerousGetHandle();
+        List<Recorder> targets = [];
+        runner.Call(() =>
+        {
+            OperationOwner owner = loop.CreateOwner("all");
+            for (int i = 0; i < 6; i++)
+            {
+                targets.Add(new Recorder(loop, owner));
+            }
+            loop.SubmitPoll(targets[0], pair.Fd, 1);
+            loop.SubmitReceive(targets[1], pair.Fd, memory.Slice(0, 32));
+            loop.SubmitSend(targets[2], pair.Fd, in vector);
+            loop.SubmitRead(targets[3], file, memory.Slice(0, 32), 0);
+            loop.SubmitSyncData(targets[4], file);
+            loop.SubmitCancel(targets[5], targets[0]);
+            Assert.All(targets, target => Assert.True(target is { Completions: 0, IsOutstanding: true }));
+        });
+        runner.WaitUntil(() => loop.OutstandingOperations == 0, "the last completion");
+        Assert.All(targets, target => Assert.True(target is { Completions: 1, IsOutstanding: false }));
+        Assert.Equal((1, 32, 32), (targets[1].Result, targets[2].Result, targets[3].Result));
+    }
+
+    [Fact]
     public void Poll_completes_when_the_descriptor_is_ready()
     {
         using AnonymousPipeServerStream writer = new(PipeDirection.Out);
         using AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         int fd = (int)reader.SafePipeHandle.DangerousGetHandle();
         Recorder target = runner.Call(() => new Recorder(runner.Loop, runner.Loop.CreateOwner("pipe")));
         runner.Call(() => runner.Loop.SubmitPoll(target, fd, 1));
@@ -282,7 +316,7 @@ public sealed class UringLoopTests
     public void More_operations_in_a_turn_than_the_ring_has_entries_all_complete()
     {
         using FileStream file = File.OpenRead("/dev/zero");
-        using LoopRunner runner = new(submissionEntries: 8);
+        using LoopRunner runner = new(submissionEntries: 8, backend);
         List<Recorder> targets = [];
         runner.Call(() =>
         {
@@ -303,7 +337,7 @@ public sealed class UringLoopTests
     [Fact]
     public void Wake_ups_timers_and_deliveries_allocate_nothing_on_the_loop()
     {
-        using LoopRunner runner = new();
+        using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
         Steady steady = new(runner.Loop, done);
         runner.Call(steady.Run);
@@ -311,7 +345,7 @@ public sealed class UringLoopTests
         Assert.Equal(0, steady.AllocatedBytes);
     }
 
-    private static void SubmitOk(UringLoop loop, IoRequest request, IIoOwner owner)
+    private static void SubmitOk(KernelLoop loop, IoRequest request, IIoOwner owner)
     {
         request.Prepare(owner, IoOperation.Flush, default, default);
         request.MarkSubmitted();
@@ -329,19 +363,6 @@ public sealed class UringLoopTests
         public void OnCompleted(IoRequest request) => action(request);
     }
 
-    private sealed class Recorder(UringLoop loop, OperationOwner owner) : CompletionTarget(loop, owner)
-    {
-        public int Completions { get; private set; }
-
-        public int Result { get; private set; }
-
-        protected override void OnCompleted(int result, uint flags)
-        {
-            Completions++;
-            Result = result;
-        }
-    }
-
     /// <summary>Goes round timer, message, delivery for ever; measures after a warm-up.</summary>
     private sealed class Steady : ITimerOwner, ILoopMessage, IIoOwner
     {
@@ -349,7 +370,7 @@ public sealed class UringLoopTests
         private const int Rounds = 10_000;
         private const int AttemptsMax = 3;
 
-        private readonly UringLoop _loop;
+        private readonly KernelLoop _loop;
         private readonly ManualResetEventSlim _done;
         private readonly LoopTimer _timer;
         private readonly IoRequest _request = new();
@@ -357,7 +378,7 @@ public sealed class UringLoopTests
         private int _round;
         private int _attempts;
 
-        public Steady(UringLoop loop, ManualResetEventSlim done)
+        public Steady(KernelLoop loop, ManualResetEventSlim done)
         {
             _loop = loop;
             _done = done;

@@ -5,9 +5,9 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Devices;
 
 /// <summary>One kernel operation each; a request may need several in a row.</summary>
-public sealed partial class UringFile
+public sealed partial class LinuxFile
 {
-    private sealed class TransferOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    private sealed class TransferOperation(LinuxFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private IoRequest? _request;
         private int _done;
@@ -27,7 +27,7 @@ public sealed partial class UringFile
             Continue(request);
         }
 
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
             IoRequest request = _request!;
             if (result == request.Buffer.Length)
@@ -106,7 +106,7 @@ public sealed partial class UringFile
         }
     }
 
-    private sealed class FlushOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    private sealed class FlushOperation(LinuxFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private RequestQueue _served;
         private TransientRetry _retry;
@@ -122,7 +122,7 @@ public sealed partial class UringFile
             }
         }
 
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
             if (_retry.TryAgain(result))
             {
@@ -162,7 +162,7 @@ public sealed partial class UringFile
     /// <summary>
     /// Discard and write-zeroes: slices, one after another, then what makes them durable if that was asked.
     /// </summary>
-    private sealed class ZeroOperation(UringFile file) : CompletionTarget(file._loop, file.Operations)
+    private sealed class ZeroOperation(LinuxFile file) : CompletionTarget(file._loop, file.Operations)
     {
         private IoRequest? _request;
         private long _offset;
@@ -185,7 +185,7 @@ public sealed partial class UringFile
             Continue(request);
         }
 
-        protected override void OnCompleted(int result, uint flags)
+        protected override void OnCompleted(int result)
         {
             IoRequest request = _request!;
             if (_retry.TryAgain(result))

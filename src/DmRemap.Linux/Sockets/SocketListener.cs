@@ -6,14 +6,14 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Linux.Sockets;
 
 /// <summary>
-/// Accepts connections on the ring, one accept outstanding at a time. One connection more than the pool holds
+/// Accepts connections for a loop, one accept outstanding at a time. One connection more than the pool holds
 /// is closed at once. When the process is out of descriptors or memory it pauses instead of spinning.
 /// </summary>
-public sealed class UringListener : ITimerOwner
+public sealed class SocketListener : ITimerOwner
 {
     private static readonly Duration s_backOff = Duration.FromMilliseconds(100);
 
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly StreamPool _pool;
     private readonly IStreamAcceptor _acceptor;
     private readonly AcceptTarget _accept;
@@ -25,7 +25,7 @@ public sealed class UringListener : ITimerOwner
     private State _state;
 
     /// <summary>On the loop's thread, or before it runs. The socket must outlive the listener.</summary>
-    public UringListener(StreamPool pool, ListeningSocket socket, IStreamAcceptor acceptor)
+    public SocketListener(StreamPool pool, ListeningSocket socket, IStreamAcceptor acceptor)
     {
         _pool = pool;
         _loop = pool.Loop;
@@ -60,6 +60,7 @@ public sealed class UringListener : ITimerOwner
     {
         Invariant.Check(_state == State.Made);
         _state = State.Accepting;
+        _loop.AdoptListening(_fd);
         Accept();
     }
 
@@ -123,7 +124,7 @@ public sealed class UringListener : ITimerOwner
 
     private void Take(int fd)
     {
-        UringStream? stream = _state == State.Closing ? null : _pool.TryTake(fd);
+        SocketStream? stream = _state == State.Closing ? null : _pool.TryTake(fd);
         if (stream is null)
         {
             // The next accept waits for this close: connections beyond the bound never hold more than one
@@ -164,27 +165,28 @@ public sealed class UringListener : ITimerOwner
             return;
         }
         _state = State.Closed;
+        _loop.Disown(_fd);
         _accept.Unregister();
         _cancel.Unregister();
         _refuse.Unregister();
         _closed!();
     }
 
-    private sealed class AcceptTarget(UringListener listener, OperationOwner owner)
+    private sealed class AcceptTarget(SocketListener listener, OperationOwner owner)
         : CompletionTarget(listener._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => listener.OnAccepted(result);
+        protected override void OnCompleted(int result) => listener.OnAccepted(result);
     }
 
-    private sealed class CancelTarget(UringListener listener, OperationOwner owner)
+    private sealed class CancelTarget(SocketListener listener, OperationOwner owner)
         : CompletionTarget(listener._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => listener.GoOnClosing();
+        protected override void OnCompleted(int result) => listener.GoOnClosing();
     }
 
-    private sealed class RefuseTarget(UringListener listener, OperationOwner owner)
+    private sealed class RefuseTarget(SocketListener listener, OperationOwner owner)
         : CompletionTarget(listener._loop, owner)
     {
-        protected override void OnCompleted(int result, uint flags) => listener.OnRefused();
+        protected override void OnCompleted(int result) => listener.OnRefused();
     }
 }

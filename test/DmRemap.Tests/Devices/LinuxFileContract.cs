@@ -13,21 +13,22 @@ using Xunit;
 
 namespace DmRemap.Tests.Devices;
 
-public sealed partial class UringFileTests : IDisposable
+public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposable
 {
     private const int BlockBytes = 512;
     private const int Blocks = 4096;
 
     private readonly string _directory = Directory.CreateTempSubdirectory("dmremap-file-").FullName;
-    private readonly LoopRunner _runner = new();
-    private readonly List<UringFile> _devices = [];
+    private readonly LoopRunner _runner = new(backend: backend);
+    private readonly List<LinuxFile> _devices = [];
 
     private string ImagePath => Path.Combine(_directory, "image");
 
     public void Dispose()
     {
+        GC.SuppressFinalize(this);
         _runner.Dispose();
-        foreach (UringFile device in _devices)
+        foreach (LinuxFile device in _devices)
         {
             device.Dispose();
         }
@@ -42,7 +43,7 @@ public sealed partial class UringFileTests : IDisposable
     {
         Random random = new(seed);
         byte[] model = MakeImage(Blocks, seed);
-        UringFile device = OpenImage(mode);
+        LinuxFile device = OpenImage(mode);
         for (int round = 0; round < 20; round++)
         {
             List<(IoRequest Request, byte[]? Expected)> batch = [];
@@ -74,7 +75,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Requests_outside_malformed_or_misaligned_are_invalid()
     {
         MakeImage(Blocks, 1);
-        UringFile device = OpenImage(CacheMode.Direct);
+        LinuxFile device = OpenImage(CacheMode.Direct);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
         BufferSlice tooLong = AlignedMemory.Allocate(Limits.SliceBytes + BlockBytes);
         BufferSlice misaligned = AlignedMemory.Allocate(2 * BlockBytes).Slice(100, BlockBytes);
@@ -101,12 +102,12 @@ public sealed partial class UringFileTests : IDisposable
     {
         MakeImage(Blocks, 1);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
-        UringFile readOnly = OpenImage(CacheMode.Direct, geometry => geometry with { IsReadOnly = true });
+        LinuxFile readOnly = OpenImage(CacheMode.Direct, geometry => geometry with { IsReadOnly = true });
         Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.Write, 0, 1, block).Status);
         Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.WriteZeroes, 0, 1, default).Status);
         Assert.Equal(IoStatus.ReadOnly, Do(readOnly, IoOperation.Discard, 0, 1, default).Status);
         Assert.Equal(IoStatus.Ok, Do(readOnly, IoOperation.Read, 0, 1, block).Status);
-        UringFile plain = OpenImage(
+        LinuxFile plain = OpenImage(
             CacheMode.Direct, geometry => geometry with { CanDiscard = false, CanWriteZeroes = false });
         Assert.Equal(IoStatus.Unsupported, Do(plain, IoOperation.WriteZeroes, 0, 1, default).Status);
         Assert.Equal(IoStatus.Unsupported, Do(plain, IoOperation.Discard, 0, 1, default).Status);
@@ -119,7 +120,7 @@ public sealed partial class UringFileTests : IDisposable
     public void File_that_has_shrunk_is_gone_and_never_zeros(CacheMode mode, int newLength)
     {
         MakeImage(Blocks, 1);
-        UringFile device = OpenImage(mode);
+        LinuxFile device = OpenImage(mode);
         using (FileStream file = new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
         {
             file.SetLength(newLength);
@@ -137,7 +138,7 @@ public sealed partial class UringFileTests : IDisposable
     {
         // A FIFO gives what it has, which a disk seldom does.
         SafeFileHandle fifo = TestFile.OpenFifo(ImagePath);
-        UringFile device = Open(fifo, CacheMode.PageCache, geometry => geometry);
+        LinuxFile device = Open(fifo, CacheMode.PageCache, geometry => geometry);
         byte[] content = new byte[4 * BlockBytes];
         new Random(5).NextBytes(content);
         using FileStream writer =
@@ -159,7 +160,7 @@ public sealed partial class UringFileTests : IDisposable
     [Fact]
     public void Oldest_operation_with_the_kernel_is_known_until_it_comes_back()
     {
-        UringFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
+        LinuxFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
         using FileStream writer =
             new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
         using ManualResetEventSlim done = new();
@@ -182,7 +183,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Error_of_the_kernel_comes_with_its_errno()
     {
         MakeImage(Blocks, 1);
-        UringFile device = Open(
+        LinuxFile device = Open(
             File.OpenHandle(ImagePath, FileMode.Open, FileAccess.Read), CacheMode.PageCache, geometry =>
                 geometry);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
@@ -196,7 +197,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Kernel_gets_at_most_the_quota_and_every_request_completes()
     {
         MakeImage(Blocks, 1);
-        UringFile device = OpenImage(CacheMode.Direct);
+        LinuxFile device = OpenImage(CacheMode.Direct);
         using ManualResetEventSlim done = new();
         Counting owner = new(510, done);
         _runner.Call(() =>
@@ -222,7 +223,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Flushes_that_arrive_while_one_runs_share_the_next_and_not_the_running_one()
     {
         MakeImage(Blocks, 1);
-        UringFile device = OpenImage(CacheMode.Direct);
+        LinuxFile device = OpenImage(CacheMode.Direct);
         using ManualResetEventSlim done = new();
         Counting owner = new(10, done);
         _runner.Call(() =>
@@ -242,7 +243,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Flush_that_fails_fails_for_everybody_it_served()
     {
         // A FIFO has no fdatasync.
-        UringFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
+        LinuxFile device = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
         IoRequest flush = Do(device, IoOperation.Flush, 0, 0, default);
         Assert.Equal((IoStatus.DeviceError, Errno.EINVAL), (flush.Status, flush.Errno));
     }
@@ -258,7 +259,7 @@ public sealed partial class UringFileTests : IDisposable
         Assert.NotEqual(0, TestFile.CountDirtyPages(plain));
         RandomAccess.FlushToDisk(plain);
 
-        UringFile device = OpenImage(CacheMode.PageCache);
+        LinuxFile device = OpenImage(CacheMode.PageCache);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
         Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Write, 7, 1, block).Status);
         Assert.Equal(0, TestFile.CountDirtyPages(plain));
@@ -292,7 +293,7 @@ public sealed partial class UringFileTests : IDisposable
         IoFlags flags)
     {
         byte[] model = MakeImage(Blocks, 1);
-        UringFile device = OpenImage(CacheMode.Direct);
+        LinuxFile device = OpenImage(CacheMode.Direct);
         Assert.Equal(IoStatus.Ok, Do(device, operation, 3, 1000, default, flags).Status);
         model.AsSpan(3 * BlockBytes, 1000 * BlockBytes).Clear();
         Assert.True(model.AsSpan().SequenceEqual(File.ReadAllBytes(ImagePath)));
@@ -309,7 +310,7 @@ public sealed partial class UringFileTests : IDisposable
             file.Seek(-4, SeekOrigin.End);
             file.Write([1, 2, 3, 4]);
         }
-        UringFile device =
+        LinuxFile device =
             OpenImage(CacheMode.Direct, geometry => geometry with { Blocks = new BlockCount(LargeBlocks) });
         Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Discard, 0, LargeBlocks, default).Status);
         Assert.Equal(4, device.Operations.Completed);
@@ -326,7 +327,7 @@ public sealed partial class UringFileTests : IDisposable
         try
         {
             File.WriteAllBytes(path, new byte[Blocks * BlockBytes]);
-            UringFile device = Open(
+            LinuxFile device = Open(
                 File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), CacheMode.PageCache, geometry =>
                     geometry);
             IoRequest request = Do(device, IoOperation.WriteZeroes, 0, 8, default, IoFlags.KeepAllocated);
@@ -344,7 +345,7 @@ public sealed partial class UringFileTests : IDisposable
     {
         MakeImage(Blocks, 1);
         SafeFileHandle handle = TestFile.OpenDirect(ImagePath);
-        UringFile device = Open(handle, CacheMode.Direct, geometry => geometry);
+        LinuxFile device = Open(handle, CacheMode.Direct, geometry => geometry);
         BufferSlice block = AlignedMemory.Allocate(BlockBytes);
         Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, 0, 1, block).Status);
         _runner.Call(device.Retire);
@@ -358,14 +359,14 @@ public sealed partial class UringFileTests : IDisposable
     [Fact]
     public void Stop_with_a_stuck_read_ends_and_the_device_is_named()
     {
-        UringLoop loop = LoopRunner.Make(new UringLoopOptions());
+        KernelLoop loop = LoopRunner.Make(backend: backend);
         SafeFileHandle fifo = TestFile.OpenFifo(ImagePath);
         using ManualResetEventSlim done = new();
         Counting owner = new(1, done);
-        UringFile? device = null;
+        LinuxFile? device = null;
         loop.Start(started =>
         {
-            device = new UringFile(started, fifo, MakeGeometry(), Options(CacheMode.PageCache));
+            device = new LinuxFile(started, fifo, MakeGeometry(), Options(CacheMode.PageCache));
             Submit(device, new IoRequest(), IoOperation.Read, 0, 1, AlignedMemory.Allocate(BlockBytes),
                 owner);
         });
@@ -377,6 +378,67 @@ public sealed partial class UringFileTests : IDisposable
         loop.Dispose();
         Assert.Throws<InvariantException>(device!.Dispose);
         Assert.False(fifo.IsClosed);
+        // A thread that waits for it would do so until the end of the process.
+        using FileStream writer =
+            new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        writer.Write(new byte[BlockBytes]);
+    }
+
+    [Fact]
+    public void Stuck_reads_delay_neither_the_devices_flush_nor_another_device()
+    {
+        LinuxFile stuck = Open(TestFile.OpenFifo(ImagePath), CacheMode.PageCache, geometry => geometry);
+        using FileStream writer =
+            new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        string path = Path.Combine(_directory, "other");
+        File.WriteAllBytes(path, new byte[Blocks * BlockBytes]);
+        LinuxFile other = Open(
+            File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), CacheMode.PageCache, geometry =>
+                geometry);
+        const int Reads = 2 * Limits.MemberQueueDepth;
+        using ManualResetEventSlim done = new();
+        Counting owner = new(Reads, done);
+        _runner.Call(() =>
+        {
+            for (int i = 0; i < Reads; i++)
+            {
+                Submit(stuck, new IoRequest(), IoOperation.Read, i, 1, AlignedMemory.Allocate(BlockBytes),
+                    owner);
+            }
+        });
+        BufferSlice block = AlignedMemory.Allocate(BlockBytes);
+        // A FIFO has no fdatasync: the kernel has answered, whatever it says.
+        Assert.Equal(Errno.EINVAL, Do(stuck, IoOperation.Flush, 0, 0, default).Errno);
+        Assert.Equal(IoStatus.Ok, Do(other, IoOperation.Write, 0, 1, block).Status);
+        Assert.Equal(IoStatus.Ok, Do(other, IoOperation.Flush, 0, 0, default).Status);
+        Assert.Equal(IoStatus.Ok, Do(other, IoOperation.Discard, 0, 8, default).Status);
+        Assert.Equal(Reads, _runner.Call(() => stuck.InFlight));
+        writer.Write(new byte[Reads * BlockBytes / 2]);
+        writer.Write(new byte[Reads * BlockBytes / 2]);
+        LoopRunner.Wait(done, "the last read");
+        Assert.Equal(Reads, owner.Ok);
+    }
+
+    [Fact]
+    public void Buffer_of_a_stuck_read_outlives_the_loop_and_whoever_submitted_it()
+    {
+        SafeFileHandle fifo = TestFile.OpenFifo(ImagePath);
+        WeakReference memory = Abandon(fifo);
+#pragma warning disable RS0030 // What has to be there is what nothing here refers to any more.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect();
+#pragma warning restore RS0030
+        Assert.True(memory.IsAlive, "the memory is free, and the kernel may write into it");
+        if (backend == LoopBackend.Epoll)
+        {
+            // A ring's operation ends with the thread that submitted it; a thread's goes on.
+            using FileStream writer =
+                new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+            writer.Write([.. new byte[BlockBytes - 1], 42]);
+            byte[] array = (byte[])memory.Target!;
+            Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref array[^1]) == 42, LoopRunner.Patience));
+        }
     }
 
     [Theory]
@@ -385,7 +447,7 @@ public sealed partial class UringFileTests : IDisposable
     public void Steady_io_allocates_nothing_on_the_loop(CacheMode mode)
     {
         MakeImage(Blocks, 1);
-        UringFile device = OpenImage(mode);
+        LinuxFile device = OpenImage(mode);
         using ManualResetEventSlim done = new();
         Steady steady = new(device, done);
         _runner.Call(steady.Start);
@@ -406,7 +468,7 @@ public sealed partial class UringFileTests : IDisposable
         CanWriteZeroes = true,
     };
 
-    private static UringFileOptions Options(CacheMode mode) =>
+    private static LinuxFileOptions Options(CacheMode mode) =>
         new() { Name = "image", Kind = MemberKind.File, CacheMode = mode };
 
     private static Extent At(long start, long count) => new(new BlockNumber(start), new BlockCount(count));

@@ -8,7 +8,7 @@ using DmRemap.Linux.Native;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// A file or block device on the loop's ring. It keeps the one descriptor that was opened and claimed (F-1):
+/// A file or block device of the loop. It keeps the one descriptor that was opened and claimed (F-1):
 /// never reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the
 /// process.
 ///
@@ -16,9 +16,9 @@ namespace DmRemap.Devices;
 /// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
 /// are answered together by the next one, which is submitted after all of them arrived (F-7).
 /// </summary>
-public sealed partial class UringFile : IMemberDevice, IOutstandingIo
+public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
 {
-    private readonly UringLoop _loop;
+    private readonly KernelLoop _loop;
     private readonly SafeHandle _handle;
     private readonly int _fd;
     private readonly int _blockBytes;
@@ -41,7 +41,7 @@ public sealed partial class UringFile : IMemberDevice, IOutstandingIo
     /// <param name="file">Open and claimed; this object owns it from here on.</param>
     /// <param name="geometry">As found when it was opened.</param>
     /// <param name="options">How it was opened.</param>
-    public UringFile(UringLoop loop, SafeHandle file, DeviceGeometry geometry, UringFileOptions options)
+    public LinuxFile(KernelLoop loop, SafeHandle file, DeviceGeometry geometry, LinuxFileOptions options)
     {
         _loop = loop;
         _handle = file;
