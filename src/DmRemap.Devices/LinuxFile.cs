@@ -61,7 +61,8 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         Invariant.Check(!_isBlockDevice || !_isAlwaysDurable);
         // Discarding on a block device is an ioctl, which would block this thread.
         Invariant.Check(!_isBlockDevice || !geometry.CanDiscard);
-        Operations = loop.CreateOwner(options.Name);
+        Operations = loop.CreateOwner(
+            options.Name, _isAlwaysDurable ? WriteErrors.OfWhoLooksFirst : WriteErrors.OfEachWrite);
         _flush = new FlushOperation(this);
         for (int i = 0; i < Limits.MemberQueueDepth; i++)
         {

@@ -60,11 +60,11 @@ internal static unsafe class ThreadCall
         IoVector vector = new() { iov_base = operation.Address, iov_len = (ulong)operation.Length };
         int result = ErrnoOf(EpollNative.WriteVectorAt(
             operation.Fd, &vector, 1, operation.Offset, (int)UringNative.RWF_DSYNC));
-        if (result is not (-Errno.EOPNOTSUPP or -Errno.ENOSYS))
+        if (result is not (-Errno.EOPNOTSUPP or -Errno.ENOSYS or -Errno.EPERM))
         {
             return result;
         }
-        // A sandbox's kernel without the flag. Barrier: without it a power cut after the acknowledgement
+        // A sandbox without the flag, or the call. Barrier: without it a power cut after the acknowledgement
         // loses what the disk's cache held.
         result = ErrnoOf(EpollNative.WriteAt(
             operation.Fd, (void*)operation.Address, (nuint)operation.Length, operation.Offset));

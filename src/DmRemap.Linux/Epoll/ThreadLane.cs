@@ -70,25 +70,30 @@ internal sealed class ThreadLane(IThreadWork work, ThreadStarter starter, int th
         return isFound;
     }
 
-    /// <summary>By the starter: one thread more, if there is still need of it.</summary>
-    public void StartIfWanted()
+    /// <summary>
+    /// By the starter: one thread more, if there is still need of it. False: there was none to be had.
+    /// </summary>
+    public bool TryStartIfWanted()
     {
         if (Interlocked.Exchange(ref _isWanted, 0) == 0 || _isEnding || _started == _threads.Length)
         {
-            return;
+            return true;
         }
         Thread thread = new(Work, StackBytes) { IsBackground = true, Name = "dmremap-io" };
         try
         {
             thread.Start();
         }
-        catch (Exception e) when (e is OutOfMemoryException or ThreadStartException && _started > 0)
+        catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
         {
-            // The machine, or a limit of the container, has no more: those that are there do it all.
-            return;
+            // The machine, or a limit of the container, has no more. Those that are there do it all; where
+            // there are none, what is in line waits until one can be had.
+            Interlocked.Exchange(ref _isWanted, _started == 0 ? 1 : 0);
+            return false;
         }
         _threads[_started] = thread;
         Volatile.Write(ref _started, _started + 1);
+        return true;
     }
 
     /// <summary>Whoever has nothing to do ends; what is in line is still done.</summary>

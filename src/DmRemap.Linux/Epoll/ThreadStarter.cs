@@ -1,3 +1,5 @@
+using System;
+using System.Diagnostics.CodeAnalysis;
 using System.Threading;
 
 namespace DmRemap.Linux.Epoll;
@@ -6,11 +8,15 @@ namespace DmRemap.Linux.Epoll;
 /// Starts threads for lanes that want one. Making a thread allocates and waits, which neither the loop's
 /// thread may do nor a thread that has work.
 /// </summary>
+[SuppressMessage("Design", "CA1001", Justification = "Its thread may look at it until it ends.")]
 internal sealed class ThreadStarter
 {
+    private static readonly TimeSpan s_retryAfter = TimeSpan.FromMilliseconds(100);
+
     private readonly TokenGate _gate = new();
     private readonly Thread _thread;
     private ThreadLane[] _lanes = [];
+    private readonly ManualResetEventSlim _end = new();
     private volatile bool _isEnding;
 
     public ThreadStarter()
@@ -35,6 +41,7 @@ internal sealed class ThreadStarter
     public void End()
     {
         _isEnding = true;
+        _end.Set();
         _gate.Open();
     }
 
@@ -46,9 +53,14 @@ internal sealed class ThreadStarter
         while (!_isEnding)
         {
             _gate.Take();
+            bool hasFailed = false;
             foreach (ThreadLane lane in Volatile.Read(ref _lanes))
             {
-                lane.StartIfWanted();
+                hasFailed |= !lane.TryStartIfWanted();
+            }
+            if (hasFailed && !_end.Wait(s_retryAfter))
+            {
+                Ask();
             }
         }
     }

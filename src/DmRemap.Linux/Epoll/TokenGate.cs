@@ -28,10 +28,11 @@ internal sealed unsafe class TokenGate
     /// <summary>One of those that sleep, if there is one.</summary>
     public void WakeOne() => Wake(1);
 
-    /// <summary>Nobody waits here any more.</summary>
+    /// <summary>Nobody waits here any more. Once or more often.</summary>
     public void Open()
     {
-        Give(int.MaxValue / 2);
+        // Not added: twice that would be less than none.
+        Interlocked.Exchange(ref _memory[0], int.MaxValue / 2);
         Wake(int.MaxValue);
     }
 

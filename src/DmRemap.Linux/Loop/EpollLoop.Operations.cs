@@ -142,7 +142,7 @@ public sealed partial class EpollLoop
     [MethodImpl(MethodImplOptions.NoInlining)]
     private OwnerThreads MakeThreads(OperationOwner owner)
     {
-        owner.Threads = new OwnerThreads(this, _starter);
+        owner.Threads = new OwnerThreads(this, _starter, owner.WriteErrors);
         _threads = [.. _threads, owner.Threads];
         return owner.Threads;
     }

@@ -125,6 +125,8 @@ public sealed partial class EpollLoop : KernelLoop, IThreadWork
         }
     }
 
+    private protected override void HandOverLast() => HandOver();
+
     /// <summary>
     /// Threads that have nothing to do end; one that the kernel keeps ends with the process, and nobody waits
     /// for it. Its buffer lives on with the loop (F-31).

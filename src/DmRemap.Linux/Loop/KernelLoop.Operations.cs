@@ -40,10 +40,10 @@ public abstract partial class KernelLoop
     private bool MayConfigure => _state != State.Running || IsLoopThread;
 
     /// <summary>On the loop's thread, or before it runs.</summary>
-    public OperationOwner CreateOwner(string name)
+    public OperationOwner CreateOwner(string name, WriteErrors writeErrors = WriteErrors.OfEachWrite)
     {
         Invariant.Check(MayConfigure);
-        OperationOwner owner = new(name);
+        OperationOwner owner = new(name, writeErrors);
         // Replaced, not changed: other threads read it.
         _owners = [.. _owners, owner];
         return owner;

@@ -76,6 +76,11 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
     /// </summary>
     private protected virtual bool IsHeld => false;
 
+    /// <summary>The last turn has ended: what it submitted is not lost. Calls no target.</summary>
+    private protected virtual void HandOverLast()
+    {
+    }
+
     /// <summary>The backend that is asked for, or the best that this machine allows. On any thread.</summary>
     /// <exception cref="IoUringUnavailableException">
     /// io_uring was asked for, and the machine has none for us.
@@ -122,6 +127,7 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
                 Turn();
             }
             RunLastMessages();
+            HandOverLast();
         }
         catch (Exception exception)
         {

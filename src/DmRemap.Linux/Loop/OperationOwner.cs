@@ -8,7 +8,13 @@ namespace DmRemap.Linux.Loop;
 /// </summary>
 public sealed class OperationOwner
 {
-    internal OperationOwner(string name) => Name = name;
+    internal OperationOwner(string name, WriteErrors writeErrors)
+    {
+        Name = name;
+        WriteErrors = writeErrors;
+    }
+
+    internal WriteErrors WriteErrors { get; }
 
     /// <summary>What EpollLoop has for it.</summary>
     internal OwnerThreads? Threads { get; set; }
@@ -22,4 +28,18 @@ public sealed class OperationOwner
 
     /// <summary>Operations that have come back since the start.</summary>
     public long Completed { get; internal set; }
+}
+
+/// <summary>Whom the kernel tells that a write has failed.</summary>
+public enum WriteErrors : byte
+{
+    /// <summary>The write that failed.</summary>
+    OfEachWrite = 0,
+
+    /// <summary>
+    /// Through the page cache: the next durable write or flush of the open file that looks, and once. So
+    /// these are done one at a time, or one would take another's error, and the other be called durable
+    /// (F-7).
+    /// </summary>
+    OfWhoLooksFirst = 1,
 }

@@ -28,7 +28,7 @@ public sealed partial class UringLoop : KernelLoop
             WakeUp.Dispose();
             throw;
         }
-        _wake = new WakeTarget(this, new OperationOwner("loop"));
+        _wake = new WakeTarget(this, new OperationOwner("loop", WriteErrors.OfEachWrite));
     }
 
     public override string Backend => "io_uring";

@@ -28,6 +28,7 @@ public static class Errno
     public const int ENODATA = 61;
     public const int ETIME = 62;
     public const int EPROTO = 71;
+    public const int EBADFD = 77;
     public const int EILSEQ = 84;
     public const int EOPNOTSUPP = 95;
     public const int EADDRINUSE = 98;

@@ -253,7 +253,7 @@ internal sealed unsafe class Ring : IDisposable
         // A filter may forbid the third call alone. The ring itself says that it is not enabled yet.
         long entered = UringNative.UringEnter(UringNative.SYS_io_uring_enter, fd, 0, 0, 0, null, 0);
         int refusal = entered < 0 ? Marshal.GetLastPInvokeError() : 0;
-        if (refusal is Errno.EPERM or Errno.EACCES or Errno.ENOSYS)
+        if (refusal is not (0 or Errno.EBADFD or Errno.EINTR))
         {
             Release(UringNative.Close(fd), "close");
             throw new IoUringUnavailableException(refusal);

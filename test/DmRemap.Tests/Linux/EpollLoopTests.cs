@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics;
 using System.IO;
+using System.Linq;
 using System.Net.Sockets;
 using System.Threading;
 using DmRemap.Core.Abstractions;
@@ -213,6 +214,42 @@ public sealed class EpollLoopTests : IDisposable
         Assert.Equal(0, SumOf(stuck));
         writer.Write(new byte[stuck.Length]);
         _runner.WaitUntil(() => SumOf(stuck) == stuck.Length, "the last stuck read");
+    }
+
+    /// <summary>
+    /// Behind the page cache the kernel tells of a failed write once, to whoever looks: two that look at once
+    /// could each get the other's answer.
+    /// </summary>
+    [Fact]
+    public void Where_a_write_error_goes_to_who_looks_first_writes_and_flushes_follow_each_other()
+    {
+        const int Bytes = 1 << 20;
+        using SafeFileHandle fifo = TestFile.OpenFifo(_directory["fifo"]);
+        using FileStream reader = new(
+            _directory["fifo"], FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+        File.WriteAllBytes(_directory["file"], new byte[8192]);
+        using SafeFileHandle file = File.OpenHandle(
+            _directory["file"], FileMode.Open, FileAccess.ReadWrite);
+        int fd = (int)file.DangerousGetHandle();
+        OperationOwner owner =
+            _runner.Call(() => Loop.CreateOwner("page cache", WriteErrors.OfWhoLooksFirst));
+        Recorder[] all =
+            [.. Enumerable.Range(0, 4).Select(_ => _runner.Call(() => new Recorder(Loop, owner)))];
+        (Recorder stuck, Recorder write, Recorder flush, Recorder read) = (all[0], all[1], all[2], all[3]);
+        _runner.Call(() =>
+        {
+            Loop.SubmitWrite(
+                stuck, (int)fifo.DangerousGetHandle(), AlignedMemory.Allocate(Bytes), 0,
+                WriteDurability.Cached);
+            Loop.SubmitWrite(write, fd, AlignedMemory.Allocate(4096), 0, WriteDurability.Durable);
+            Loop.SubmitSyncData(flush, fd);
+        });
+        _runner.Call(() => Loop.SubmitRead(read, fd, AlignedMemory.Allocate(4096), 0));
+        _runner.WaitUntil(() => read.Completions == 1, "the read, which waits for no write");
+        Assert.Equal((0, 0, 0), (stuck.Completions, write.Completions, flush.Completions));
+        reader.ReadExactly(new byte[Bytes]);
+        _runner.WaitUntil(() => SumOf(all) == 4, "all of them");
+        Assert.Equal((Bytes, 4096, 0), (stuck.Result, write.Result, flush.Result));
     }
 
     [Fact]

@@ -19,6 +19,19 @@ public sealed class ThreadLaneTests : IDisposable
         _lane?.Join();
     }
 
+    /// <summary>An end may be said twice, and tokens may be left over from work that others did.</summary>
+    [Fact]
+    public void Gate_that_is_opened_twice_with_tokens_left_lets_everybody_through()
+    {
+        TokenGate gate = new();
+        gate.Give(5);
+        gate.Open();
+        gate.Open();
+        Thread taker = new(gate.Take) { IsBackground = true };
+        taker.Start();
+        Assert.True(taker.Join(LoopRunner.Patience));
+    }
+
     [Fact]
     public void Lane_without_work_has_no_thread_and_one_with_work_no_more_than_it_may()
     {
