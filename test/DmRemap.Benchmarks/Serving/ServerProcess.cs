@@ -96,8 +96,9 @@ internal sealed class ServerProcess : IDisposable
 /// <param name="Arguments">For a socket.</param>
 internal sealed record ServerKind(string Name, string Program, Func<string, string[]> Arguments)
 {
-    public static ServerKind Dmremap(string program, string device) =>
-        new("dmremap", program, socket => ["serve", device, "--socket", socket]);
+    /// <summary>The others write to its image between its turns; it would refuse to go on.</summary>
+    public static ServerKind Dmremap(string program, string device) => new(
+        "dmremap", program, socket => ["serve", device, "--socket", socket, "--accept-changed-main"]);
 
     public static ServerKind NbdkitFile(string image, bool isOneThread) => new(
         isOneThread ? "nbdkit -t 1" : "nbdkit",
