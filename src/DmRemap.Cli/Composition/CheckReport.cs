@@ -84,6 +84,7 @@ internal static class CheckReport
             Uuid = copies?.Newest?.MemberUuid.ToString(),
             Member = member < 0 ? copies?.Newest?.MemberIndex : member,
             UnitsUsed = member < 0 ? null : found.Allocator?.UnitsUsed(member),
+            SuperblocksOverwritten = member < 0 ? null : found.CountCopiesOverwritten()[member],
             State = role switch
             {
                 MemberRole.Active => CheckedSpare.Active,
@@ -197,9 +198,8 @@ internal static class CheckReport
         {
             problems.Add($"{name}: superblock {Numbers(same.Select(copy => copy.Copy))} {same.Key}");
         }
-        int overwritten = spare.Superblocks.Count(
-            copy => copy.State is CheckedCopy.Blank or CheckedCopy.Foreign);
-        if (OverwrittenSpare.WordsFor(overwritten, spare.UnitsUsed ?? 0) is string words)
+        if (OverwrittenSpare.WordsFor(spare.SuperblocksOverwritten ?? 0, spare.UnitsUsed ?? 0)
+            is string words)
         {
             problems.Add($"{name}: {words}");
         }

@@ -97,6 +97,7 @@ internal sealed class OpenedMember : IDisposable
     public PrimaryFingerprint Fingerprint() => Kind switch
     {
         MemberKind.Nbd => PrimaryFingerprint.OfExport(SizeBytes, Uri!.ExportName),
+        // There is nothing to recognise: no second start gets as far as comparing.
         MemberKind.Memory => PrimaryFingerprint.OfExport(SizeBytes, "memory"),
         _ => PrimaryFingerprint.Of(File!),
     };

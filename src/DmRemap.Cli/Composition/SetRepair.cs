@@ -93,7 +93,7 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
             set.MembersResynced);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(
-                new RepairDocument(record.Name, isClean, isWhole, isLossy, repaired),
+                new RepairDocument(record.Name, isClean, isWhole, isLossy, isDoubtful, repaired),
                 PlainJson.Types.RepairDocument)
             : $"{record.Name}: {Words(repaired, isLossy, isWhole, isClean)}"
                 + (isDoubtful ? "; data beside it may have been overwritten, see above" : ""));

@@ -59,6 +59,11 @@ internal sealed record CheckedSpare
     /// <summary>Units of the main device whose blocks are on it; null where the table is not known.</summary>
     public long? UnitsUsed { get; init; }
 
+    /// <summary>
+    /// Superblock copies in whose place something else was written; null where no set was decided.
+    /// </summary>
+    public int? SuperblocksOverwritten { get; init; }
+
     public IReadOnlyList<CheckedCopy> Superblocks { get; init; } = [];
 
     public IReadOnlyList<CheckedPlace> CheckpointPlaces { get; init; } = [];

@@ -47,7 +47,7 @@ internal sealed record DeleteDocument(string Name, bool Deleted);
 
 /// <summary>`repair --json`. WholeSet: every spare holds the whole table.</summary>
 internal sealed record RepairDocument(
-    string Name, bool CleanStop, bool WholeSet, bool LossAccepted, RepairedParts Repaired);
+    string Name, bool CleanStop, bool WholeSet, bool LossAccepted, bool DataDoubtful, RepairedParts Repaired);
 
 /// <summary>What was written anew; all 0: nothing was wrong.</summary>
 /// <param name="Superblocks">Copies that were damaged or unreadable.</param>

@@ -106,7 +106,7 @@ public sealed class LatencyHistogram
     /// </summary>
     private static Duration AtMost(ReadOnlySpan<long> counts, long count, int permille, Duration longest)
     {
-        // Rounded up: of few operations the 999th permille is the longest, not the one before it.
+        // Rounded up: of few operations 999 of a thousand are all, not all but the longest.
         Int128 rank = (((Int128)count * permille) + 999) / 1000;
         Int128 seen = 0;
         for (int i = 0; i < counts.Length - 1; i++)

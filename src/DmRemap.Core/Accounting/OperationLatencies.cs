@@ -19,18 +19,15 @@ public sealed class OperationLatencies
 
     /// <summary>The operation has come back (its result is set).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Record(IoRequest completed) => Record(completed.Operation, completed.Elapsed);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Record(IoOperation operation, Duration elapsed)
+    public void Record(IoRequest completed)
     {
-        LatencyHistogram histogram = operation switch
+        LatencyHistogram histogram = completed.Operation switch
         {
             IoOperation.Read => Reads,
             IoOperation.Write => Writes,
             IoOperation.Flush => Flushes,
             _ => Zeroings,
         };
-        histogram.Record(elapsed);
+        histogram.Record(completed.Elapsed);
     }
 }

@@ -94,6 +94,29 @@ public sealed class MetadataReading
     public int JournalRecordsMissingAt(int member, int place) =>
         Chain?.CountLackingIn(1u << ((member * SpareLayout.Places) + place)) ?? 0;
 
+    /// <summary>
+    /// By member index, once the set is decided: superblock copies in whose place something else was found,
+    /// zeros or what has no magic. A torn write of ours does not leave that, nor a sector that cannot be
+    /// read; a place that never took a copy does, and is not counted. So somebody else wrote there, or a disk
+    /// answers wrongly.
+    /// </summary>
+    public int[] CountCopiesOverwritten()
+    {
+        int[] overwritten = new int[Set!.SpareOfMember.Length];
+        for (int member = 0; member < overwritten.Length; member++)
+        {
+            int position = Set.SpareOfMember[member];
+            for (int copy = 0; position >= 0 && copy < SpareLayout.SuperblockCopies; copy++)
+            {
+                bool isOther = Copies[position].Copies[copy].Verdict
+                    is SuperblockVerdict.Blank or SuperblockVerdict.Foreign;
+                bool isNamedBad = (Set.Newest.Set.Members[member].BadCopies & (1 << copy)) != 0;
+                overwritten[member] += isOther && !isNamedBad ? 1 : 0;
+            }
+        }
+        return overwritten;
+    }
+
     public void Begin()
     {
         Refusal = RefusalBeforeReading();

@@ -53,9 +53,7 @@ public sealed record RecoveredSet
     public required int CopiesRepaired { get; init; }
 
     /// <summary>
-    /// By member index: superblock copies in whose place something else was found, zeros or what has no
-    /// magic. A torn write of ours does not leave that, nor a sector that cannot be read; a place that never
-    /// took a copy does, and is not counted. So somebody else wrote there, or a disk answers wrongly.
+    /// By member index: see <see cref="MetadataReading.CountCopiesOverwritten"/>.
     /// </summary>
     public required int[] CopiesOverwritten { get; init; }
 
@@ -285,7 +283,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
                 CopiesRepaired = found.CopiesInvalid,
-                CopiesOverwritten = CountOverwritten(found),
+                CopiesOverwritten = _reading.CountCopiesOverwritten(),
                 CopiesStale = found.CopiesStale - found.CopiesInvalid,
                 CheckpointPlacesBad = _reading.CheckpointPlacesBad,
                 RecordsReplayed = _reading.Chain!.Records.Length,
@@ -326,23 +324,6 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
             }
         }
         round.Submit(_deadline);
-    }
-
-    private int[] CountOverwritten(AssembledSet found)
-    {
-        int[] overwritten = new int[found.SpareOfMember.Length];
-        for (int member = 0; member < overwritten.Length; member++)
-        {
-            int position = found.SpareOfMember[member];
-            for (int copy = 0; position >= 0 && copy < SpareLayout.SuperblockCopies; copy++)
-            {
-                bool isOther = _reading.Copies[position].Copies[copy].Verdict
-                    is SuperblockVerdict.Blank or SuperblockVerdict.Foreign;
-                bool isNamedBad = (found.Newest.Set.Members[member].BadCopies & (1 << copy)) != 0;
-                overwritten[member] += isOther && !isNamedBad ? 1 : 0;
-            }
-        }
-        return overwritten;
     }
 
     private MetadataReading NewReading() =>

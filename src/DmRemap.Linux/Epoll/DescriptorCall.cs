@@ -1,6 +1,6 @@
-using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Native;
+using static DmRemap.Linux.Native.SystemCallResult;
 
 namespace DmRemap.Linux.Epoll;
 
@@ -40,15 +40,15 @@ internal static unsafe class DescriptorCall
         switch (operation.Kind)
         {
             case OperationKind.Receive:
-                return ErrnoOf(EpollNative.Receive(fd, address, bytes, EpollNative.MSG_DONTWAIT));
+                return ResultOf(EpollNative.Receive(fd, address, bytes, EpollNative.MSG_DONTWAIT));
             case OperationKind.Send:
-                return ErrnoOf(EpollNative.Send(fd, address, bytes, Flags));
+                return ResultOf(EpollNative.Send(fd, address, bytes, Flags));
             case OperationKind.SendMessage:
-                return ErrnoOf(EpollNative.SendMessage(fd, address, Flags));
+                return ResultOf(EpollNative.SendMessage(fd, address, Flags));
             case OperationKind.ReadMessage:
-                return ErrnoOf(EpollNative.Read(fd, address, bytes));
+                return ResultOf(EpollNative.Read(fd, address, bytes));
             case OperationKind.WriteMessage:
-                return ErrnoOf(EpollNative.Write(fd, address, bytes));
+                return ResultOf(EpollNative.Write(fd, address, bytes));
             case OperationKind.Accept:
                 return Accept(fd);
             case OperationKind.Poll:
@@ -67,7 +67,7 @@ internal static unsafe class DescriptorCall
         {
             return ready;
         }
-        int result = ErrnoOf(EpollNative.Accept(fd, null, null, SocketNative.SOCK_CLOEXEC));
+        int result = ResultOf(EpollNative.Accept(fd, null, null, SocketNative.SOCK_CLOEXEC));
         // A socket that has been shut down never has a connection, and says so only to whoever blocks.
         bool isBroken = (ready & (int)(EpollNative.EPOLLHUP | EpollNative.EPOLLERR)) != 0;
         return result == -Errno.EAGAIN && isBroken ? -Errno.EINVAL : result;
@@ -77,9 +77,7 @@ internal static unsafe class DescriptorCall
     private static int Poll(int fd, uint events)
     {
         ulong poll = (uint)fd | ((ulong)(ushort)events << 32);
-        int result = ErrnoOf(SocketNative.Poll(&poll, 1, 0));
+        int result = ResultOf(SocketNative.Poll(&poll, 1, 0));
         return result <= 0 ? (result == 0 ? -Errno.EAGAIN : result) : (int)(poll >> 48);
     }
-
-    private static int ErrnoOf(long result) => result < 0 ? -Marshal.GetLastPInvokeError() : (int)result;
 }

@@ -1,6 +1,6 @@
-using System.Runtime.InteropServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Native;
+using static DmRemap.Linux.Native.SystemCallResult;
 
 namespace DmRemap.Linux.Epoll;
 
@@ -15,7 +15,7 @@ internal static unsafe class ThreadCall
         if (operation.Kind == OperationKind.Close)
         {
             // Never twice: the descriptor is gone whatever close says, and may be another's by now.
-            return ErrnoOf(UringNative.Close(operation.Fd));
+            return ResultOf(UringNative.Close(operation.Fd));
         }
         int result;
         do
@@ -34,20 +34,20 @@ internal static unsafe class ThreadCall
         switch (operation.Kind)
         {
             case OperationKind.Read:
-                int read = ErrnoOf(EpollNative.ReadAt(fd, address, bytes, operation.Offset));
+                int read = ResultOf(EpollNative.ReadAt(fd, address, bytes, operation.Offset));
                 // A pipe has no places: it is read where it is, as io_uring does.
-                return read == -FileNative.ESPIPE ? ErrnoOf(EpollNative.Read(fd, address, bytes)) : read;
+                return read == -FileNative.ESPIPE ? ResultOf(EpollNative.Read(fd, address, bytes)) : read;
             case OperationKind.Write:
-                int written = ErrnoOf(EpollNative.WriteAt(fd, address, bytes, operation.Offset));
+                int written = ResultOf(EpollNative.WriteAt(fd, address, bytes, operation.Offset));
                 return written == -FileNative.ESPIPE
-                    ? ErrnoOf(EpollNative.Write(fd, address, bytes))
+                    ? ResultOf(EpollNative.Write(fd, address, bytes))
                     : written;
             case OperationKind.DurableWrite:
                 return WriteDurably(in operation);
             case OperationKind.SyncData:
-                return ErrnoOf(EpollNative.SyncData(fd));
+                return ResultOf(EpollNative.SyncData(fd));
             case OperationKind.Zero:
-                return ErrnoOf(
+                return ResultOf(
                     FileNative.fallocate(fd, operation.Argument, operation.Offset, operation.Length));
             default:
                 Invariant.Check(false);
@@ -58,7 +58,7 @@ internal static unsafe class ThreadCall
     private static int WriteDurably(in EpollOperation operation)
     {
         IoVector vector = new() { iov_base = operation.Address, iov_len = (ulong)operation.Length };
-        int result = ErrnoOf(EpollNative.WriteVectorAt(
+        int result = ResultOf(EpollNative.WriteVectorAt(
             operation.Fd, &vector, 1, operation.Offset, (int)UringNative.RWF_DSYNC));
         if (result is not (-Errno.EOPNOTSUPP or -Errno.ENOSYS or -Errno.EPERM))
         {
@@ -66,11 +66,9 @@ internal static unsafe class ThreadCall
         }
         // A sandbox without the flag, or the call. Barrier: without it a power cut after the acknowledgement
         // loses what the disk's cache held.
-        result = ErrnoOf(EpollNative.WriteAt(
+        result = ResultOf(EpollNative.WriteAt(
             operation.Fd, (void*)operation.Address, (nuint)operation.Length, operation.Offset));
-        int synced = result < 0 ? 0 : ErrnoOf(EpollNative.SyncData(operation.Fd));
+        int synced = result < 0 ? 0 : ResultOf(EpollNative.SyncData(operation.Fd));
         return synced < 0 ? synced : result;
     }
-
-    private static int ErrnoOf(long result) => result < 0 ? -Marshal.GetLastPInvokeError() : (int)result;
 }

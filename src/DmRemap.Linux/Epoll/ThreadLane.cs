@@ -16,7 +16,7 @@ internal interface IThreadWork
 /// </summary>
 internal sealed class ThreadLane(IThreadWork work, ThreadStarter starter, int threadsMax)
 {
-    // Deep enough for paths through the runtime; 9 members have 300 of them at worst.
+    // Deep enough for paths through the runtime; 9 members have some 330 of them at worst.
     private const int StackBytes = 256 * 1024;
 
     private readonly SlotQueue _queue = new(Loop.KernelLoop.TargetsMax);

@@ -14,9 +14,9 @@ internal sealed class ThreadStarter
     private static readonly TimeSpan s_retryAfter = TimeSpan.FromMilliseconds(100);
 
     private readonly TokenGate _gate = new();
+    private readonly ManualResetEventSlim _end = new();
     private readonly Thread _thread;
     private ThreadLane[] _lanes = [];
-    private readonly ManualResetEventSlim _end = new();
     private volatile bool _isEnding;
 
     public ThreadStarter()

@@ -50,25 +50,20 @@ internal sealed class Comparison(IReadOnlyList<ServerKind> servers, IReadOnlyLis
     /// <summary>
     /// By round: how many times the requests of the best of the base servers the first server answered.
     /// </summary>
-    public double[] RatiosAgainst(Workload workload, string competitor)
-    {
-        ServerKind[] bases = [.. servers.Where(
-            server => server.Name.StartsWith(competitor, StringComparison.Ordinal))];
-        ServerKind best = bases.MaxBy(server => MedianOf(server, workload))!;
-        return Pair(RunsOf(servers[0], workload), RunsOf(best, workload), run => run.RequestsPerSecond);
-    }
+    public double[] RatiosAgainst(Workload workload, string competitor) => Pair(
+        RunsOf(servers[0], workload), RunsOf(BestOf(workload, competitor), workload),
+        run => run.RequestsPerSecond);
 
     /// <summary>The same of the 99th percentile of latency: below one is better.</summary>
-    public double[] LatencyRatiosAgainst(Workload workload, string competitor)
-    {
-        ServerKind[] bases = [.. servers.Where(
-            server => server.Name.StartsWith(competitor, StringComparison.Ordinal))];
-        ServerKind best = bases.MaxBy(server => MedianOf(server, workload))!;
-        return Pair(RunsOf(servers[0], workload), RunsOf(best, workload), run => run.P99Us);
-    }
+    public double[] LatencyRatiosAgainst(Workload workload, string competitor) => Pair(
+        RunsOf(servers[0], workload), RunsOf(BestOf(workload, competitor), workload), run => run.P99Us);
 
     public double MedianOf(ServerKind server, Workload workload) =>
         Quartiles.Of(RunsOf(server, workload).Select(run => run.RequestsPerSecond)).Median;
+
+    private ServerKind BestOf(Workload workload, string competitor) => servers
+        .Where(server => server.Name.StartsWith(competitor, StringComparison.Ordinal))
+        .MaxBy(server => MedianOf(server, workload))!;
 
     private static double[] Pair(
         IReadOnlyList<Measured> ours, IReadOnlyList<Measured> theirs, Func<Measured, double> value) =>

@@ -253,6 +253,28 @@ public sealed class EpollLoopTests : IDisposable
     }
 
     [Fact]
+    public void What_the_last_turn_submitted_is_still_handed_over()
+    {
+        File.WriteAllBytes(_directory["file"], new byte[512]);
+        using SafeFileHandle file = File.OpenHandle(
+            _directory["file"], FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        BufferSlice content = AlignedMemory.Allocate(512);
+        content.Span.Fill(7);
+        using KernelLoop loop = LoopRunner.Make(backend: LoopBackend.Epoll);
+        loop.Start(started =>
+        {
+            Recorder target = new(started, started.CreateOwner("last"));
+            started.SubmitWrite(
+                target, (int)file.DangerousGetHandle(), content, 0, WriteDurability.Cached);
+            started.Stop();
+        });
+        Assert.True(loop.Join(LoopRunner.Patience));
+        byte[] read = new byte[1];
+        Assert.True(SpinWait.SpinUntil(
+            () => RandomAccess.Read(file, read, 511) == 1 && read[0] == 7, LoopRunner.Patience));
+    }
+
+    [Fact]
     public void Accept_of_a_connection_that_somebody_else_took_keeps_nobody()
     {
         using ListeningSocket socket = ListeningSocket.OpenUnix(_directory["s"]);

@@ -100,6 +100,29 @@ public sealed class MetadataRecoveryTests
         Assert.Equal(3, bench.Entries.Length);
     }
 
+    [Fact]
+    public void A_place_that_never_took_a_copy_is_not_called_overwritten_and_one_that_had_it_is()
+    {
+        const long Copy1 = 1024;
+        const long Copy3 = 4096;
+        MetadataBench made = new(1, seed: 41);
+        made.Disks[0].Fault = (_, request) =>
+            request.Operation == IoOperation.Write && request.Extent.Start.Value == Copy1 ? 5 : 0;
+        made.Format();
+        MetadataBench bench = made.Copy();
+        bench.MustRecover();
+        Assert.Equal(1, bench.Recovered!.CopiesRepaired);
+        Assert.Equal([0], bench.Recovered.CopiesOverwritten);
+
+        bench = made.Copy();
+        for (long block = Copy3; block < Copy3 + 8; block++)
+        {
+            bench.Disks[0].Image.Write(block, new byte[SparseDisk.BlockBytes]);
+        }
+        bench.MustRecover();
+        Assert.Equal([1], bench.Recovered!.CopiesOverwritten);
+    }
+
     /// <summary>Counting on from it would end in numbers that no start reads back.</summary>
     [Fact]
     public void A_generation_that_nobody_counts_to_is_refused_and_nothing_is_written()
