@@ -75,7 +75,8 @@ internal sealed class ThreadLane(IThreadWork work, ThreadStarter starter, int th
     /// </summary>
     public bool TryStartIfWanted()
     {
-        if (Interlocked.Exchange(ref _isWanted, 0) == 0 || _isEnding || _started == _threads.Length)
+        bool isNeedless = _isEnding && _queue.Count <= 0;
+        if (Interlocked.Exchange(ref _isWanted, 0) == 0 || isNeedless || _started == _threads.Length)
         {
             return true;
         }

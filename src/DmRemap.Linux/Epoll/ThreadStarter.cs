@@ -50,9 +50,12 @@ internal sealed class ThreadStarter
 
     private void Work()
     {
-        while (!_isEnding)
+        bool isLast = false;
+        while (!isLast)
         {
             _gate.Take();
+            // Before the round: what was handed over before End, by a turn that was the last, gets its thread.
+            isLast = _isEnding;
             bool hasFailed = false;
             foreach (ThreadLane lane in Volatile.Read(ref _lanes))
             {
