@@ -1,3 +1,4 @@
+using System;
 using BenchmarkDotNet.Running;
 using DmRemap.Benchmarks.Metadata;
 using DmRemap.Benchmarks.Serving;
@@ -8,7 +9,8 @@ namespace DmRemap.Benchmarks;
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
 /// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- fill SPARE REMAPS` to put
 /// such a table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device
-/// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>).
+/// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>); `-- load SOCKET
+/// KIND BYTES DEPTH SECONDS` for the batching client alone, beside which a server can be looked at.
 /// </summary>
 internal static class Program
 {
@@ -22,6 +24,11 @@ internal static class Program
         if (arguments.Length > 5 && arguments[0] == "serving")
         {
             ServingBenchmark.Run(arguments[1..]);
+            return;
+        }
+        if (arguments.Length > 5 && arguments[0] == "load")
+        {
+            BatchingClient.Run(arguments[1..], Console.Out);
             return;
         }
         if (arguments.Length > 2 && arguments[0] == "stop")

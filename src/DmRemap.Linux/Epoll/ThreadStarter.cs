@@ -54,7 +54,7 @@ internal sealed class ThreadStarter
         while (!isLast)
         {
             _gate.Take();
-            // Before the round: what was handed over before End, by a turn that was the last, gets its thread.
+            // Before the round: what the last turn handed over, before End, still gets its thread.
             isLast = _isEnding;
             bool hasFailed = false;
             foreach (ThreadLane lane in Volatile.Read(ref _lanes))

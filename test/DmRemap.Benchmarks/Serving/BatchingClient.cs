@@ -1,7 +1,9 @@
 using System;
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Globalization;
 using System.IO;
+using System.Linq;
 using System.Net.Sockets;
 using System.Text;
 using DmRemap.Core.Abstractions;
@@ -52,6 +54,17 @@ internal sealed class BatchingClient : IDisposable
         using BatchingClient client = new(workload);
         client.Connect(socketPath);
         return client.Measure(duration);
+    }
+
+    /// <summary>`SOCKET KIND BYTES DEPTH SECONDS`, as a line of text.</summary>
+    public static void Run(string[] arguments, TextWriter output)
+    {
+        int[] numbers = [.. arguments[2..].Select(text => int.Parse(text, CultureInfo.InvariantCulture))];
+        Workload workload = new(arguments[1], LoadClient.Batching, arguments[1], numbers[0], numbers[1]);
+        Measured measured = Run(arguments[0], workload, TimeSpan.FromSeconds(numbers[2]));
+        output.WriteLine(
+            $"{measured.RequestsPerSecond:F0}/s, µs: {measured.P50Us:F0} / {measured.P99Us:F0} / "
+            + $"{measured.P999Us:F0}");
     }
 
     public void Dispose() => _socket.Dispose();
