@@ -30,4 +30,11 @@ public enum CacheMode
     /// (RWF_DSYNC), or an error of the medium would appear when nobody can be told any more (F-23).
     /// </summary>
     PageCache = 1,
+
+    /// <summary>
+    /// A file of a file system that lives in memory (tmpfs): a rehearsal too. A short transfer is a copy
+    /// that the loop's thread makes itself, which takes less than handing it to somebody. It waits for a disk
+    /// only where the page was swapped out.
+    /// </summary>
+    InMemory = 2,
 }

@@ -156,7 +156,7 @@ internal sealed class OpenedMember : IDisposable
         {
             Name = Path,
             Kind = File.Kind,
-            CacheMode = File.IsDirect ? CacheMode.Direct : CacheMode.PageCache,
+            CacheMode = CacheModeOf(File),
             MemoryAlignment = File.DirectMemoryAlignment,
         });
     }
@@ -165,6 +165,12 @@ internal sealed class OpenedMember : IDisposable
     {
         EndSession();
         File?.Dispose();
+    }
+
+    private static CacheMode CacheModeOf(MemberFile file)
+    {
+        CacheMode buffered = file.IsInMemory ? CacheMode.InMemory : CacheMode.PageCache;
+        return file.IsDirect ? CacheMode.Direct : buffered;
     }
 
     private static OpenedMember OpenExport(NbdUri uri, MemberOptions options)

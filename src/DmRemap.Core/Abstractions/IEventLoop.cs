@@ -12,8 +12,9 @@ public interface IEventLoop
     Instant Now { get; }
 
     /// <summary>
-    /// Deliver this request (its result is set) in the next turn: how a device completes what it need not
-    /// wait for without calling its owner from inside Submit. Loop thread only.
+    /// Deliver this request (its result is set) after everything that runs now and all deliveries that were
+    /// asked for before: how a device completes what it need not wait for without calling its owner from
+    /// inside Submit. Loop thread only.
     /// </summary>
     void DeliverLater(IoRequest request);
 

@@ -37,10 +37,26 @@ public abstract partial class KernelLoop
 
     private protected CompletionTarget?[] Targets { get; } = new CompletionTarget?[TargetsMax];
 
+    /// <summary>A device has something to do for us.</summary>
+    private protected bool IsDeviceBusy
+    {
+        get
+        {
+            foreach (OperationOwner owner in _owners)
+            {
+                if (owner.IsDevice && owner.Outstanding > 0)
+                {
+                    return true;
+                }
+            }
+            return false;
+        }
+    }
+
     private bool MayConfigure => _state != State.Running || IsLoopThread;
 
     /// <summary>On the loop's thread, or before it runs.</summary>
-    public OperationOwner CreateOwner(string name, WriteErrors writeErrors = WriteErrors.OfEachWrite)
+    public OperationOwner CreateOwner(string name, WriteErrors writeErrors = WriteErrors.OfNone)
     {
         Invariant.Check(MayConfigure);
         OperationOwner owner = new(name, writeErrors);

@@ -21,6 +21,8 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
     /// </summary>
     public const int TargetsMax = 4096;
 
+    private const int DeliveryRoundsMax = 4;
+
     // Loops that ended while the kernel owned buffers: kept for ever, and with them everything they reach.
     private static KernelLoop? s_abandoned;
 
@@ -232,7 +234,12 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
         ReadClock();
         Turns++;
         Reap();
-        Deliver();
+        // Answers make answers: what was read, then what a client gets. In one turn, or each would cost a
+        // call of the kernel.
+        for (int round = 0; round < DeliveryRoundsMax && _firstDelivery is not null; round++)
+        {
+            Deliver();
+        }
         FireTimers();
     }
 
@@ -258,7 +265,7 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
         {
             return;
         }
-        // What is added from here on belongs to the next turn.
+        // What is added from here on belongs to the next round.
         _firstDelivery = null;
         _lastDelivery = null;
         while (request is not null)

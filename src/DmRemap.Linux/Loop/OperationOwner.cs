@@ -16,6 +16,9 @@ public sealed class OperationOwner
 
     internal WriteErrors WriteErrors { get; }
 
+    /// <summary>What it waits for is a disk's time, and not a client's.</summary>
+    internal bool IsDevice => WriteErrors != WriteErrors.OfNone;
+
     /// <summary>What EpollLoop has for it.</summary>
     internal OwnerThreads? Threads { get; set; }
 
@@ -33,13 +36,16 @@ public sealed class OperationOwner
 /// <summary>Whom the kernel tells that a write has failed.</summary>
 public enum WriteErrors : byte
 {
+    /// <summary>Nobody: there is no device behind it, but clients.</summary>
+    OfNone = 0,
+
     /// <summary>The write that failed.</summary>
-    OfEachWrite = 0,
+    OfEachWrite = 1,
 
     /// <summary>
     /// Through the page cache: the next durable write or flush of the open file that looks, and once. So
     /// these are done one at a time, or one would take another's error, and the other be called durable
     /// (F-7).
     /// </summary>
-    OfWhoLooksFirst = 1,
+    OfWhoLooksFirst = 2,
 }

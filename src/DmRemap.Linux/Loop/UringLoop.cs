@@ -1,3 +1,6 @@
+using System;
+using System.Diagnostics;
+using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Native;
 using DmRemap.Linux.Uring;
@@ -13,6 +16,8 @@ public sealed partial class UringLoop : KernelLoop
 
     private readonly Ring _ring;
     private readonly WakeTarget _wake;
+    private readonly SpinBudget _spin = SpinBudget.ForThisMachine();
+    private bool _wasBusy;
 
     /// <summary>Makes the ring; on any thread.</summary>
     /// <exception cref="IoUringUnavailableException">The machine has no io_uring for us.</exception>
@@ -28,7 +33,7 @@ public sealed partial class UringLoop : KernelLoop
             WakeUp.Dispose();
             throw;
         }
-        _wake = new WakeTarget(this, new OperationOwner("loop", WriteErrors.OfEachWrite));
+        _wake = new WakeTarget(this, new OperationOwner("loop", WriteErrors.OfNone));
     }
 
     public override string Backend => "io_uring";
@@ -43,19 +48,19 @@ public sealed partial class UringLoop : KernelLoop
 
     private protected override void Enter(long timeoutNanoseconds)
     {
-        int errno = _ring.SubmitAndWait(timeoutNanoseconds == 0 ? 0u : 1u, timeoutNanoseconds);
-        // EINTR, ETIME: the wait ended. EAGAIN, EBUSY: the kernel is short of memory or has completions for
-        // us first; what it did not take is still in the ring and goes with the next turn.
-        if (errno is not (0 or Errno.EINTR or Errno.ETIME or Errno.EAGAIN or Errno.EBUSY))
+        if (timeoutNanoseconds != 0 && _spin.ShouldLook(_wasBusy && !IsDeviceBusy))
         {
-            throw new SystemCallException("io_uring_enter", Name, errno);
+            timeoutNanoseconds = Look(timeoutNanoseconds);
         }
+        Call(timeoutNanoseconds);
     }
 
     private protected override void Reap()
     {
+        _wasBusy = false;
         while (_ring.TryReap(out CompletionEntry completion))
         {
+            _wasBusy = true;
             CompletionTarget? target = Targets[(int)completion.user_data];
             Invariant.Check(target is not null);
             target.Complete(completion.res);
@@ -67,6 +72,45 @@ public sealed partial class UringLoop : KernelLoop
     }
 
     private protected override void Free() => _ring.Dispose();
+
+    /// <summary>Hand over, then look for news for a moment.</summary>
+    /// <returns>How long to wait for them: 0 where there are some.</returns>
+    private long Look(long timeoutNanoseconds)
+    {
+        if (_ring.Queued > 0)
+        {
+            Call(0);
+        }
+        long began = Stopwatch.GetTimestamp();
+        long spent = 0;
+        long longest = timeoutNanoseconds < 0
+            ? SpinBudget.SpinNanoseconds
+            : Math.Min(timeoutNanoseconds, SpinBudget.SpinNanoseconds);
+        bool hasNews = _ring.HasNews;
+        while (!hasNews && spent < longest)
+        {
+            Thread.SpinWait(4);
+            hasNews = _ring.HasNews;
+            spent = Stopwatch.GetTimestamp() - began;
+        }
+        _spin.Note(hasNews);
+        if (hasNews)
+        {
+            return 0;
+        }
+        return timeoutNanoseconds < 0 ? -1 : Math.Max(0, timeoutNanoseconds - spent);
+    }
+
+    private void Call(long timeoutNanoseconds)
+    {
+        int errno = _ring.SubmitAndWait(timeoutNanoseconds == 0 ? 0u : 1u, timeoutNanoseconds);
+        // EINTR, ETIME: the wait ended. EAGAIN, EBUSY: the kernel is short of memory or has completions for
+        // us first; what it did not take is still in the ring and goes with the next turn.
+        if (errno is not (0 or Errno.EINTR or Errno.ETIME or Errno.EAGAIN or Errno.EBUSY))
+        {
+            throw new SystemCallException("io_uring_enter", Name, errno);
+        }
+    }
 
     /// <summary>One read of the wake-up event is always outstanding.</summary>
     private sealed class WakeTarget : CompletionTarget

@@ -83,6 +83,9 @@ public sealed class MemberFile : IDisposable
     /// <summary>"ext4", or "block device".</summary>
     public required string FileSystem { get; init; }
 
+    /// <summary>A file of tmpfs or ramfs: there is no medium, and a transfer is a copy.</summary>
+    public bool IsInMemory { get; init; }
+
     /// <summary>Exactly; the geometry counts whole blocks only.</summary>
     public required long SizeBytes { get; init; }
 

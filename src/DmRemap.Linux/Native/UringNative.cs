@@ -173,6 +173,7 @@ internal static unsafe partial class UringNative
     public const uint IORING_SETUP_R_DISABLED = 1u << 6;
     public const uint IORING_SETUP_SUBMIT_ALL = 1u << 7;
     public const uint IORING_SETUP_COOP_TASKRUN = 1u << 8;
+    public const uint IORING_SETUP_TASKRUN_FLAG = 1u << 9;
     public const uint IORING_SETUP_SINGLE_ISSUER = 1u << 12;
     public const uint IORING_SETUP_DEFER_TASKRUN = 1u << 13;
 
@@ -182,6 +183,9 @@ internal static unsafe partial class UringNative
 
     public const uint IORING_ENTER_GETEVENTS = 1u << 0;
     public const uint IORING_ENTER_EXT_ARG = 1u << 3;
+
+    public const uint IORING_SQ_CQ_OVERFLOW = 1u << 1;
+    public const uint IORING_SQ_TASKRUN = 1u << 2;
 
     public const uint IORING_REGISTER_PROBE = 8;
     public const uint IORING_REGISTER_ENABLE_RINGS = 12;

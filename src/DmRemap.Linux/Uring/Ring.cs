@@ -22,6 +22,7 @@ internal sealed unsafe class Ring : IDisposable
     private readonly nuint _entriesBytes;
     private readonly uint* _submissionHead;
     private readonly uint* _submissionTail;
+    private readonly uint* _submissionFlags;
     private readonly uint _submissionMask;
     private readonly SubmissionEntry* _submissions;
     private readonly uint* _completionHead;
@@ -51,6 +52,7 @@ internal sealed unsafe class Ring : IDisposable
         byte* rings = (byte*)_rings;
         _submissionHead = (uint*)(rings + parameters.sq_off.head);
         _submissionTail = (uint*)(rings + parameters.sq_off.tail);
+        _submissionFlags = (uint*)(rings + parameters.sq_off.flags);
         _submissionMask = *(uint*)(rings + parameters.sq_off.ring_mask);
         _submissions = (SubmissionEntry*)_entries;
         _completionHead = (uint*)(rings + parameters.cq_off.head);
@@ -77,6 +79,14 @@ internal sealed unsafe class Ring : IDisposable
     public uint Queued => unchecked(_tail - Volatile.Read(ref *_submissionHead));
 
     public bool IsFull => Queued == SubmissionEntries;
+
+    /// <summary>
+    /// There are completions, or the kernel says that SubmitAndWait would bring some. Costs no system call.
+    /// </summary>
+    public bool HasNews =>
+        *_completionHead != Volatile.Read(ref *_completionTail)
+        || (Volatile.Read(ref *_submissionFlags)
+            & (UringNative.IORING_SQ_TASKRUN | UringNative.IORING_SQ_CQ_OVERFLOW)) != 0;
 
     /// <summary>
     /// From here the ring belongs to the calling thread. Sets the number of io-wq workers of this thread.
@@ -202,13 +212,14 @@ internal sealed unsafe class Ring : IDisposable
     {
         // Newest first; a kernel that does not know a flag answers EINVAL and gets the next, smaller set.
         const uint Always = UringNative.IORING_SETUP_CQSIZE | UringNative.IORING_SETUP_R_DISABLED;
+        // The kernel's work for us waits until we call, and is announced in the ring.
+        const uint Polite = Always | UringNative.IORING_SETUP_SUBMIT_ALL
+            | UringNative.IORING_SETUP_COOP_TASKRUN | UringNative.IORING_SETUP_TASKRUN_FLAG;
         ReadOnlySpan<uint> flagSets =
         [
-            Always | UringNative.IORING_SETUP_SUBMIT_ALL | UringNative.IORING_SETUP_COOP_TASKRUN
-                | UringNative.IORING_SETUP_SINGLE_ISSUER | UringNative.IORING_SETUP_DEFER_TASKRUN,
-            Always | UringNative.IORING_SETUP_SUBMIT_ALL | UringNative.IORING_SETUP_COOP_TASKRUN
-                | UringNative.IORING_SETUP_SINGLE_ISSUER,
-            Always | UringNative.IORING_SETUP_SUBMIT_ALL | UringNative.IORING_SETUP_COOP_TASKRUN,
+            Polite | UringNative.IORING_SETUP_SINGLE_ISSUER | UringNative.IORING_SETUP_DEFER_TASKRUN,
+            Polite | UringNative.IORING_SETUP_SINGLE_ISSUER,
+            Polite,
             Always | UringNative.IORING_SETUP_SUBMIT_ALL,
             Always,
         ];

@@ -51,7 +51,7 @@ internal sealed class ServingBenchmark(string program, string folder)
     {
         if (isMemory)
         {
-            return [new Goal(s_batching[0], "nbdkit", 8)];
+            return [new Goal(s_fio[0], "nbdkit", 2), new Goal(s_batching[0], "nbdkit", 8)];
         }
         Dictionary<string, (double Nbdkit, double Qemu)> wanted = new()
         {

@@ -39,6 +39,7 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
     [InlineData(CacheMode.Direct, 1)]
     [InlineData(CacheMode.Direct, 2)]
     [InlineData(CacheMode.PageCache, 3)]
+    [InlineData(CacheMode.InMemory, 4)]
     public void Random_requests_many_at_once_agree_with_a_byte_array(CacheMode mode, int seed)
     {
         Random random = new(seed);
@@ -117,6 +118,7 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
     [InlineData(CacheMode.Direct, 10 * BlockBytes)]
     [InlineData(CacheMode.PageCache, 10 * BlockBytes)]
     [InlineData(CacheMode.PageCache, (10 * BlockBytes) + 100)]
+    [InlineData(CacheMode.InMemory, (10 * BlockBytes) + 100)]
     public void File_that_has_shrunk_is_gone_and_never_zeros(CacheMode mode, int newLength)
     {
         MakeImage(Blocks, 1);
@@ -444,6 +446,7 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
     [Theory]
     [InlineData(CacheMode.Direct)]
     [InlineData(CacheMode.PageCache)]
+    [InlineData(CacheMode.InMemory)]
     public void Steady_io_allocates_nothing_on_the_loop(CacheMode mode)
     {
         MakeImage(Blocks, 1);

@@ -155,29 +155,51 @@ public abstract class KernelLoopContract(LoopBackend backend)
     }
 
     [Fact]
-    public void Delivery_comes_later_and_one_asked_for_in_a_delivery_in_the_next_turn()
+    public void Delivery_comes_later_and_one_asked_for_in_a_delivery_after_all_that_were_there()
     {
         using LoopRunner runner = new(backend: backend);
         using ManualResetEventSlim done = new();
-        List<long> turns = [];
-        IoRequest request = new();
-        OwnerAction owner = new(delivered =>
+        List<char> order = [];
+        OwnerAction last = new(_ =>
         {
-            turns.Add(runner.Loop.Turns);
-            if (turns.Count == 3)
-            {
-                done.Set();
-                return;
-            }
-            SubmitOk(runner.Loop, delivered, delivered.Owner!);
+            order.Add('c');
+            done.Set();
         });
+        OwnerAction first = new(delivered =>
+        {
+            SubmitOk(runner.Loop, delivered, last);
+            order.Add('a');
+        });
+        OwnerAction second = new(_ => order.Add('b'));
         runner.Call(() =>
         {
-            SubmitOk(runner.Loop, request, owner);
-            Assert.Empty(turns);
+            SubmitOk(runner.Loop, new IoRequest(), first);
+            SubmitOk(runner.Loop, new IoRequest(), second);
+            Assert.Empty(order);
         });
         LoopRunner.Wait(done, "the third delivery");
-        Assert.Equal([turns[0], turns[0] + 1, turns[0] + 2], turns);
+        Assert.Equal("abc", string.Concat(order));
+    }
+
+    [Fact]
+    public void Deliveries_without_end_keep_no_timer_and_no_message_waiting()
+    {
+        using LoopRunner runner = new(backend: backend);
+        int fired = 0;
+        bool isOver = false;
+        OwnerAction endless = null!;
+        endless = new OwnerAction(delivered =>
+        {
+            if (!isOver)
+            {
+                SubmitOk(runner.Loop, delivered, endless);
+            }
+        });
+        LoopTimer timer = new(new TimerAction(_ => fired++));
+        runner.Call(() => SubmitOk(runner.Loop, new IoRequest(), endless));
+        runner.Call(() => runner.Loop.Schedule(timer, runner.Loop.Now));
+        runner.WaitUntil(() => fired == 1, "the timer");
+        runner.Call(() => isOver = true);
     }
 
     [Fact]
