@@ -50,6 +50,14 @@ public sealed partial class UringLoop : KernelLoop
     {
         if (timeoutNanoseconds != 0 && _spin.ShouldLook(_wasBusy && !IsDeviceBusy))
         {
+            if (_ring.Queued > 0)
+            {
+                Call(0);
+            }
+            if (_ring.HasCompletions)
+            {
+                return;
+            }
             timeoutNanoseconds = Look(timeoutNanoseconds);
         }
         Call(timeoutNanoseconds);
@@ -73,14 +81,10 @@ public sealed partial class UringLoop : KernelLoop
 
     private protected override void Free() => _ring.Dispose();
 
-    /// <summary>Hand over, then look for news for a moment.</summary>
+    /// <summary>Look for news for a moment.</summary>
     /// <returns>How long to wait for them: 0 where there are some.</returns>
     private long Look(long timeoutNanoseconds)
     {
-        if (_ring.Queued > 0)
-        {
-            Call(0);
-        }
         long began = Stopwatch.GetTimestamp();
         long spent = 0;
         long longest = timeoutNanoseconds < 0

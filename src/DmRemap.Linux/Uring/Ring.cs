@@ -80,11 +80,12 @@ internal sealed unsafe class Ring : IDisposable
 
     public bool IsFull => Queued == SubmissionEntries;
 
+    public bool HasCompletions => *_completionHead != Volatile.Read(ref *_completionTail);
+
     /// <summary>
     /// There are completions, or the kernel says that SubmitAndWait would bring some. Costs no system call.
     /// </summary>
-    public bool HasNews =>
-        *_completionHead != Volatile.Read(ref *_completionTail)
+    public bool HasNews => HasCompletions
         || (Volatile.Read(ref *_submissionFlags)
             & (UringNative.IORING_SQ_TASKRUN | UringNative.IORING_SQ_CQ_OVERFLOW)) != 0;
 
