@@ -12,15 +12,13 @@ namespace DmRemap.Devices;
 /// never reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the
 /// process.
 ///
-/// At most MemberQueueDepth transfers, one flush and MemberZeroingDepth zeroings are with the kernel; the
+/// Short transfers of a file in memory are copies, made in Submit: neither with the kernel nor in line.
+/// At most MemberQueueDepth others, one flush and MemberZeroingDepth zeroings are with the kernel; the
 /// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
 /// are answered together by the next one, which is submitted after all of them arrived (F-7).
 /// </summary>
 public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
 {
-    /// <summary>Longer ones are copied by one of the kernel's workers, while this thread goes on.</summary>
-    private const int CopyBytesMax = 32 * 1024;
-
     private readonly KernelLoop _loop;
     private readonly SafeHandle _handle;
     private readonly int _fd;
@@ -66,7 +64,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         Invariant.Check(!_isBlockDevice || !_isAlwaysDurable);
         // Discarding on a block device is an ioctl, which would block this thread.
         Invariant.Check(!_isBlockDevice || !geometry.CanDiscard);
-        Operations = loop.CreateOwner(
+        Operations = loop.CreateDeviceOwner(
             options.Name, _isAlwaysDurable ? WriteErrors.OfWhoLooksFirst : WriteErrors.OfEachWrite);
         _flush = new FlushOperation(this);
         for (int i = 0; i < Limits.MemberQueueDepth; i++)
@@ -198,7 +196,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     private void AcceptTransfer(IoRequest request)
     {
         TransferOperation? operation = _firstFreeTransfer;
-        if (_isInMemory && request.Buffer.Length <= CopyBytesMax && TryCopy(request))
+        if (_isInMemory && MayCopy(request) && TryCopy(request))
         {
             return;
         }
@@ -218,6 +216,14 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     }
 
     /// <summary>
+    /// A write takes the file's lock, which a zeroing of ours, or a long write, may have for milliseconds:
+    /// then it waits where they do.
+    /// </summary>
+    private bool MayCopy(IoRequest request) =>
+        request.Buffer.Length <= Limits.LoopCopyBytesMax
+        && (request.Operation == IoOperation.Read || Operations.Outstanding == 0);
+
+    /// <summary>
     /// False: something is the matter, and what it is the kernel will say when the request is handed to it.
     /// </summary>
     private bool TryCopy(IoRequest request)
@@ -232,7 +238,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         }
         InFlight--;
         request.SubmittedAt = _loop.Now;
-        request.SetResult(IoStatus.Ok, 0, Duration.Zero);
+        request.SetResult(IoStatus.Ok, 0, KernelLoop.ExactNow - _loop.Now);
         _loop.DeliverLater(request);
         return true;
     }

@@ -1,4 +1,5 @@
 using DmRemap.Core.Faults;
+using DmRemap.Linux.Members;
 
 namespace DmRemap.Devices;
 
@@ -17,12 +18,26 @@ public sealed record LinuxFileOptions
     /// 1 where any will do.
     /// </summary>
     public int MemoryAlignment { get; init; } = 512;
+
+    public static LinuxFileOptions Of(MemberFile file) => new()
+    {
+        Name = file.Path,
+        Kind = file.Kind,
+        CacheMode = ModeOf(file),
+        MemoryAlignment = file.DirectMemoryAlignment,
+    };
+
+    private static CacheMode ModeOf(MemberFile file)
+    {
+        CacheMode buffered = file.IsInMemory ? CacheMode.InMemory : CacheMode.PageCache;
+        return file.IsDirect ? CacheMode.Direct : buffered;
+    }
 }
 
-/// <summary>How the descriptor was opened.</summary>
+/// <summary>How data gets to the file's medium.</summary>
 public enum CacheMode
 {
-    /// <summary>O_DIRECT.</summary>
+    /// <summary>Opened with O_DIRECT.</summary>
     Direct = 0,
 
     /// <summary>

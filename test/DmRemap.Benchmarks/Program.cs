@@ -9,7 +9,8 @@ namespace DmRemap.Benchmarks;
 /// By hand: `dotnet run -c Release --project test/DmRemap.Benchmarks -- --filter '*'`, or `./bench.sh
 /// --lookup`; `-- metadata DIR [REMAPS …]` for what tables of a size cost; `-- fill SPARE REMAPS` to put
 /// such a table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device
-/// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>); `-- load SOCKET
+/// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>); `-- remaps
+/// PROGRAM FOLDER SECONDS ROUNDS` for what a table costs (see <see cref="RemapBenchmark"/>); `-- load SOCKET
 /// KIND BYTES DEPTH SECONDS` for the batching client alone, beside which a server can be looked at.
 /// </summary>
 internal static class Program
@@ -24,6 +25,11 @@ internal static class Program
         if (arguments.Length > 5 && arguments[0] == "serving")
         {
             ServingBenchmark.Run(arguments[1..]);
+            return;
+        }
+        if (arguments.Length > 4 && arguments[0] == "remaps")
+        {
+            RemapBenchmark.Run(arguments[1..]);
             return;
         }
         if (arguments.Length > 5 && arguments[0] == "load")

@@ -152,25 +152,13 @@ internal sealed class OpenedMember : IDisposable
             Invariant.Check(_session is null);
             return AttachExport(loop, watch);
         }
-        return new LinuxFile(loop, File.Handle, Geometry, new LinuxFileOptions
-        {
-            Name = Path,
-            Kind = File.Kind,
-            CacheMode = CacheModeOf(File),
-            MemoryAlignment = File.DirectMemoryAlignment,
-        });
+        return new LinuxFile(loop, File.Handle, Geometry, LinuxFileOptions.Of(File));
     }
 
     public void Dispose()
     {
         EndSession();
         File?.Dispose();
-    }
-
-    private static CacheMode CacheModeOf(MemberFile file)
-    {
-        CacheMode buffered = file.IsInMemory ? CacheMode.InMemory : CacheMode.PageCache;
-        return file.IsDirect ? CacheMode.Direct : buffered;
     }
 
     private static OpenedMember OpenExport(NbdUri uri, MemberOptions options)

@@ -2,7 +2,8 @@ namespace DmRemap.Core.Abstractions;
 
 /// <summary>
 /// Anything that stores blocks: a disk, a file, memory, and the remapped device itself. Rules:
-/// Submit never blocks and never throws for what a disk can do; it refuses with a completion. A completion is
+/// Submit never blocks (what lives in memory may wait for memory) and never throws for what a disk can do; it
+/// refuses with a completion. A completion is
 /// never delivered from inside Submit. Every submitted request completes exactly once, or never (a dead
 /// disk): then its buffer stays the device's. Requests may complete in any order; overlapping ones have no
 /// order between them. All calls are made on the loop's thread.

@@ -8,7 +8,7 @@ namespace DmRemap.Core.Abstractions;
 /// </summary>
 public interface IEventLoop
 {
-    /// <summary>The time of this turn of the loop (read once per turn).</summary>
+    /// <summary>The time when this turn of the loop began, or this round of its deliveries.</summary>
     Instant Now { get; }
 
     /// <summary>

@@ -77,6 +77,17 @@ public static class Limits
 
     public const int SubmissionQueueEntries = 512;
 
+    /// <summary>
+    /// Rounds of deliveries in one turn of the loop: from a device through the remapped device to a client
+    /// it takes three. Then completions, timers and messages have their turn.
+    /// </summary>
+    public const int LoopDeliveryRoundsMax = 4;
+
+    /// <summary>
+    /// Of a file in memory: what the loop's thread copies itself. Longer ones are copied beside it.
+    /// </summary>
+    public const int LoopCopyBytesMax = 32 * 1024;
+
     /// <summary>Changes in one commit; they always fit one journal record.</summary>
     public const int CommitChangesMax = 512;
 

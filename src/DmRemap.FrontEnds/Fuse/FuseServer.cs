@@ -452,7 +452,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         }
     }
 
-    /// <summary>A request that no device sees: delivering it is how the loop says that a turn ends.</summary>
+    /// <summary>A request that no device sees: it is delivered when all that a turn brought is in.</summary>
     private sealed class TurnEnd(FuseServer server) : IIoOwner
     {
         private readonly IoRequest _request = new();

@@ -3,7 +3,7 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.FrontEnds.Nbd;
 
 /// <summary>
-/// Collects the connections that have replies to send and lets them send at the loop's next turn: the
+/// Collects the connections that have replies to send and lets them send in the next round of deliveries: the
 /// completions that came in together then leave in one Send each.
 /// </summary>
 internal sealed class ReplyBatch(IEventLoop loop, int connectionsMax) : IIoOwner
@@ -11,7 +11,7 @@ internal sealed class ReplyBatch(IEventLoop loop, int connectionsMax) : IIoOwner
     private readonly IEventLoop _loop = loop;
     private readonly NbdConnection[] _due = new NbdConnection[connectionsMax];
 
-    // A request that no device sees: delivering it is how the loop is asked for one more turn.
+    // A request that no device sees: delivering it is how the loop is asked for one more round.
     private readonly IoRequest _turn = new();
     private int _dueCount;
 

@@ -34,11 +34,11 @@ internal static unsafe class ThreadCall
         switch (operation.Kind)
         {
             case OperationKind.Read:
-                int read = ResultOf(EpollNative.ReadAt(fd, address, bytes, operation.Offset));
+                int read = ResultOf(FileNative.pread(fd, address, bytes, operation.Offset));
                 // A pipe has no places: it is read where it is, as io_uring does.
                 return read == -FileNative.ESPIPE ? ResultOf(EpollNative.Read(fd, address, bytes)) : read;
             case OperationKind.Write:
-                int written = ResultOf(EpollNative.WriteAt(fd, address, bytes, operation.Offset));
+                int written = ResultOf(FileNative.pwrite(fd, address, bytes, operation.Offset));
                 return written == -FileNative.ESPIPE
                     ? ResultOf(EpollNative.Write(fd, address, bytes))
                     : written;
@@ -66,7 +66,7 @@ internal static unsafe class ThreadCall
         }
         // A sandbox without the flag, or the call. Barrier: without it a power cut after the acknowledgement
         // loses what the disk's cache held.
-        result = ResultOf(EpollNative.WriteAt(
+        result = ResultOf(FileNative.pwrite(
             operation.Fd, (void*)operation.Address, (nuint)operation.Length, operation.Offset));
         int synced = result < 0 ? 0 : ResultOf(EpollNative.SyncData(operation.Fd));
         return synced < 0 ? synced : result;

@@ -55,15 +55,13 @@ public abstract partial class KernelLoop
 
     private bool MayConfigure => _state != State.Running || IsLoopThread;
 
-    /// <summary>On the loop's thread, or before it runs.</summary>
-    public OperationOwner CreateOwner(string name, WriteErrors writeErrors = WriteErrors.OfNone)
-    {
-        Invariant.Check(MayConfigure);
-        OperationOwner owner = new(name, writeErrors);
-        // Replaced, not changed: other threads read it.
-        _owners = [.. _owners, owner];
-        return owner;
-    }
+    /// <summary>Of sockets. On the loop's thread, or before it runs.</summary>
+    public OperationOwner CreateOwner(string name) =>
+        Add(new OperationOwner(name, isDevice: false, WriteErrors.OfEachWrite));
+
+    /// <summary>Of a file or a disk. On the loop's thread, or before it runs.</summary>
+    public OperationOwner CreateDeviceOwner(string name, WriteErrors writeErrors) =>
+        Add(new OperationOwner(name, isDevice: true, writeErrors));
 
     /// <summary>Of a file or disk; may take as long as that does.</summary>
     public abstract void SubmitRead(CompletionTarget target, int fd, BufferSlice into, long offset);
@@ -149,6 +147,14 @@ public abstract partial class KernelLoop
     {
         Invariant.Check(IsLoopThread);
         target.MarkOutstanding();
+    }
+
+    private OperationOwner Add(OperationOwner owner)
+    {
+        Invariant.Check(MayConfigure);
+        // Replaced, not changed: other threads read it.
+        _owners = [.. _owners, owner];
+        return owner;
     }
 
     private static int[] MakeSlots()

@@ -21,8 +21,6 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
     /// </summary>
     public const int TargetsMax = 4096;
 
-    private const int DeliveryRoundsMax = 4;
-
     // Loops that ended while the kernel owned buffers: kept for ever, and with them everything they reach.
     private static KernelLoop? s_abandoned;
 
@@ -54,6 +52,9 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
     }
 
     public Instant Now { get; private set; }
+
+    /// <summary>For what the loop's thread itself has taken time for.</summary>
+    public static Instant ExactNow => new(Stopwatch.GetTimestamp());
 
     /// <summary>For people: how operations reach the kernel ("io_uring", "epoll").</summary>
     public abstract string Backend { get; }
@@ -236,8 +237,10 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
         Reap();
         // Answers make answers: what was read, then what a client gets. In one turn, or each would cost a
         // call of the kernel.
-        for (int round = 0; round < DeliveryRoundsMax && _firstDelivery is not null; round++)
+        for (int round = 0; round < Limits.LoopDeliveryRoundsMax && _firstDelivery is not null; round++)
         {
+            // What was copied meanwhile took its time.
+            ReadClock();
             Deliver();
         }
         FireTimers();
@@ -256,15 +259,11 @@ public abstract partial class KernelLoop : IEventLoop, IDisposable
             : Math.Max(0, _timers.FirstDue.Nanoseconds - Stopwatch.GetTimestamp());
     }
 
-    private void ReadClock() => Now = new Instant(Stopwatch.GetTimestamp());
+    private void ReadClock() => Now = ExactNow;
 
     private void Deliver()
     {
         IoRequest? request = _firstDelivery;
-        if (request is null)
-        {
-            return;
-        }
         // What is added from here on belongs to the next round.
         _firstDelivery = null;
         _lastDelivery = null;

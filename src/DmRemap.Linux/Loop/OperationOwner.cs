@@ -8,16 +8,17 @@ namespace DmRemap.Linux.Loop;
 /// </summary>
 public sealed class OperationOwner
 {
-    internal OperationOwner(string name, WriteErrors writeErrors)
+    internal OperationOwner(string name, bool isDevice, WriteErrors writeErrors)
     {
         Name = name;
+        IsDevice = isDevice;
         WriteErrors = writeErrors;
     }
 
     internal WriteErrors WriteErrors { get; }
 
-    /// <summary>What it waits for is a disk's time, and not a client's.</summary>
-    internal bool IsDevice => WriteErrors != WriteErrors.OfNone;
+    /// <summary>A file or a disk. Else sockets, of clients or of servers that are members.</summary>
+    internal bool IsDevice { get; }
 
     /// <summary>What EpollLoop has for it.</summary>
     internal OwnerThreads? Threads { get; set; }
@@ -36,16 +37,13 @@ public sealed class OperationOwner
 /// <summary>Whom the kernel tells that a write has failed.</summary>
 public enum WriteErrors : byte
 {
-    /// <summary>Nobody: there is no device behind it, but clients.</summary>
-    OfNone = 0,
-
     /// <summary>The write that failed.</summary>
-    OfEachWrite = 1,
+    OfEachWrite = 0,
 
     /// <summary>
     /// Through the page cache: the next durable write or flush of the open file that looks, and once. So
     /// these are done one at a time, or one would take another's error, and the other be called durable
     /// (F-7).
     /// </summary>
-    OfWhoLooksFirst = 2,
+    OfWhoLooksFirst = 1,
 }

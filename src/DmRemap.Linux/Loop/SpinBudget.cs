@@ -5,9 +5,10 @@ namespace DmRemap.Linux.Loop;
 /// <summary>
 /// Whether it is worth looking for the next completion for a moment before sleeping. Sleeping costs the
 /// wake-up, which takes longer than the answer of a busy client; looking in vain costs processor time that
-/// somebody else may need. So: only right after there was something to do; and who has looked in vain n times
-/// in a row sleeps the next 2^n - 1 times, up to <see cref="SkipsMax"/>, before he looks again. Where the
-/// client needs the same core, looking is in vain, and hardly happens.
+/// somebody else may need. So: only right after there was something to do, and while no disk is what is
+/// waited for; and who has looked in vain n times in a row lets the next 2^n - 1 occasions pass, up to <see
+/// cref="SkipsMax"/>, before he looks again. Where the client needs the same core, looking is in vain, and
+/// hardly happens.
 /// </summary>
 internal sealed class SpinBudget(bool isPossible)
 {
@@ -22,13 +23,10 @@ internal sealed class SpinBudget(bool isPossible)
     /// <summary>Where there is one processor, whoever we look for cannot run meanwhile.</summary>
     public static SpinBudget ForThisMachine() => new(Environment.ProcessorCount > 1);
 
-    /// <summary>Before a wait.</summary>
-    /// <param name="isLikely">
-    /// The last turn had completions, and it is a client that is waited for, and not a disk.
-    /// </param>
-    public bool ShouldLook(bool isLikely)
+    /// <summary>At an occasion.</summary>
+    public bool ShouldLook()
     {
-        if (!isPossible || !isLikely)
+        if (!isPossible)
         {
             return false;
         }

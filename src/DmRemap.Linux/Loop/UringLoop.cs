@@ -7,7 +7,10 @@ using DmRemap.Linux.Uring;
 
 namespace DmRemap.Linux.Loop;
 
-/// <summary>A loop on one io_uring: one system call a turn hands over, waits and brings back.</summary>
+/// <summary>
+/// A loop on one io_uring: one system call a turn hands over, waits and brings back. Where a client is what
+/// is waited for, it looks for news without one for a moment in between (SpinBudget).
+/// </summary>
 public sealed partial class UringLoop : KernelLoop
 {
     // F-19: a flush and the zeroings of every member may each block a worker, and that must be at most half
@@ -33,7 +36,7 @@ public sealed partial class UringLoop : KernelLoop
             WakeUp.Dispose();
             throw;
         }
-        _wake = new WakeTarget(this, new OperationOwner("loop", WriteErrors.OfNone));
+        _wake = new WakeTarget(this, new OperationOwner("loop", isDevice: false, WriteErrors.OfEachWrite));
     }
 
     public override string Backend => "io_uring";
@@ -48,7 +51,7 @@ public sealed partial class UringLoop : KernelLoop
 
     private protected override void Enter(long timeoutNanoseconds)
     {
-        if (timeoutNanoseconds != 0 && _spin.ShouldLook(_wasBusy && !IsDeviceBusy))
+        if (timeoutNanoseconds != 0 && _wasBusy && !IsDeviceBusy && _spin.ShouldLook())
         {
             if (_ring.Queued > 0)
             {

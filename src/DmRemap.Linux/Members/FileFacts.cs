@@ -34,7 +34,7 @@ internal static class FileFacts
             Mode = transfer.Mode,
             ModeReason = transfer.Reason,
             FileSystem = transfer.FileSystem,
-            IsInMemory = transfer.IsInMemory,
+            IsInMemory = FileSystemFacts.IsInMemory(handle),
             SizeBytes = status.Bytes,
             Geometry = new DeviceGeometry
             {

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using DmRemap.Linux.Native;
+using Microsoft.Win32.SafeHandles;
 
 namespace DmRemap.Linux.Members;
 
@@ -25,6 +26,14 @@ internal readonly record struct FileSystemFacts(long Type, long FreeBytes, long 
         long block = buffer.f_frsize > 0 ? buffer.f_frsize : buffer.f_bsize;
         ulong blocks = ulong.Min(buffer.f_bavail, (ulong)(long.MaxValue / long.Max(1, block)));
         return new FileSystemFacts(buffer.f_type, (long)blocks * block, block);
+    }
+
+    /// <summary>Of what is open, whatever its path leads to by now.</summary>
+    public static unsafe bool IsInMemory(SafeFileHandle handle)
+    {
+        FileNative.StatfsBuffer buffer = default;
+        return FileNative.fstatfs(FileCalls.Descriptor(handle), &buffer) >= 0
+            && buffer.f_type is (FileNative.TMPFS_MAGIC or FileNative.RAMFS_MAGIC);
     }
 
     public static string NameOf(long type) => type switch

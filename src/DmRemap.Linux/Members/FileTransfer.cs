@@ -9,7 +9,7 @@ namespace DmRemap.Linux.Members;
 /// are named here.
 /// </summary>
 internal readonly record struct FileTransfer(
-    TransferMode Mode, string Reason, string FileSystem, bool CanZeroRanges = false, bool IsInMemory = false)
+    TransferMode Mode, string Reason, string FileSystem, bool CanZeroRanges = false)
 {
     public static FileTransfer Buffered(string fileSystem, string reason) =>
         new(TransferMode.PageCache, reason, fileSystem);
@@ -20,10 +20,9 @@ internal readonly record struct FileTransfer(
         string name = FileSystemFacts.NameOf(type);
         bool canZero =
             type is FileNative.EXT4_SUPER_MAGIC or FileNative.XFS_SUPER_MAGIC or FileNative.F2FS_SUPER_MAGIC;
-        bool isInMemory = type is FileNative.TMPFS_MAGIC or FileNative.RAMFS_MAGIC;
         string? lie = type switch
         {
-            _ when isInMemory => $"{name} keeps everything in memory",
+            FileNative.TMPFS_MAGIC or FileNative.RAMFS_MAGIC => $"{name} keeps everything in memory",
             FileNative.ZFS_SUPER_MAGIC => "ZFS buffers direct I/O silently",
             FileNative.BTRFS_SUPER_MAGIC when !IsNoCow(path) =>
                 "btrfs buffers direct I/O of files with checksums",
@@ -31,7 +30,7 @@ internal readonly record struct FileTransfer(
         };
         string? reason = lie ?? ReasonAgainst(status, logicalBlockBytes, name);
         TransferMode mode = reason is null ? TransferMode.Direct : TransferMode.PageCache;
-        return new FileTransfer(mode, reason ?? string.Empty, name, canZero, isInMemory);
+        return new FileTransfer(mode, reason ?? string.Empty, name, canZero);
     }
 
     private static string? ReasonAgainst(FileStatus status, int logicalBlockBytes, string name)

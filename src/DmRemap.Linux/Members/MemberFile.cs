@@ -24,7 +24,7 @@ public enum TransferMode
 
     /// <summary>
     /// Through the page cache: a rehearsal, for files only. Errors come late and without an address, so P1
-    /// and P2 do not hold; every write must be RWF_DSYNC.
+    /// and P2 do not hold; every write must be RWF_DSYNC (there is nothing to be durable on in memory).
     /// </summary>
     PageCache = 2,
 }

@@ -78,12 +78,6 @@ internal static unsafe partial class EpollNative
     [LibraryImport(LibC, EntryPoint = "write", SetLastError = true)]
     public static partial nint Write(int fd, void* from, nuint bytes);
 
-    [LibraryImport(LibC, EntryPoint = "pread", SetLastError = true)]
-    public static partial nint ReadAt(int fd, void* into, nuint bytes, long offset);
-
-    [LibraryImport(LibC, EntryPoint = "pwrite", SetLastError = true)]
-    public static partial nint WriteAt(int fd, void* from, nuint bytes, long offset);
-
     [LibraryImport(LibC, EntryPoint = "pwritev2", SetLastError = true)]
     public static partial nint WriteVectorAt(int fd, IoVector* vectors, int count, long offset, int flags);
 

@@ -10,10 +10,10 @@ namespace DmRemap.Linux.Native;
 public static unsafe class FileCopy
 {
     public static int Read(int fd, BufferSlice into, long offset) =>
-        ResultOf(EpollNative.ReadAt(
+        ResultOf(FileNative.pread(
             fd, (void*)KernelMemory.AddressOf(into), (nuint)into.Length, offset));
 
     public static int Write(int fd, BufferSlice from, long offset) =>
-        ResultOf(EpollNative.WriteAt(
+        ResultOf(FileNative.pwrite(
             fd, (void*)KernelMemory.AddressOf(from), (nuint)from.Length, offset));
 }

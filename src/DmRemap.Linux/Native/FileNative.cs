@@ -113,10 +113,19 @@ internal static unsafe partial class FileNative
     public static partial int statfs(string path, StatfsBuffer* buffer);
 
     [LibraryImport(LibC, SetLastError = true)]
+    public static partial int fstatfs(int fd, StatfsBuffer* buffer);
+
+    [LibraryImport(LibC, SetLastError = true)]
     public static partial int ioctl(int fd, nuint request, void* argument);
 
     [LibraryImport(LibC, SetLastError = true)]
     public static partial long lseek(int fd, long offset, int whence);
+
+    [LibraryImport(LibC, SetLastError = true)]
+    public static partial nint pread(int fd, void* into, nuint bytes, long offset);
+
+    [LibraryImport(LibC, SetLastError = true)]
+    public static partial nint pwrite(int fd, void* from, nuint bytes, long offset);
 
     [LibraryImport(LibC, SetLastError = true)]
     public static partial int fallocate(int fd, int mode, long offset, long length);

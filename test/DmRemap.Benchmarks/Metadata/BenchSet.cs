@@ -41,13 +41,8 @@ internal sealed class BenchSet
         using ManualResetEventSlim started = new();
         _loop.Start(_ => started.Set());
         started.Wait();
-        OnLoop(() => _file = new LinuxFile(_loop, _member.Handle, _member.Geometry, new LinuxFileOptions
-        {
-            Name = path,
-            Kind = _member.Kind,
-            CacheMode = _member.IsDirect ? CacheMode.Direct : CacheMode.PageCache,
-            MemoryAlignment = _member.DirectMemoryAlignment,
-        }));
+        OnLoop(() => _file = new LinuxFile(
+            _loop, _member.Handle, _member.Geometry, LinuxFileOptions.Of(_member)));
     }
 
     public static UnitGeometry Geometry { get; } =

@@ -16,14 +16,15 @@ internal sealed record Goal(Workload Workload, string Competitor, double Ratio);
 /// Servers take turns, all workloads of one in each turn: A B C A B C. Each round pairs what ran within
 /// minutes of each other, so that a machine that is slow for a while is slow for all.
 /// </summary>
-internal sealed class Comparison(IReadOnlyList<ServerKind> servers, IReadOnlyList<Workload> workloads)
+/// <param name="servers">The first is compared with the others.</param>
+/// <param name="workloads">Of each turn, in this order.</param>
+/// <param name="warmUp">
+/// Not measured, at the begin of each turn: memory is touched then that a server has not used before, and
+/// code has run that is compiled as it runs.
+/// </param>
+internal sealed class Comparison(
+    IReadOnlyList<ServerKind> servers, IReadOnlyList<Workload> workloads, Workload warmUp)
 {
-    /// <summary>
-    /// Not measured, by every server at the begin of its turn: all of the image has been touched then, which
-    /// a server's own memory has not been before, and code that is compiled as it runs has run.
-    /// </summary>
-    private static readonly Workload s_warmUp = new("warm-up", LoadClient.Batching, "write", 131072, 8);
-
     private readonly Dictionary<(string Server, string Workload), List<Measured>> _runs = [];
 
     public IReadOnlyList<ServerKind> Servers => servers;
@@ -45,7 +46,7 @@ internal sealed class Comparison(IReadOnlyList<ServerKind> servers, IReadOnlyLis
             {
                 say($"round {round} of {rounds}: {kind.Name}");
                 using ServerProcess server = ServerProcess.Start(kind, Path.Combine(folder, "nbd.sock"));
-                BatchingClient.Run(server.SocketPath, s_warmUp, TimeSpan.FromSeconds(1));
+                BatchingClient.Run(server.SocketPath, warmUp, TimeSpan.FromSeconds(1));
                 foreach (Workload workload in workloads)
                 {
                     Add(kind, workload, MeasureOne(server, workload, duration));

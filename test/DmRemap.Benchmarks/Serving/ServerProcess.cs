@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.IO;
 using System.Net.Sockets;
+using System.Text;
 
 namespace DmRemap.Benchmarks.Serving;
 
@@ -42,11 +43,16 @@ internal sealed class ServerProcess : IDisposable
         ProcessStartInfo start = new(kind.Program, kind.Arguments(socketPath))
         {
             RedirectStandardOutput = true,
+            RedirectStandardError = true,
         };
         Process process = Process.Start(start)
             ?? throw new InvalidDataException($"{kind.Name} did not start");
         process.OutputDataReceived += (_, _) => { };
         process.BeginOutputReadLine();
+        // Servers complain of whoever only tries whether they are there; it is said where one does not start.
+        StringBuilder said = new();
+        process.ErrorDataReceived += (_, line) => said.AppendLine(line.Data);
+        process.BeginErrorReadLine();
         ServerProcess server = new(process, socketPath);
         long began = Stopwatch.GetTimestamp();
         while (!server.CanConnect())
@@ -54,7 +60,7 @@ internal sealed class ServerProcess : IDisposable
             if (process.WaitForExit(20) || Stopwatch.GetElapsedTime(began) > s_patience)
             {
                 server.Dispose();
-                throw new InvalidDataException($"{kind.Name} cannot be connected to");
+                throw new InvalidDataException($"{kind.Name} cannot be connected to: {said}");
             }
         }
         return server;
@@ -97,8 +103,8 @@ internal sealed class ServerProcess : IDisposable
 internal sealed record ServerKind(string Name, string Program, Func<string, string[]> Arguments)
 {
     /// <summary>The others write to its image between its turns; it would refuse to go on.</summary>
-    public static ServerKind Dmremap(string program, string device) => new(
-        "dmremap", program, socket => ["serve", device, "--socket", socket, "--accept-changed-main"]);
+    public static ServerKind Dmremap(string program, string device, string name = "dmremap") => new(
+        name, program, socket => ["serve", device, "--socket", socket, "--accept-changed-main"]);
 
     public static ServerKind NbdkitFile(string image, bool isOneThread) => new(
         isOneThread ? "nbdkit -t 1" : "nbdkit",

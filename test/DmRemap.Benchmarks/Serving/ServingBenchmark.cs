@@ -31,6 +31,9 @@ internal sealed class ServingBenchmark(string program, string folder)
         new("fio read 1M, depth 4", LoadClient.Fio, "read", 1048576, 4),
     ];
 
+    /// <summary>All of the image, once or more.</summary>
+    private static readonly Workload s_warmUp = new("warm-up", LoadClient.Batching, "write", 131072, 8);
+
     private static readonly Workload[] s_batching =
     [
         new("batching randread 4k, depth 32", LoadClient.Batching, "randread", 4096, 32),
@@ -85,7 +88,7 @@ internal sealed class ServingBenchmark(string program, string folder)
         }
         CreateDevice(main);
         Workload[] workloads = isMemory ? [s_fio[0], s_fio[2], .. s_batching] : [.. s_fio, .. s_batching];
-        Comparison comparison = new(Servers(isMemory, image), workloads);
+        Comparison comparison = new(Servers(isMemory, image), workloads, s_warmUp);
         comparison.Run(folder, rounds, duration, Console.Error.WriteLine);
         List<Goal> goals = GoalsOf(isMemory);
         ComparisonTable.Write(Console.Out, comparison, goals);
@@ -152,7 +155,7 @@ internal sealed class ServingBenchmark(string program, string folder)
         file.Flush(flushToDisk: true);
     }
 
-    private static void RunQuietly(string program, bool mayFail, params string[] arguments)
+    internal static void RunQuietly(string program, bool mayFail, params string[] arguments)
     {
         using Process process = Process.Start(new ProcessStartInfo(program, arguments)
         {

@@ -232,7 +232,7 @@ public sealed class EpollLoopTests : IDisposable
             _directory["file"], FileMode.Open, FileAccess.ReadWrite);
         int fd = (int)file.DangerousGetHandle();
         OperationOwner owner =
-            _runner.Call(() => Loop.CreateOwner("page cache", WriteErrors.OfWhoLooksFirst));
+            _runner.Call(() => Loop.CreateDeviceOwner("page cache", WriteErrors.OfWhoLooksFirst));
         Recorder[] all =
             [.. Enumerable.Range(0, 4).Select(_ => _runner.Call(() => new Recorder(Loop, owner)))];
         (Recorder stuck, Recorder write, Recorder flush, Recorder read) = (all[0], all[1], all[2], all[3]);

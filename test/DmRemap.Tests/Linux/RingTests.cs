@@ -74,6 +74,7 @@ public sealed class RingTests
         {
             Assert.NotEqual(0u, ring.SetupFlags & UringNative.IORING_SETUP_SINGLE_ISSUER);
             Assert.NotEqual(0u, ring.SetupFlags & UringNative.IORING_SETUP_DEFER_TASKRUN);
+            Assert.NotEqual(0u, ring.SetupFlags & UringNative.IORING_SETUP_TASKRUN_FLAG);
         }
     }
 

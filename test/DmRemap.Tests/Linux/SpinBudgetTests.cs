@@ -6,45 +6,36 @@ namespace DmRemap.Tests.Linux;
 public sealed class SpinBudgetTests
 {
     [Fact]
-    public void Who_finds_looks_again_and_who_does_not_sleeps_ever_more_often()
+    public void Who_finds_looks_again_and_who_does_not_lets_ever_more_occasions_pass()
     {
         SpinBudget budget = new(isPossible: true);
-        Assert.Equal(0, SleepsBeforeLooking(budget));
+        Assert.Equal(0, PassedBeforeLooking(budget));
         budget.Note(hasFound: true);
-        Assert.Equal(0, SleepsBeforeLooking(budget));
+        Assert.Equal(0, PassedBeforeLooking(budget));
         int[] expected = [1, 3, 7, 15, 31, 63, 63, 63];
-        foreach (int sleeps in expected)
+        foreach (int passed in expected)
         {
             budget.Note(hasFound: false);
-            Assert.Equal(sleeps, SleepsBeforeLooking(budget));
+            Assert.Equal(passed, PassedBeforeLooking(budget));
         }
         budget.Note(hasFound: true);
-        Assert.Equal(0, SleepsBeforeLooking(budget));
-    }
-
-    [Fact]
-    public void Where_nothing_is_likely_nobody_looks_and_nothing_is_used_up()
-    {
-        SpinBudget budget = new(isPossible: true);
-        budget.Note(hasFound: false);
-        Assert.False(budget.ShouldLook(isLikely: false));
-        Assert.Equal(1, SleepsBeforeLooking(budget));
+        Assert.Equal(0, PassedBeforeLooking(budget));
     }
 
     [Fact]
     public void With_one_processor_nobody_ever_looks()
     {
         SpinBudget budget = new(isPossible: false);
-        Assert.False(budget.ShouldLook(isLikely: true));
+        Assert.False(budget.ShouldLook());
     }
 
-    private static int SleepsBeforeLooking(SpinBudget budget)
+    private static int PassedBeforeLooking(SpinBudget budget)
     {
-        int sleeps = 0;
-        while (!budget.ShouldLook(isLikely: true))
+        int passed = 0;
+        while (!budget.ShouldLook())
         {
-            sleeps++;
+            passed++;
         }
-        return sleeps;
+        return passed;
     }
 }

@@ -1,6 +1,7 @@
 using System.IO;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Devices;
 using DmRemap.Linux.Members;
 using DmRemap.Tests.Support;
 using Xunit;
@@ -78,6 +79,8 @@ public sealed class MemberFileTests
                 Assert.Skip($"/dev/shm is {member.FileSystem}");
             }
             Assert.Equal(TransferMode.PageCache, member.Mode);
+            Assert.True(member.IsInMemory);
+            Assert.Equal(CacheMode.InMemory, LinuxFileOptions.Of(member).CacheMode);
             Assert.Contains("memory", member.ModeReason, System.StringComparison.Ordinal);
             Assert.Equal(1, member.DirectOffsetAlignment);
         }

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Makes dmremap one file with the runtime in it, for machines without .NET.
+#   ./release.sh [DIR]      DIR/dmremap; artifacts/single-file unless told
+set -euo pipefail
+
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=build/setup.sh
+. "$root/build/setup.sh"
+
+case ${1:-} in
+-*) sed -n '2,3p' "$0" >&2; exit 2 ;;
+esac
+target=${1:-$root/artifacts/single-file}
+require_dotnet_sdk
+mkdir -p "$target"
+# Of its own, so that it is not mixed up with what ./dmremap runs.
+dotnet publish "$root/src/DmRemap.Cli" -p:PublishProfile=SingleFile -o "$target" \
+    --artifacts-path "$root/artifacts/single-file.build" --nologo -v q >&2
+rm -f "$target"/*.xml
+size=$(stat -c %s "$target/dmremap")
+printf '%s  %s.%s MB\n' "$target/dmremap" "$((size / 1000000))" "$((size / 100000 % 10))"

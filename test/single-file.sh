@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The program as one file (release.sh): small enough, linked without harm, does its job, and stops each time.
+set -euo pipefail
+# shellcheck source=test/lib.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+bytes_max=45000000
+rounds=20
+if [ "${DMREMAP_LONG:-0}" = 1 ]; then
+    rounds=200
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+program="$work/release/dmremap"
+linked="$root/artifacts/single-file.build/obj/DmRemap.Cli"
+export DMREMAP_CONFIG_DIR="$work/config" DMREMAP_RUN_DIR="$work/run"
+mkdir -m 0700 "$work/config" "$work/run" "$work/empty"
+
+is_small() { [ "$(stat -c %s "$program")" -lt "$bytes_max" ] || { stat -c %s "$program" >&2; return 1; }; }
+# No runtime is found by accident: nothing of the environment but these.
+runs_alone() { env -i HOME="$work/empty" "$program" --version | grep -q '^dmremap [0-9]'; }
+is_one_file() { [ "$(ls -A "$work/release")" = dmremap ] || { ls -la "$work/release" >&2; return 1; }; }
+keeps_regions() {
+    local folder
+    folder=$(find "$linked" -type d -name linked | head -n 1)
+    "$root/artifacts/bin/DmRemap.LinkerCheck/release/DmRemap.LinkerCheck" \
+        "$root/artifacts/publish/DmRemap.Cli/release.il" "$folder" >&2
+}
+does_the_demo() { TMPDIR="$work" "$program" demo >"$work/out" 2>&1 || { cat "$work/out" >&2; return 1; }; }
+stops_each_time() {
+    local round
+    truncate -s 16M "$work/main"
+    "$program" create one --main "$work/main" --spare "$work/spare" --spare-size 32M --yes >/dev/null
+    for ((round = 1; round <= rounds; round++)); do
+        "$program" serve one --socket "$work/s" >"$work/log" 2>&1 &
+        local server=$!
+        until "$program" status one >/dev/null 2>&1; do
+            kill -0 "$server" || { cat "$work/log" >&2; return 1; }
+            sleep 0.05
+        done
+        timeout 20 "$program" stop one >/dev/null || { kill -KILL "$server"; return 1; }
+        wait "$server" || return 1
+    done
+}
+
+built() { "$root/release.sh" "$work/release" >"$work/built" 2>&1 || { cat "$work/built" >&2; return 1; }; }
+check "it is built without a warning" built
+check "it is one file" is_one_file
+check "it has less than $bytes_max bytes" is_small
+check "it runs where there is no runtime" runs_alone
+check "the linker has left every exception region" keeps_regions
+check "it passes the demonstration" does_the_demo
+check "it stops in each of $rounds rounds" stops_each_time
+finish
