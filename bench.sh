@@ -8,6 +8,8 @@
 #   ./bench.sh metadata [--in DIR] [--table-in DIR]     the metadata's goals and what is measured (minutes;
 #                                                       the table of 10^6 remaps takes 6 GB in --table-in)
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
+#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads that do not need it
+#                                                       (6 GB in DIR; /dev/shm unless told)
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -27,6 +29,13 @@ if [ "${1:-}" = tls ]; then
     exit
 fi
 
+if [ "${1:-}" = remaps ]; then
+    shift
+    # shellcheck source=test/bench-remaps.sh
+    . "$root/test/bench-remaps.sh"
+    exit
+fi
+
 seconds=2
 rounds=9
 lookup=0
@@ -41,7 +50,7 @@ while [ $# -gt 0 ]; do
     --svg) svg=("${2:?--svg needs a file}"); shift ;;
     --memory) kind=memory ;;
     --lookup) lookup=1 ;;
-    *) sed -n '2,11p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
     esac
     shift
 done

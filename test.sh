@@ -122,6 +122,7 @@ run_assembly DmRemap.Interop.Tests
 run_script gates
 run_script root-commands
 run_script demo
+run_script single-file
 run_script simulator
 if [ "$long" = 1 ]; then
     run_script bare
