@@ -10,6 +10,8 @@
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
 #   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads that do not need it
 #                                                       (6 GB in DIR; /dev/shm unless told)
+#   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a loop
+#                                                       device, and a loop device on the same file; as root
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -29,6 +31,12 @@ if [ "${1:-}" = tls ]; then
     exit
 fi
 
+if [ "${1:-}" = attach ]; then
+    shift
+    # shellcheck source=test/bench-attach.sh
+    . "$root/test/bench-attach.sh"
+    exit
+fi
 if [ "${1:-}" = remaps ]; then
     shift
     # shellcheck source=test/bench-remaps.sh
@@ -50,7 +58,7 @@ while [ $# -gt 0 ]; do
     --svg) svg=("${2:?--svg needs a file}"); shift ;;
     --memory) kind=memory ;;
     --lookup) lookup=1 ;;
-    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
     esac
     shift
 done

@@ -7,7 +7,7 @@ usage() {
     cat <<'TEXT'
 usage: ./test.sh [--long] [--vm] [--only NAME] [--no-skips]
   (nothing)     everything that fits 20 minutes on two cores
-  --long        also the soaks in their long form, and a bare Debian root
+  --long        also the soaks in their long form, a thousand attach cycles, and a bare Debian root
   --vm          also the tests that need a virtual machine
   --only NAME   only the tests and scripts whose full name contains NAME
   --no-skips    a skipped test fails the run
@@ -125,6 +125,7 @@ run_script demo
 run_script single-file
 run_script simulator
 if [ "$long" = 1 ]; then
+    run_script attach-cycles
     run_script bare
 fi
 if [ "$vm" = 1 ]; then

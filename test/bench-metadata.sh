@@ -7,7 +7,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --in) place=${2:?--in needs a directory}; shift ;;
     --table-in) table_place=${2:?--table-in needs a directory}; shift ;;
-    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
