@@ -10,8 +10,8 @@
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
 #   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads that do not need it
 #                                                       (6 GB in DIR; /dev/shm unless told)
-#   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a loop
-#                                                       device, and a loop device on the same file; as root
+#   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
+#                                                       loop device, and one on the same file; as root
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")

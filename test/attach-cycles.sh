@@ -35,7 +35,9 @@ all_cycles_end_well() {
     done
     after=$(left)
 }
-nothing_is_left() { [ "$before" = "$after" ] || { printf '%s, then %s\n' "$before" "$after" >&2; return 1; }; }
+nothing_is_left() {
+    [ "$before" = "$after" ] || { printf '%s, then %s\n' "$before" "$after" >&2; return 1; }
+}
 
 before=
 after=unknown

@@ -61,12 +61,23 @@ measure_all() {
     done
 }
 
+# The loop device on the image writes to it between two turns.
+serve() {
+    rm -f "$work/nbd"
+    "$dmremap" serve bench --socket "$work/nbd" --accept-changed-main >"$work/log" 2>&1 &
+    until grep -q '^ready' "$work/log"; do
+        kill -0 $! || { cat "$work/log" >&2; exit 1; }
+        sleep 0.05
+    done
+}
+
 for ((round = 1; round <= rounds; round++)); do
     say "round $round of $rounds"
-    measure_all attach "$("$dmremap" attach bench)"
+    serve
+    device=$("$dmremap" attach bench)
+    measure_all attach "$device"
     clean_up
-    "$dmremap" serve bench --socket "$work/nbd" --accept-changed-main >"$work/log" 2>&1 &
-    until [ -S "$work/nbd" ]; do sleep 0.05; done
+    serve
     touch "$work/fuse"
     nbdfuse "$work/fuse" "nbd+unix:///bench?socket=$work/nbd" >"$work/nbdfuse.log" 2>&1 &
     until mountpoint -q "$work/fuse"; do sleep 0.05; done
@@ -74,7 +85,7 @@ for ((round = 1; round <= rounds; round++)); do
     measure_all nbdfuse "$loop"
     clean_up
     wait
-    loop=$(losetup --find --show --direct-io=on "$work/main" 2>/dev/null || losetup --find --show "$work/main")
+    loop=$(losetup --find --show --direct-io=on "$work/main")
     measure_all raw "$loop"
     clean_up
 done
