@@ -13,9 +13,11 @@ esac
 target=${1:-$root/artifacts/single-file}
 require_dotnet_sdk
 mkdir -p "$target"
-# Of its own, so that it is not mixed up with what ./dmremap runs.
-dotnet publish "$root/src/DmRemap.Cli" -p:PublishProfile=SingleFile -o "$target" \
-    --artifacts-path "$root/artifacts/single-file.build" --nologo -v q >&2
-rm -f "$target"/*.xml
+# Of its own, so that it is not mixed up with what ./dmremap runs; nothing else in DIR is touched.
+build="$root/artifacts/single-file.build"
+dotnet publish "$root/src/DmRemap.Cli" -p:PublishProfile=SingleFile -o "$build/published" \
+    --artifacts-path "$build" --nologo -v q >&2
+cp "$build/published/dmremap" "$target/dmremap.new"
+mv "$target/dmremap.new" "$target/dmremap"
 size=$(stat -c %s "$target/dmremap")
 printf '%s  %s.%s MB\n' "$target/dmremap" "$((size / 1000000))" "$((size / 100000 % 10))"

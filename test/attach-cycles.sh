@@ -7,7 +7,12 @@ set -euo pipefail
 cycles=${DMREMAP_ATTACH_CYCLES:-1000}
 program="$root/artifacts/publish/DmRemap.Cli/release/dmremap"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+clean_up() {
+    "$program" detach cycles >/dev/null 2>&1 || true
+    "$program" stop cycles >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
 export DMREMAP_CONFIG_DIR="$work/config" DMREMAP_RUN_DIR="$work/run"
 mkdir -m 0700 "$work/config" "$work/run"
 

@@ -34,13 +34,14 @@ keeps_own_code() {
 }
 does_the_demo() { TMPDIR="$work" "$program" demo >"$work/out" 2>&1 || { cat "$work/out" >&2; return 1; }; }
 stops_each_time() {
-    local round
+    local round tries
     truncate -s 16M "$work/main"
     "$program" create one --main "$work/main" --spare "$work/spare" --spare-size 32M --yes >/dev/null
     for ((round = 1; round <= rounds; round++)); do
         "$program" serve one --socket "$work/s" >"$work/log" 2>&1 &
         local server=$!
-        until "$program" status one >/dev/null 2>&1; do
+        for ((tries = 0; tries < 600; tries++)); do
+            "$program" status one >/dev/null 2>&1 && break
             kill -0 "$server" || { cat "$work/log" >&2; return 1; }
             sleep 0.05
         done
