@@ -8,8 +8,9 @@
 #   ./bench.sh metadata [--in DIR] [--table-in DIR]     the metadata's goals and what is measured (minutes;
 #                                                       the table of 10^6 remaps takes 6 GB in --table-in)
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
-#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads that do not need it
-#                                                       (6 GB in DIR; /dev/shm unless told)
+#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR] [--table-in DIR]     the table's cost for reads
+#                                                       (6 GB in DIR; /dev/shm unless told; 10^7 remaps too
+#                                                       with 54 GB in --table-in)
 #   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
 #                                                       loop device, and one on the same file; as root
 set -euo pipefail
@@ -18,69 +19,33 @@ root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=build/setup.sh
 . "$root/build/setup.sh"
 
-if [ "${1:-}" = metadata ]; then
-    shift
-    # shellcheck source=test/bench-metadata.sh
-    . "$root/test/bench-metadata.sh"
-    exit
-fi
-if [ "${1:-}" = tls ]; then
-    shift
-    # shellcheck source=test/bench-tls.sh
-    . "$root/test/bench-tls.sh"
-    exit
-fi
+usage() { sed -n '2,/^set /{/^#/p}' "$0" >&2; exit 2; }
 
-if [ "${1:-}" = attach ]; then
-    shift
-    # shellcheck source=test/bench-attach.sh
-    . "$root/test/bench-attach.sh"
-    exit
-fi
-if [ "${1:-}" = remaps ]; then
-    shift
-    # shellcheck source=test/bench-remaps.sh
-    . "$root/test/bench-remaps.sh"
-    exit
-fi
-
-seconds=2
-rounds=9
+what=serving
+case ${1:-} in
+metadata | tls | remaps | attach) what=$1; shift ;;
+esac
+# What is not given has its default where it is used.
+seconds=
+rounds=
+place=
+table_place=
 lookup=0
 kind=file
 svg=()
-place=${TMPDIR:-/tmp}
 while [ $# -gt 0 ]; do
-    case $1 in
-    --seconds) seconds=${2:?--seconds needs a number}; shift ;;
-    --rounds) rounds=${2:?--rounds needs a number}; shift ;;
-    --in) place=${2:?--in needs a directory}; shift ;;
-    --svg) svg=("${2:?--svg needs a file}"); shift ;;
-    --memory) kind=memory ;;
-    --lookup) lookup=1 ;;
-    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
+    case $what:$1 in
+    serving:--seconds | remaps:--seconds | attach:--seconds) seconds=${2:?--seconds needs a number}; shift ;;
+    metadata:--rounds) usage ;;
+    *:--rounds) rounds=${2:?--rounds needs a number}; shift ;;
+    *:--in) place=${2:?--in needs a directory}; shift ;;
+    metadata:--table-in | remaps:--table-in) table_place=${2:?--table-in needs a directory}; shift ;;
+    serving:--svg) svg=("${2:?--svg needs a file}"); shift ;;
+    serving:--memory) kind=memory ;;
+    serving:--lookup) lookup=1 ;;
+    *) usage ;;
     esac
     shift
 done
-
-require_dotnet_sdk
-ensure_packages nbdkit=nbdkit qemu-nbd=qemu-utils fio=fio
-for tool in nbdkit qemu-nbd fio; do
-    has_tool "$tool" || { say "bench.sh needs $tool"; exit 9; }
-done
-"$root/dmremap" --version >/dev/null
-program="$root/artifacts/publish/DmRemap.Cli/release/dmremap"
-dotnet build "$root/test/DmRemap.Benchmarks" -c Release --nologo -v q >&2
-benchmarks="$root/artifacts/bin/DmRemap.Benchmarks/release/DmRemap.Benchmarks.dll"
-if [ "$lookup" = 1 ]; then
-    dotnet "$benchmarks" --filter '*' >&2
-fi
-
-work=$(mktemp -d -p "$place")
-trap 'rm -rf "$work"' EXIT
-export DMREMAP_CONFIG_DIR="$work/config" DMREMAP_RUN_DIR="$work/run"
-mkdir -m 0700 "$DMREMAP_CONFIG_DIR" "$DMREMAP_RUN_DIR"
-
-printf '%s rounds of %s s; %s, %s processors, load average %s; %s\n\n' "$rounds" "$seconds" "$(uname -sr)" \
-    "$(nproc)" "$(cut -d' ' -f1 /proc/loadavg)" "$(stat -f -c %T "$work")"
-dotnet "$benchmarks" serving "$program" "$work" "$seconds" "$rounds" "$kind" "${svg[@]}"
+# shellcheck source=/dev/null
+. "$root/test/bench-$what.sh"

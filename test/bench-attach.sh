@@ -2,18 +2,9 @@
 # loop device on the same file without anything between. The three take turns; a ratio for each round.
 # shellcheck shell=bash
 
-seconds=1
-rounds=9
-place=${TMPDIR:-/tmp}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --seconds) seconds=${2:?--seconds needs a number}; shift ;;
-    --rounds) rounds=${2:?--rounds needs a number}; shift ;;
-    --in) place=${2:?--in needs a directory}; shift ;;
-    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+seconds=${seconds:-1}
+rounds=${rounds:-9}
+place=${place:-${TMPDIR:-/tmp}}
 
 require_dotnet_sdk
 ensure_packages nbdfuse=libnbd-bin fio=fio losetup=mount

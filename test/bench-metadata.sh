@@ -1,16 +1,7 @@
 # Sourced by bench.sh: what metadata costs, each figure beside its goal, as one Markdown table.
 # shellcheck shell=bash
 
-place=${TMPDIR:-/tmp}
-table_place=
-while [ $# -gt 0 ]; do
-    case $1 in
-    --in) place=${2:?--in needs a directory}; shift ;;
-    --table-in) table_place=${2:?--table-in needs a directory}; shift ;;
-    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+place=${place:-${TMPDIR:-/tmp}}
 
 require_dotnet_sdk
 ensure_packages nbdkit=nbdkit nbdinfo=libnbd-bin fio=fio

@@ -2,16 +2,8 @@
 # taking turns; and ours without TLS, to see what it costs. One Markdown table.
 # shellcheck shell=bash
 
-rounds=3
-place=${TMPDIR:-/tmp}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --rounds) rounds=${2:?--rounds needs a number}; shift ;;
-    --in) place=${2:?--in needs a directory}; shift ;;
-    *) sed -n '2,15p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+rounds=${rounds:-3}
+place=${place:-${TMPDIR:-/tmp}}
 
 require_dotnet_sdk
 ensure_packages nbdkit=nbdkit nbdcopy=libnbd-bin openssl=openssl

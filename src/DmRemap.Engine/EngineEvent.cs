@@ -46,6 +46,15 @@ public enum EngineEventKind : byte
     /// A spare failed metadata writes, or missed their deadline: it is left out until the next start.
     /// </summary>
     MemberInactive = 11,
+
+    /// <summary>A unit read only after failing, and was copied to a spare while it still could be.</summary>
+    RescuedWeak = 12,
+
+    /// <summary>The breaker tripped: a read and its controls failed.</summary>
+    StormOfReads = 13,
+
+    /// <summary>The breaker tripped: writes moved too many units.</summary>
+    StormOfMoves = 14,
 }
 
 /// <param name="Kind">What happened.</param>

@@ -31,7 +31,13 @@ public sealed partial class RemapDevice
     /// <summary>The primary refuses every write (F-17).</summary>
     public bool AreWritesRejected => WriteControl.WritesRejected;
 
+    /// <summary>Loop thread only, but for a look whether it is tripped.</summary>
+    public StormBreaker Breaker { get; } = new();
+
     internal WriteControl WriteControl { get; } = new();
+
+    /// <summary>May a failed write give a healthy unit a spare unit?</summary>
+    internal bool MayWritesMoveUnits => !AreWritesRejected && (!Breaker.IsTripped || WriteControl.Passes);
 
     internal Instant Now => _loop.Now;
 
@@ -188,6 +194,28 @@ public sealed partial class RemapDevice
         Publish(EngineEventKind.MemberInactive, Spare(member), default, SpareLocation.None, 0);
     }
 
+    /// <summary>A read failed, and so did every control: cable, controller or the whole disk.</summary>
+    internal void NoteReadsNowhere(int errno)
+    {
+        if (Breaker.OnReadsNowhere())
+        {
+            Publish(EngineEventKind.StormOfReads, Primary, default, SpareLocation.None, errno);
+        }
+    }
+
+    /// <summary>A write moves this unit, which was healthy. Called before its rule is published.</summary>
+    internal void NoteWriteMoved(UnitNumber unit, int errno)
+    {
+        long near = StormBreaker.NearBytes / Units.UnitBytes;
+        UnitNumber from = new(System.Math.Max(0, unit.Value - near));
+        UnitNumber end = new(System.Math.Min(Units.Units, unit.Value + near));
+        bool isNear = Table.TryGetNext(from, end, out _);
+        if (Breaker.OnWriteMoved(isNear, Allocator.TotalUnitsAllocatable, _loop.Now))
+        {
+            Publish(EngineEventKind.StormOfMoves, Primary, Units.ExtentOf(unit), SpareLocation.None, errno);
+        }
+    }
+
     internal void NoteExhausted(Extent blocks) =>
         Publish(EngineEventKind.Exhausted, Primary, blocks, SpareLocation.None, 0);
 
@@ -224,6 +252,11 @@ public sealed partial class RemapDevice
         Extent blocks = BlocksOf(old.Unit, lost);
         Publish(EngineEventKind.Lost, Spare(old.Location.Spare), blocks, old.Location, errno);
     }
+
+    /// <summary>May a read move this unit to a spare? It reads now: nothing is lost if not.</summary>
+    internal bool MayCopyWeak(UnitNumber unit) =>
+        !Geometry.IsReadOnly && !IsStopping && !IsMetadataUnavailable && !IsInDoubt(unit)
+        && !Breaker.IsTripped && Allocator.TotalUnitsAllocatable > 0;
 
     /// <summary>These places read: they are suspect no longer.</summary>
     internal void NoteReadable(UnitNumber unit, ulong places) => Suspects.Clear(unit, places);

@@ -28,11 +28,10 @@ public sealed partial class RemapDevice
     private bool AreRepairsIdle =>
         _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && _move.IsIdle;
 
-    internal void FinishRescue(FragmentIo fragment, ReadRescue job)
-    {
-        _rescues.Return(job);
-        Finish(fragment);
-    }
+    internal void FinishRescue(FragmentIo fragment) => Finish(fragment);
+
+    /// <summary>It has nothing left to copy.</summary>
+    internal void ReturnRescue(ReadRescue job) => _rescues.Return(job);
 
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {

@@ -46,6 +46,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         Table = parts.Table;
         Allocator = parts.Allocator;
         Log = parts.Log;
+        ReadRetries = parts.ReadRetries;
         DeviceGeometry disk = parts.Primary.Device.Geometry;
         Geometry = disk with
         {
@@ -94,6 +95,8 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     public int InFlight { get; private set; }
 
     internal IMetadataLog Log { get; }
+
+    internal int ReadRetries { get; }
 
     internal UnrecordedLosses Losses { get; }
 

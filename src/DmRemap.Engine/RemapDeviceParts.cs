@@ -25,5 +25,8 @@ public sealed record RemapDeviceParts
 
     public IEventSink? Events { get; init; }
 
+    /// <summary>How often a place that does not read is tried again, while a request waits for it.</summary>
+    public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
+
     public bool IsReadOnly { get; init; }
 }

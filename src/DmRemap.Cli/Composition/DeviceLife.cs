@@ -151,6 +151,8 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
 
     public IReadOnlyList<string> ListFaults() => RequireServed("faults-list").ListFaults();
 
+    public Task<bool> ClearAsync(string condition) => RequireServed("clear").ClearAsync(condition);
+
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline)
     {
         Suspension suspension;

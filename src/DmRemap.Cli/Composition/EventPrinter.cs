@@ -18,6 +18,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 {
     private const int QueueMax = 4096;
 
+    private const string StormMeans =
+        "only writes move units from now on, and only while the disk takes others; `dmremap clear` ends it";
+
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Channel<Line> _queue = Channel.CreateBounded<Line>(
@@ -88,6 +91,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.Remapped =>
                 $"DMR-EVENT-REMAPPED {where}: writing to {member} failed{error}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
+            EngineEventKind.RescuedWeak =>
+                $"DMR-EVENT-RESCUED {where}: {member} read it only after failing{error}; now on {spare}",
             EngineEventKind.Unreadable =>
                 $"DMR-EVENT-UNREADABLE {where}: {member} cannot read it{error}; it is tried again",
             EngineEventKind.Lost =>
@@ -103,6 +108,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.MemberError =>
                 $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector"
                     + (happened.Member < 0 ? ", nothing is remapped" : ", nothing is retired"),
+            EngineEventKind.StormOfReads =>
+                $"DMR-EVENT-STORM {member}: a read failed{error}, and so did reads elsewhere on the disk: "
+                    + $"cable, controller or the whole disk; {StormMeans}",
+            EngineEventKind.StormOfMoves =>
+                $"DMR-EVENT-STORM {member}: writes moved too many units in a minute{error}, far from each "
+                    + $"other; {StormMeans}",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
             EngineEventKind.MemberInactive =>

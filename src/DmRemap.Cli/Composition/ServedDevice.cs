@@ -136,6 +136,25 @@ internal sealed class ServedDevice : IDisposable
     public IReadOnlyList<string> ListFaults() =>
         [.. Ask(() => Assembled.Faults.Counts()).Select(count => count.Rule.ToString())];
 
+    /// <summary>Only what stays until a person has looked can be cleared.</summary>
+    public Task<bool> ClearAsync(string condition)
+    {
+        if (condition != ConditionCatalog.Storm)
+        {
+            bool isKnown = ConditionCatalog.Find(condition) is not null;
+            throw new RefusalException(new Refusal(
+                MessageIds.BadArguments,
+                ExitCode.Usage,
+                Name,
+                isKnown
+                    ? $"{condition} cannot be cleared: it ends when what causes it does."
+                    : $"\"{condition}\" is no condition.",
+                $"What can be cleared: {ConditionCatalog.Storm}. `dmremap status` says what each condition "
+                    + "needs."));
+        }
+        return _host.RunAsync(Assembled.Device.Breaker.Clear);
+    }
+
     public void Dispose() => _stop.Dispose();
 
     public Task<StopReport> StopAsync(TimeSpan deadline) => _stop.RunAsync(deadline);

@@ -77,6 +77,7 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, isExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
             (ConditionCatalog.VolatileLost, HasLostCache(served)),
+            (ConditionCatalog.Storm, device.Breaker.IsTripped),
             (ConditionCatalog.Unanswering,
                 device.Members.Any(member => IoOf(served, member)?.OldestMs >= UnansweringMs)),
             (ConditionCatalog.Degraded, IsDegraded(served)),

@@ -69,6 +69,7 @@ internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<stri
 [JsonSerializable(typeof(RemapReport))]
 [JsonSerializable(typeof(SuspendReport))]
 [JsonSerializable(typeof(ResumeReport))]
+[JsonSerializable(typeof(ClearReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(AttachedDevice))]

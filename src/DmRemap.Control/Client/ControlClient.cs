@@ -108,6 +108,14 @@ public sealed class ControlClient : IDisposable
     public async Task<FaultList> ListFaultsAsync(CancellationToken cancellation) => await QuickAsync(
         ControlCommands.FaultsList, null, ReportJson.Default.FaultList, cancellation);
 
+    public async Task<ClearReport> ClearAsync(string condition, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new ClearArguments { Condition = condition }, ControlRequestJson.Default.ClearArguments);
+        return await QuickAsync(
+            ControlCommands.Clear, arguments, ReportJson.Default.ClearReport, cancellation);
+    }
+
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline, CancellationToken cancellation) =>
         await ByDeadlineAsync(
             ControlCommands.Suspend, deadline, ReportJson.Default.SuspendReport, cancellation);

@@ -61,8 +61,9 @@ public static class ConditionCatalog
             "A member lost its write cache or failed a flush: writes that were not flushed are uncertain.",
             "Check the file system above, then restart the device."),
         new(Storm, MessageIds.ConditionStorm, Severity.Critical,
-            "Errors come too fast to be bad sectors, so reads no longer trigger remaps. Writes still do.",
-            "Check cable, power and controller before you trust the disk; then restart the device."),
+            "Errors come as from a cable or a controller, not from bad sectors: reads move no units any "
+            + "more, and a write does only while the disk takes others.",
+            "Check cable, power and controller before you trust the disk; then: dmremap clear NAME storm."),
         new(Unanswering, MessageIds.ConditionUnanswering, Severity.Warning,
             "A member has not answered for a while; below is which one, and for how long. What needs it "
             + "waits; nothing is remapped for that.",

@@ -117,6 +117,9 @@ public sealed record FaultList(IReadOnlyList<string> Rules);
 
 public sealed record FaultsCleared(int Cleared);
 
+/// <summary>WasSet: false when the condition did not hold.</summary>
+public sealed record ClearReport(string Condition, bool WasSet);
+
 public sealed record PingReport(string Name, int Pid, string Version);
 
 /// <summary>The answer to a command that has nothing else to say.</summary>

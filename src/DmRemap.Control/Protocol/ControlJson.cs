@@ -21,6 +21,7 @@ namespace DmRemap.Control.Protocol;
 [JsonSerializable(typeof(FaultArguments))]
 [JsonSerializable(typeof(FaultsClearArguments))]
 [JsonSerializable(typeof(DeadlineArguments))]
+[JsonSerializable(typeof(ClearArguments))]
 internal sealed partial class ControlRequestJson : JsonSerializerContext;
 
 /// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
@@ -51,6 +52,7 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(AttachReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
+[JsonSerializable(typeof(ClearReport))]
 [JsonSerializable(typeof(PingReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]

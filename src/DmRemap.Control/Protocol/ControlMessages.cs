@@ -79,6 +79,12 @@ public sealed record FaultsClearArguments
     public string? Rule { get; init; }
 }
 
+public sealed record ClearArguments
+{
+    /// <summary>A name from <see cref="Contracts.ConditionCatalog"/>.</summary>
+    public required string Condition { get; init; }
+}
+
 /// <summary>Of `stop` and `suspend`.</summary>
 public sealed record DeadlineArguments
 {

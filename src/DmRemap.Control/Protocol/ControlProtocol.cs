@@ -56,6 +56,7 @@ public static class ControlCommands
     public const string FaultsList = "faults-list";
     public const string Suspend = "suspend";
     public const string Resume = "resume";
+    public const string Clear = "clear";
     public const string Attach = "attach";
     public const string Stop = "stop";
 }

@@ -86,6 +86,10 @@ internal sealed class ControlCommandRunner(
             case ControlCommands.Resume:
                 RequireNoArguments(request);
                 return Element(await device.ResumeAsync(), s_reports.ResumeReport);
+            case ControlCommands.Clear:
+                string condition = Arguments(request, s_requests.ClearArguments).Condition;
+                return Element(
+                    new ClearReport(condition, await device.ClearAsync(condition)), s_reports.ClearReport);
             case ControlCommands.Attach:
                 RequireNoArguments(request);
                 return Element(await device.AttachAsync(), s_reports.AttachReport);

@@ -48,6 +48,12 @@ public interface IDeviceControl
     /// <summary>Carry out what was held, and what comes; also while it drains.</summary>
     Task<ResumeReport> ResumeAsync();
 
+    /// <summary>
+    /// End a condition that stays until a person has looked. False when it did not hold; a condition that
+    /// cannot be ended so is refused.
+    /// </summary>
+    Task<bool> ClearAsync(string condition);
+
     /// <summary>Make the device a file that the kernel can use; it is one already: say where.</summary>
     Task<AttachReport> AttachAsync();
 

@@ -66,6 +66,9 @@ public static class Limits
 
     public const int SparesMax = 8;
 
+    /// <summary>Beyond the two times that a rescue reads a place anyway.</summary>
+    public const int ReadRetriesDefault = 1;
+
     public const int SendPartsMax = 64;
 
     public const int TimersMax = 4096;

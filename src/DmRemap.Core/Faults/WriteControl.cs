@@ -25,6 +25,7 @@ public sealed class WriteControl
     private int _count;
     private int _uncontrolled;
     private bool _isControlRunning;
+    private bool _isAnswered;
 
     /// <summary>
     /// A control failed, or too many units failed without one. True until the primary takes a write again.
@@ -32,8 +33,19 @@ public sealed class WriteControl
     public bool WritesRejected { get; private set; }
 
     /// <summary>A control is due before more units move, and nobody makes it yet.</summary>
-    public bool NeedsControl =>
-        _count == DistinctUnitsMax && !Place.IsEmpty && !WritesRejected && !_isControlRunning;
+    public bool NeedsControl => _count == DistinctUnitsMax && MayControl;
+
+    /// <summary>
+    /// A control can be made: something failed since the last write that was taken, there is a place for it,
+    /// and nobody makes it yet.
+    /// </summary>
+    public bool MayControl => _count > 0 && !Place.IsEmpty && !WritesRejected && !_isControlRunning;
+
+    /// <summary>
+    /// No write has failed since one succeeded, or somebody finds that out now. While the breaker is tripped
+    /// only this lets a write move its unit.
+    /// </summary>
+    public bool Passes => _count == 0 || _isControlRunning;
 
     /// <summary>The blocks of the application's last good write; empty when there is none.</summary>
     public Extent Place { get; private set; }
@@ -42,6 +54,7 @@ public sealed class WriteControl
     public void OnWriteSucceeded(Extent written)
     {
         Place = written;
+        _isAnswered = true;
         Reset();
     }
 
@@ -72,8 +85,9 @@ public sealed class WriteControl
     /// <summary>Somebody makes the control: nobody else does meanwhile. Ends with OnControl.</summary>
     public void BeginControl()
     {
-        Invariant.Check(NeedsControl);
+        Invariant.Check(MayControl);
         _isControlRunning = true;
+        _isAnswered = false;
     }
 
     /// <summary>The control's place is being repaired or has moved: it is none any more.</summary>
@@ -86,7 +100,7 @@ public sealed class WriteControl
     {
         Invariant.Check(_isControlRunning);
         _isControlRunning = false;
-        if (_count < DistinctUnitsMax)
+        if (_isAnswered)
         {
             return;
         }
@@ -96,7 +110,7 @@ public sealed class WriteControl
                 Reset();
                 break;
             case ControlWriteOutcome.Rejected:
-                WritesRejected = true;
+                WritesRejected |= _count == DistinctUnitsMax;
                 Place = default;
                 break;
             case ControlWriteOutcome.NoPlace:

@@ -118,18 +118,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         _toWrite = Supplied;
     }
 
-    private bool NextOldPiece()
-    {
-        if (_toRead == 0)
-        {
-            return false;
-        }
-        _index = BitOperations.TrailingZeroCount(_toRead);
-        int run = BitOperations.TrailingZeroCount(~(_toRead >> _index));
-        _count = PieceAt(Device.Spare(Old.Location.Spare), _index, _index + run);
-        _toRead &= ~BlockStates.Mask(_index, _count);
-        return true;
-    }
+    private bool NextOldPiece() =>
+        _toRead != 0 && TakePieceOf(ref _toRead, Device.Spare(Old.Location.Spare), out _index, out _count);
 
     /// <summary>
     /// Did the piece fail in a way that a spare which is away, or being reset, fails too? Then the spare is

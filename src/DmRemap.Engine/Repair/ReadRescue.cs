@@ -10,10 +10,11 @@ namespace DmRemap.Engine.Repair;
 /// <summary>
 /// A read that failed, read again: unit by unit under the unit's hold, then physical block by physical block,
 /// never from the beginning again. What reads is served; what does not is an error for exactly those blocks,
-/// and makes the unit suspect. Read under the hold, because what is concluded here (suspect, lost) must not
-/// race with a write that heals the block (F-5).
+/// and makes the unit suspect. Read under the hold, because what is concluded here (suspect, lost, weak) must
+/// not race with a write that heals the block (F-5). What read only after failing is then copied to a spare.
 /// </summary>
-internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFragmentJob
+internal sealed partial class ReadRescue(RemapDevice device)
+    : PlacementJob(device, RetiredMax + 1), IFragmentJob
 {
     private FragmentIo? _fragment;
     private RemapEntry _entry;
@@ -27,11 +28,19 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
     private ControlPlaces _places;
     private ControlRound _control;
     private int _place;
+    private Instant _began;
     private Instant _failedAt;
+    private int _retries;
     private int _errno;
     private ulong _bad;
     private bool _isUndecided;
     private bool _isPieceFailed;
+
+    /// <summary>
+    /// After so long nothing is tried again any more, only what has not been read yet: whoever asked is
+    /// waiting.
+    /// </summary>
+    public static Duration Patience => Duration.FromSeconds(30);
 
     public void Begin(FragmentIo fragment)
     {
@@ -45,7 +54,7 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         while (true)
         {
             yield return Wait.Work;
-            Device.Counters.ReadRescues++;
+            Start();
             for (_part = PartFrom(_fragment!.Exported.Start); !_part.IsEmpty; _part = PartFrom(_part.End))
             {
                 Device.Holds.Acquire(_unit, this);
@@ -61,8 +70,12 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
                     }
                     while (NextPiece())
                     {
-                        SubmitRead();
-                        yield return Wait.Io;
+                        do
+                        {
+                            SubmitRead();
+                            yield return Wait.Io;
+                        }
+                        while (MustRetry());
                         for (StartControl(); _control.Verdict == ReadVerdict.NeedsControl; _place++)
                         {
                             SubmitControlRead();
@@ -73,16 +86,46 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
                     }
                 }
                 ConcludeUnit();
-                Device.ReleaseHold(_unit);
             }
-            FragmentIo done = _fragment!;
-            _fragment = null;
-            Device.FinishRescue(done, this);
+            // Answered before anything is copied: a spare that hangs does not hold up what has been read.
+            FinishFragment();
+            for (_weakAt = 0; _weakAt < _weakCount; _weakAt++)
+            {
+                StartCopy();
+                while (TakePieceOf(ref _toRead, Device.Primary, out _index, out _count))
+                {
+                    SubmitToPrimary(IoOperation.Read, Blocks(), ScratchAt(_index, _count));
+                    yield return Wait.Io;
+                    TakeRest();
+                }
+                yield return Wait.Subscript;
+                if (HasChanges())
+                {
+                    SubmitChanges();
+                    yield return Wait.Commit;
+                }
+                ConcludeCopy();
+            }
+            Device.ReturnRescue(this);
         }
     }
 
     private Member Source =>
         _source == BlockState.OnSpare ? Device.Spare(_entry.Location.Spare) : Device.Primary;
+
+    private void Start()
+    {
+        Device.Counters.ReadRescues++;
+        _began = Device.Now;
+        _weakCount = 0;
+    }
+
+    private void FinishFragment()
+    {
+        FragmentIo done = _fragment!;
+        _fragment = null;
+        Device.FinishRescue(done);
+    }
 
     private Extent PartFrom(BlockNumber start)
     {
@@ -111,6 +154,7 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         _bad = 0;
         _errno = 0;
         _isUndecided = false;
+        StartWatching();
     }
 
     /// <summary>
@@ -150,21 +194,30 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
             NoteRead();
             return true;
         }
-        _errno = IoErrno;
+        NoteFailedTry(IoStatus, IoErrno, IoElapsed);
         return false;
     }
 
     private bool NextPiece()
     {
-        if (_run == 0)
+        _retries = 0;
+        return TakePieceOf(ref _run, Source, out _index, out _count);
+    }
+
+    /// <summary>
+    /// A failed piece is tried again, so often as was agreed, if its error may be the medium's: what reads at
+    /// last can still be saved.
+    /// </summary>
+    private bool MustRetry()
+    {
+        if (IoSucceeded)
         {
             return false;
         }
-        _index = BitOperations.TrailingZeroCount(_run);
-        int left = BitOperations.TrailingZeroCount(~(_run >> _index));
-        _count = PieceAt(Source, _index, _index + left);
-        _run &= ~BlockStates.Mask(_index, _count);
-        return true;
+        bool mayBeMedium = NoteFailedTry(IoStatus, IoErrno, IoElapsed);
+        bool isTime = Device.Now - _began < Patience;
+        _retries++;
+        return mayBeMedium && isTime && _retries <= Device.ReadRetries;
     }
 
     /// <summary>
@@ -227,11 +280,21 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         }
         ReadVerdict verdict =
             _control.OnControlRead(IoSucceeded ? ControlOutcome.Read : ControlOutcome.Failed);
-        if (verdict != ReadVerdict.NeedsControl)
+        if (verdict == ReadVerdict.NeedsControl)
         {
-            NoteFailure(verdict == ReadVerdict.Medium);
+            return;
+        }
+        NoteFailure(verdict == ReadVerdict.Medium);
+        if (verdict == ReadVerdict.NotMedium && Source.IsPrimary && IsDiskThere())
+        {
+            Device.NoteReadsNowhere(IoErrno);
         }
     }
+
+    /// <summary>The last control failed as a disk does that is there, and answers in time.</summary>
+    private bool IsDiskThere() =>
+        RemapDevice.Classify(Device.Primary, IoOperation.Read, IoStatus, IoErrno, IoElapsed)
+            is ErrorClass.Medium or ErrorClass.Ambiguous;
 
     private void NoteFailure(bool isMedium)
     {
@@ -263,6 +326,7 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
 
     private void ConcludeUnit()
     {
+        bool isKept = false;
         if (_bad != 0)
         {
             Device.NoteUnreadable(_entry, _bad, _errno, Source);
@@ -274,6 +338,11 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         else
         {
             Device.NoteReadable(_unit, Units.MaskIn(_unit, _part));
+            isKept = TryKeep();
+        }
+        if (!isKept)
+        {
+            Device.ReleaseHold(_unit);
         }
     }
 
@@ -305,5 +374,5 @@ internal sealed class ReadRescue(RemapDevice device) : RepairJob(device, 1), IFr
         return new Extent(unit.Start + new BlockCount(_index - first), new BlockCount(_count));
     }
 
-    private BufferSlice Buffer() => _fragment!.Request!.BufferFor(Blocks(), Units.BlockSize);
+    private BufferSlice Buffer() => BufferFor(Blocks());
 }

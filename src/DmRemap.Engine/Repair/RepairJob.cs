@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Numerics;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -167,6 +168,25 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         int blocks = Math.Max(1, member.Device.Geometry.PhysicalBlockBytes / Units.BlockSize.Bytes);
         return Math.Min(end, ((index / blocks) + 1) * blocks) - index;
+    }
+
+    /// <summary>
+    /// Take the first piece out of a mask of places: as long as places follow each other inside one physical
+    /// block of the member. False when none is left.
+    /// </summary>
+    protected bool TakePieceOf(ref ulong places, Member member, out int index, out int count)
+    {
+        index = 0;
+        count = 0;
+        if (places == 0)
+        {
+            return false;
+        }
+        index = BitOperations.TrailingZeroCount(places);
+        int run = BitOperations.TrailingZeroCount(~(places >> index));
+        count = PieceAt(member, index, index + run);
+        places &= ~BlockStates.Mask(index, count);
+        return true;
     }
 
     private void SubmitTo(Member member)

@@ -43,7 +43,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
                 yield return Wait.Hold;
                 if (StartUnit())
                 {
-                    while (NextPiece())
+                    while (TakePieceOf(ref _toRead, Device.Primary, out _index, out _count))
                     {
                         SubmitToPrimary(IoOperation.Read, Blocks(), ScratchAt(_index, _count));
                         yield return Wait.Io;
@@ -98,19 +98,6 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
         RetirementsLeft = RetiredMax;
         Supplied = 0;
         _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit);
-        return true;
-    }
-
-    private bool NextPiece()
-    {
-        if (_toRead == 0)
-        {
-            return false;
-        }
-        _index = BitOperations.TrailingZeroCount(_toRead);
-        int left = BitOperations.TrailingZeroCount(~(_toRead >> _index));
-        _count = PieceAt(Device.Primary, _index, _index + left);
-        _toRead &= ~BlockStates.Mask(_index, _count);
         return true;
     }
 

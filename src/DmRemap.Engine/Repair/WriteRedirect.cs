@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Requests;
@@ -28,9 +27,6 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private int _partCount;
     private int _at;
     private FragmentIo? _fragment;
-    private Extent _control;
-    private bool _isControlRead;
-    private bool _isControlSaved;
 
     private enum Plan : byte
     {
@@ -232,93 +228,14 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         Fail(part, IoStatus.DeviceError, IoErrno);
     }
 
-    /// <summary>
-    /// Is a control due? It repeats blocks of the application's last good write, at most a physical block.
-    /// Its unit is held like any other: nobody's write can slip between its reading and its writing. Only a
-    /// unit that nobody holds is taken, so that no two repairs wait for each other.
-    /// </summary>
-    private bool StartControl()
-    {
-        if (!Device.WriteControl.NeedsControl)
-        {
-            return false;
-        }
-        Extent written = Device.WriteControl.Place;
-        UnitNumber unit = Units.UnitOf(written.Start);
-        if (Device.Holds.IsHeld(unit) || Device.IsSuspicious(unit) || Device.Table.TryGet(unit, out _))
-        {
-            Device.WriteControl.OnPlaceUnusable();
-            return false;
-        }
-        int index = Units.IndexInUnit(written.Start);
-        int end = (int)Math.Min(Units.BlocksPerUnit, index + written.Count.Value);
-        _control = new Extent(written.Start, new BlockCount(PieceAt(Device.Primary, index, end)));
-        Device.WriteControl.BeginControl();
-        Device.Holds.Acquire(unit, this);
-        return true;
-    }
-
-    /// <summary>
-    /// The control write failed, and a failed write may have ruined what was there: the good bytes, which we
-    /// hold, go to a spare unit.
-    /// </summary>
-    private bool MustSaveControl()
-    {
-        bool wasRejected = Device.AreWritesRejected;
-        bool isWritten = _isControlRead && IoSucceeded;
-        _isControlSaved = false;
-        ControlWriteOutcome outcome = isWritten ? ControlWriteOutcome.Written
-            : _isControlRead ? ControlWriteOutcome.Rejected : ControlWriteOutcome.NoPlace;
-        if (isWritten)
-        {
-            // It is in the drive's cache now, like any write, and the next flush must cover it.
-            Device.Primary.CompletedWrites++;
-        }
-        Device.WriteControl.OnControl(outcome);
-        Device.NoteRejection(wasRejected, IoErrno);
-        if (outcome != ControlWriteOutcome.Rejected)
-        {
-            return false;
-        }
-        UnitNumber unit = Units.UnitOf(_control.Start);
-        Old = new RemapEntry
-        {
-            Unit = unit,
-            State = UnitState.LostUnreadable,
-            Blocks = BlockStates.AllOnPrimary,
-        };
-        Supplied = Units.MaskIn(unit, _control);
-        _isControlSaved = true;
-        return true;
-    }
-
-    /// <summary>
-    /// A saved control is one more part of this work: committed, published and released with it.
-    /// </summary>
-    private void EndControl()
-    {
-        UnitNumber unit = Units.UnitOf(_control.Start);
-        if (!_isControlSaved || !IsPlaced)
-        {
-            Device.ReleaseHold(unit);
-            return;
-        }
-        _parts[_partCount] =
-            new Part { Unit = unit, Blocks = _control, Plan = Plan.Placed, Old = Old, New = Placed };
-        _partCount++;
-        Changes.Add(new TableChange(TableChangeKind.Set, Placed));
-    }
-
-    private BufferSlice ControlBuffer() =>
-        ScratchAt(Units.IndexInUnit(_control.Start), (int)_control.Count.Value);
-
     /// <summary>False: this part needs no spare unit.</summary>
     private bool StartPlacing()
     {
         ref Part part = ref _parts[_at];
-        if (part.Plan == Plan.Place && part.WasHealthy && Device.AreWritesRejected)
+        if (part.Plan == Plan.Place && part.WasHealthy && !Device.MayWritesMoveUnits)
         {
             // Every write fails and none has succeeded: a disk that refuses writes, not bad sectors (F-17).
+            // In a storm, each such write needs a control that passed.
             part.Plan = Plan.Failed;
             Fail(part, IoStatus.DeviceError, part.Errno);
         }
@@ -434,6 +351,10 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         }
         else if (isPlaced)
         {
+            if (part.WasHealthy)
+            {
+                Device.NoteWriteMoved(part.Unit, part.Errno);
+            }
             PublishPlacement(part.Old, part.New);
             LetGoOfOldPlace(part);
             Member left = part.Old.Location.IsNone ? Device.Primary : Device.Spare(part.Old.Location.Spare);

@@ -23,6 +23,9 @@ internal sealed class BenchSet
     /// <summary>1 TiB in units of 4 KiB.</summary>
     public const long Units = 1L << 28;
 
+    /// <summary>A disk that still writes the zeros of a large spare may take long for a checkpoint.</summary>
+    private static readonly Duration s_patience = Duration.FromSeconds(300);
+
     private const long WrittenBytesMax = 8L << 30;
 
     /// <summary>Beyond it, commits would take many checkpoints of the growing table, and minutes.</summary>
@@ -101,7 +104,8 @@ internal sealed class BenchSet
     }
 
     public void Recover(ulong epoch) =>
-        Await(() => new MetadataRecovery(_loop, [_file!], new SetExpectation(), epoch, this).Begin());
+        Await(() => new MetadataRecovery(
+            _loop, [_file!], new SetExpectation(), epoch, this, deadline: s_patience).Begin());
 
     /// <summary>Remap so many units, scattered over the primary, one run each.</summary>
     public void Fill(long remaps)

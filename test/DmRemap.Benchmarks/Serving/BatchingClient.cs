@@ -142,7 +142,7 @@ internal sealed class BatchingClient : IDisposable
     {
         _sentAt[slot] = now;
         long blocks = ExportBytes / _workload.BlockBytes;
-        long block = _workload.IsRandom ? _random.NextInt64(blocks) : _sequential++ % blocks;
+        long block = _workload.IsRandom ? RandomBlock(blocks) : _sequential++ % blocks;
         Span<byte> request = _requests.AsSpan(_toSend);
         BinaryPrimitives.WriteUInt32BigEndian(request, RequestMagic);
         BinaryPrimitives.WriteUInt16BigEndian(request[4..], 0);
@@ -151,6 +151,14 @@ internal sealed class BatchingClient : IDisposable
         BinaryPrimitives.WriteInt64BigEndian(request[16..], block * _workload.BlockBytes);
         BinaryPrimitives.WriteInt32BigEndian(request[24..], _workload.BlockBytes);
         _toSend += RequestBytes + (_workload.IsWrite ? _workload.BlockBytes : 0);
+    }
+
+    private long RandomBlock(long blocks)
+    {
+        long stride = _workload.HundredthStride;
+        return stride > 0 && _sequential++ % 100 == 0
+            ? _random.NextInt64(blocks / stride) * stride
+            : _random.NextInt64(blocks);
     }
 
     private void SendRequests()

@@ -20,6 +20,12 @@ internal enum LoadClient
 /// <param name="Depth">Requests under way at once.</param>
 internal sealed record Workload(string Name, LoadClient Client, string Kind, int BlockBytes, int Depth)
 {
+    /// <summary>
+    /// When not 0, every hundredth request of the batching client is for a block whose number is a multiple
+    /// of this one, so that it can meet what is remapped.
+    /// </summary>
+    public long HundredthStride { get; init; }
+
     public bool IsRandom => Kind.StartsWith("rand", System.StringComparison.Ordinal);
 
     /// <summary>Of a workload that only writes.</summary>

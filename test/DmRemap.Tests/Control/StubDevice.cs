@@ -76,6 +76,11 @@ internal sealed class StubDevice : IDeviceControl
         }
     }
 
+    /// <summary>Conditions that hold.</summary>
+    public HashSet<string> Conditions { get; } = [];
+
+    public Task<bool> ClearAsync(string condition) => Task.FromResult(Conditions.Remove(condition));
+
     public Task<SuspendReport> SuspendAsync(TimeSpan deadline)
     {
         IsSuspended = true;

@@ -1,0 +1,143 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>
+/// Weak units: they read, but only after failing, and perhaps never again. What was read is kept, with the
+/// unit's hold, until the request is answered; then it goes to a spare, with the rest of its unit. Order
+/// (F-5): hold → drain → read → write the spare durably → record → publish → release.
+/// </summary>
+internal sealed partial class ReadRescue
+{
+    private const int RetiredMax = 16;
+
+    private readonly WeakUnit[] _weak = new WeakUnit[WriteRedirect.PartsMax];
+    private readonly BufferSlice _kept = AlignedMemory.Allocate(Limits.SliceBytes);
+    private int _weakCount;
+    private int _weakAt;
+    private int _mediumFailures;
+    private int _ambiguousFailures;
+    private bool _wasSuspect;
+
+    /// <summary>
+    /// Is it known that the medium failed here, although it reads now? An error that only the medium makes
+    /// shows it. One that a reset makes too must have come twice, from this unit and nothing else: a read
+    /// that fails once and then does not proves nothing (F-17).
+    /// </summary>
+    private bool IsWeak => _mediumFailures > 0 || _ambiguousFailures > 1 || _wasSuspect;
+
+    private void StartWatching()
+    {
+        _mediumFailures = 0;
+        _ambiguousFailures = 0;
+        _wasSuspect = Device.Suspects.TryGet(_unit, out Suspect suspect)
+            && (suspect.BadBlocks & Units.MaskIn(_unit, _part)) != 0;
+        IoRequest first = _fragment!.Io;
+        if (_part == _fragment.Exported && first.Status == IoStatus.DeviceError)
+        {
+            NoteFailedTry(first.Status, first.Errno, first.Elapsed);
+        }
+    }
+
+    /// <summary>True when it may be the medium.</summary>
+    private bool NoteFailedTry(IoStatus status, int errno, Duration elapsed)
+    {
+        ErrorClass kind = RemapDevice.Classify(Source, IoOperation.Read, status, errno, elapsed);
+        _errno = errno;
+        _mediumFailures += kind == ErrorClass.Medium ? 1 : 0;
+        _ambiguousFailures += kind == ErrorClass.Ambiguous ? 1 : 0;
+        return kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+    }
+
+    /// <summary>The unit was read. True when it is weak and will be copied: its hold is kept.</summary>
+    private bool TryKeep()
+    {
+        ulong read = _entry.Blocks.MaskOf(BlockState.OnPrimary) & Units.MaskIn(_unit, _part);
+        if (!IsWeak || read == 0 || !_entry.Location.IsNone || !Device.MayCopyWeak(_unit))
+        {
+            return false;
+        }
+        BufferFor(_part).Span.CopyTo(KeptFor(_part).Span);
+        _weak[_weakCount] = new WeakUnit(_entry, _part, read, KeptFor(_part), _errno);
+        _weakCount++;
+        return true;
+    }
+
+    private void StartCopy()
+    {
+        WeakUnit weak = _weak[_weakAt];
+        _unit = weak.Entry.Unit;
+        Changes.Prepare(this);
+        RetirementsLeft = RetiredMax;
+        Old = weak.Entry with
+        {
+            LastErrno = (ushort)Math.Clamp(weak.Errno, 0, ushort.MaxValue),
+            LastErrorDay = Device.Today,
+        };
+        int index = Units.IndexInUnit(weak.Part.Start);
+        weak.Data.Span.CopyTo(ScratchAt(index, (int)weak.Part.Count.Value).Span);
+        Supplied = weak.Read;
+        _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit) & ~Supplied;
+    }
+
+    /// <summary>What of the rest does not read stays where it is, until it is asked for.</summary>
+    private void TakeRest()
+    {
+        if (IoSucceeded)
+        {
+            Supplied |= BlockStates.Mask(_index, _count);
+            Device.Primary.Reads++;
+        }
+        else
+        {
+            Device.Primary.ReadErrors++;
+        }
+    }
+
+    private bool HasChanges()
+    {
+        if (IsPlaced)
+        {
+            Changes.Add(new TableChange(TableChangeKind.Set, Placed));
+        }
+        return Changes.Count > 0;
+    }
+
+    private void ConcludeCopy()
+    {
+        if (IsPlaced && Changes.Outcome == CommitOutcome.Done)
+        {
+            PublishPlacement(Old, Placed);
+            Device.Counters.WeakUnitsRescued++;
+            Device.Publish(
+                EngineEventKind.RescuedWeak, Device.Primary, Units.ExtentOf(_unit), Placed.Location,
+                Old.LastErrno);
+        }
+        else if (IsPlaced)
+        {
+            Device.NoteUncommitted(_unit, Placed.Location, Changes.Outcome);
+        }
+        Device.ReleaseHold(_unit);
+    }
+
+    private BufferSlice BufferFor(Extent part) => _fragment!.Request!.BufferFor(part, Units.BlockSize);
+
+    private BufferSlice KeptFor(Extent part)
+    {
+        int size = Units.BlockSize.Bytes;
+        int start = (int)(part.Start - _fragment!.Exported.Start).Value * size;
+        return _kept.Slice(start, (int)part.Count.Value * size);
+    }
+
+    /// <param name="Entry">The unit's rule, or all on the primary.</param>
+    /// <param name="Part">The blocks that were asked for.</param>
+    /// <param name="Read">Their places that came from the primary.</param>
+    /// <param name="Data">Their bytes.</param>
+    /// <param name="Errno">Of the last failure.</param>
+    private readonly record struct WeakUnit(
+        RemapEntry Entry, Extent Part, ulong Read, BufferSlice Data, int Errno);
+}

@@ -1,0 +1,109 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
+using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
+
+namespace DmRemap.Engine.Repair;
+
+/// <summary>The control for writes that fail in a way that a whole disk fails in too (F-17).</summary>
+internal sealed partial class WriteRedirect
+{
+    private Extent _control;
+    private bool _isControlRead;
+    private bool _isControlSaved;
+
+    /// <summary>
+    /// Is a control due? It repeats blocks of the application's last good write, at most a physical block.
+    /// Its unit is held like any other: nobody's write can slip between its reading and its writing. Only a
+    /// unit that nobody holds is taken, so that no two repairs wait for each other.
+    /// </summary>
+    private bool StartControl()
+    {
+        bool isStorm = Device.Breaker.IsTripped && Device.WriteControl.MayControl;
+        if (!Device.WriteControl.NeedsControl && !(isStorm && HasUnitToMove()))
+        {
+            return false;
+        }
+        Extent written = Device.WriteControl.Place;
+        UnitNumber unit = Units.UnitOf(written.Start);
+        if (Device.Holds.IsHeld(unit) || Device.IsSuspicious(unit) || Device.Table.TryGet(unit, out _))
+        {
+            Device.WriteControl.OnPlaceUnusable();
+            return false;
+        }
+        int index = Units.IndexInUnit(written.Start);
+        int end = (int)Math.Min(Units.BlocksPerUnit, index + written.Count.Value);
+        _control = new Extent(written.Start, new BlockCount(PieceAt(Device.Primary, index, end)));
+        Device.WriteControl.BeginControl();
+        Device.Holds.Acquire(unit, this);
+        return true;
+    }
+
+    /// <summary>Would a unit that was healthy get a spare unit now?</summary>
+    private bool HasUnitToMove()
+    {
+        foreach (Part part in _parts.AsSpan(0, _partCount))
+        {
+            if (part.Plan == Plan.Place && part.WasHealthy)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// The control write failed, and a failed write may have ruined what was there: the good bytes, which we
+    /// hold, go to a spare unit.
+    /// </summary>
+    private bool MustSaveControl()
+    {
+        bool wasRejected = Device.AreWritesRejected;
+        bool isWritten = _isControlRead && IoSucceeded;
+        _isControlSaved = false;
+        ControlWriteOutcome outcome = isWritten ? ControlWriteOutcome.Written
+            : _isControlRead ? ControlWriteOutcome.Rejected : ControlWriteOutcome.NoPlace;
+        if (isWritten)
+        {
+            // It is in the drive's cache now, like any write, and the next flush must cover it.
+            Device.Primary.CompletedWrites++;
+        }
+        Device.WriteControl.OnControl(outcome);
+        Device.NoteRejection(wasRejected, IoErrno);
+        if (outcome != ControlWriteOutcome.Rejected)
+        {
+            return false;
+        }
+        UnitNumber unit = Units.UnitOf(_control.Start);
+        Old = new RemapEntry
+        {
+            Unit = unit,
+            State = UnitState.LostUnreadable,
+            Blocks = BlockStates.AllOnPrimary,
+        };
+        Supplied = Units.MaskIn(unit, _control);
+        _isControlSaved = true;
+        return true;
+    }
+
+    /// <summary>
+    /// A saved control is one more part of this work: committed, published and released with it.
+    /// </summary>
+    private void EndControl()
+    {
+        UnitNumber unit = Units.UnitOf(_control.Start);
+        if (!_isControlSaved || !IsPlaced)
+        {
+            Device.ReleaseHold(unit);
+            return;
+        }
+        _parts[_partCount] =
+            new Part { Unit = unit, Blocks = _control, Plan = Plan.Placed, Old = Old, New = Placed };
+        _partCount++;
+        Changes.Add(new TableChange(TableChangeKind.Set, Placed));
+    }
+
+    private BufferSlice ControlBuffer() =>
+        ScratchAt(Units.IndexInUnit(_control.Start), (int)_control.Count.Value);
+}

@@ -1,0 +1,143 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
+using DmRemap.Engine;
+using DmRemap.Tests.Support;
+using Xunit;
+
+namespace DmRemap.Tests.Engine;
+
+/// <summary>The breaker in the device: what trips it, and what writes still get then (F-29).</summary>
+public sealed class StormTests
+{
+    private static EngineBench Tripped()
+    {
+        EngineBench bench = new();
+        bench.Device.Breaker.OnReadsNowhere();
+        return bench;
+    }
+
+    [Fact]
+    public void Read_that_fails_with_all_its_controls_trips_the_breaker_once()
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? 5 : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(1203, 1).Status);
+        Assert.True(bench.Device.Breaker.IsTripped);
+        Assert.Single(bench.Events, happened => happened.Kind == EngineEventKind.StormOfReads);
+        Assert.Equal(0, bench.Device.Suspects.Count);
+    }
+
+    [Theory]
+    [InlineData(6)]
+    [InlineData(110)]
+    public void Disk_that_is_gone_or_stalled_is_no_storm(int errno)
+    {
+        EngineBench bench = new();
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? errno : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
+        Assert.False(bench.Device.Breaker.IsTripped);
+    }
+
+    /// <summary>The disk took a write since: the failing place is bad, storm or not.</summary>
+    [Fact]
+    public void Write_to_a_bad_sector_moves_its_unit_when_the_control_passes()
+    {
+        EngineBench bench = Tripped();
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 4)).Status);
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Equal(1, bench.Device.Table.Count);
+        Assert.All(bench.Read(0, 8).Data, value => Assert.Equal(4, value));
+        Assert.All(bench.Read(800, 8).Data, value => Assert.Equal(9, value));
+    }
+
+    [Fact]
+    public void Write_without_a_control_that_passes_fails_and_moves_nothing()
+    {
+        EngineBench bench = Tripped();
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Equal(0, bench.Device.Table.Count);
+        bench.Device.Breaker.Clear();
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.Equal(1, bench.Device.Table.Count);
+    }
+
+    /// <summary>The control's place is bad by now: its bytes are saved, the write that asked fails.</summary>
+    [Fact]
+    public void Control_that_fails_in_a_storm_loses_no_content()
+    {
+        EngineBench bench = Tripped();
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 4)).Status);
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.All(bench.Read(0, 8).Data, value => Assert.Equal(4, value));
+        Assert.False(bench.Device.Table.TryGet(new UnitNumber(100), out _));
+    }
+
+    /// <summary>An error that only the medium makes needs no control.</summary>
+    [Fact]
+    public void Medium_error_moves_the_unit_in_a_storm_too()
+    {
+        EngineBench bench = Tripped();
+        bench.Primary.ErrnoOfBadBlocks = 61;
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+    }
+
+    /// <summary>A disk of 20 GiB; the first block in every 16 refuses writes; a unit is a block.</summary>
+    [Theory]
+    [InlineData(4112, true)]
+    [InlineData(16, false)]
+    public void Moves_all_over_the_disk_trip_it_and_a_growing_cluster_does_not(int spread, bool isStorm)
+    {
+        SimulatedLoop loop = new();
+        UnitGeometry units = new(new BlockSize(4096), 4096, new BlockCount(5L << 20), 0);
+        SpareAllocator allocator = new();
+        allocator.AddSpare(0, 1200);
+        SimulatedDisk spare = new(loop, SimulatedDisk.MakeGeometry(1201, 4096));
+        NullDisk primary = new(loop, units.Blocks.Value);
+        RemapDevice device = new(new RemapDeviceParts
+        {
+            Loop = loop,
+            Primary = new Member(Member.Primary, "main", primary, new BlockNumber(0)),
+            Spares = [new Member(0, "spare", spare, new BlockNumber(1))],
+            Table = new RemapTable(units),
+            Allocator = allocator,
+            Log = new SimulatedLog(loop),
+        });
+        IoRequest request = new();
+        BufferSlice data = AlignedMemory.Allocate(4096);
+        for (long i = 0; i < 1100; i++)
+        {
+            Extent block = new(new BlockNumber(i * spread), new BlockCount(1));
+            request.Prepare(primary, IoOperation.Write, block, data, IoFlags.None);
+            device.Submit(request);
+            loop.RunUntil(() => primary.Answered > i);
+            Assert.Equal(IoStatus.Ok, request.Status);
+        }
+        Assert.Equal(isStorm, device.Breaker.IsTripped);
+        Assert.Equal(1100, device.Table.Count);
+    }
+
+    /// <summary>Holds nothing.</summary>
+    private sealed class NullDisk(IEventLoop loop, long blocks) : IBlockDevice, IIoOwner
+    {
+        public DeviceGeometry Geometry { get; } = SimulatedDisk.MakeGeometry(blocks, 4096);
+
+        public void Submit(IoRequest request)
+        {
+            request.MarkSubmitted();
+            bool isBad = request.Operation == IoOperation.Write && request.Extent.Start.Value % 16 == 0;
+            request.SetResult(isBad ? IoStatus.DeviceError : IoStatus.Ok, isBad ? 61 : 0, Duration.Zero);
+            loop.DeliverLater(request);
+        }
+
+        /// <summary>Of the requests that this stands for the client of.</summary>
+        public long Answered { get; private set; }
+
+        public void OnCompleted(IoRequest request) => Answered++;
+    }
+}

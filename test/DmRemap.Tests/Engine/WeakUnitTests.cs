@@ -1,0 +1,194 @@
+using System;
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine;
+using Xunit;
+
+namespace DmRemap.Tests.Engine;
+
+/// <summary>
+/// Units that read only after failing: served, and copied to a spare while they still can be.
+/// </summary>
+public sealed class WeakUnitTests
+{
+    private const int EnoData = 61;
+    private const int Eio = 5;
+
+    /// <summary>Blocks 800 to 807 are unit 100; so many reads of the primary that touch 803 fail.</summary>
+    private static EngineBench BenchOf(int failures, int errno, BenchOptions? options = null)
+    {
+        EngineBench bench = new(options);
+        bench.Primary.Content.AsSpan(800 * 512, 8 * 512).Fill(1);
+        int left = failures;
+        bench.Primary.Fault = (_, request) =>
+        {
+            bool isHit = request.Operation == IoOperation.Read
+                && request.Extent.Overlaps(new Extent(new BlockNumber(803), new BlockCount(1)));
+            return isHit && left-- > 0 ? errno : 0;
+        };
+        return bench;
+    }
+
+    private static void AssertRead(EngineBench bench, long start, long count)
+    {
+        Outcome read = bench.Read(start, count);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data, value => Assert.Equal(1, value));
+    }
+
+    private static void Settle(EngineBench bench) => bench.Loop.RunFor(Duration.FromSeconds(1));
+
+    [Theory]
+    [InlineData(1, EnoData)]
+    [InlineData(3, EnoData)]
+    [InlineData(2, Eio)]
+    [InlineData(3, Eio)]
+    public void Unit_that_reads_after_the_medium_failed_is_served_and_copied(int failures, int errno)
+    {
+        EngineBench bench = BenchOf(failures, errno);
+        AssertRead(bench, 802, 3);
+        Settle(bench);
+        Assert.Equal(UnitState.Remapped, bench.Log.Durable[100].State);
+        Assert.Equal((ushort)errno, bench.Log.Durable[100].LastErrno);
+        Assert.Contains(bench.Events, happened => happened.Kind == EngineEventKind.RescuedWeak);
+        Assert.Equal(1, bench.Device.Counters.WeakUnitsRescued);
+        Assert.Equal(0, bench.Device.Suspects.Count);
+        // All of the unit, not only what was asked for; and it does not depend on the primary any more.
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? EnoData : 0;
+        AssertRead(bench, 800, 8);
+    }
+
+    [Theory]
+    [InlineData(1, Eio)]
+    [InlineData(2, 110)]
+    public void Error_that_proves_nothing_moves_nothing(int failures, int errno)
+    {
+        EngineBench bench = BenchOf(failures, errno);
+        AssertRead(bench, 800, 8);
+        Settle(bench);
+        Assert.Equal(0, bench.Device.Table.Count);
+        Assert.Equal(0, bench.Device.Allocator.UnitsUsed(0));
+    }
+
+    [Fact]
+    public void Suspect_unit_whose_retry_reads_is_copied()
+    {
+        EngineBench bench = BenchOf(4, EnoData);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
+        Assert.Equal(1, bench.Device.Suspects.Count);
+        bench.Loop.RunFor(Duration.FromSeconds(2));
+        AssertRead(bench, 803, 1);
+        Settle(bench);
+        Assert.Equal(UnitState.Remapped, bench.Log.Durable[100].State);
+    }
+
+    [Fact]
+    public void Weak_places_of_a_unit_go_and_the_one_that_never_reads_stays_an_error()
+    {
+        EngineBench bench = BenchOf(2, EnoData, new BenchOptions { PhysicalBytes = 512 });
+        bench.Primary.BadForReading.Add(806);
+        AssertRead(bench, 803, 1);
+        Settle(bench);
+        Assert.Equal(BlockState.OnSpare, bench.Log.Durable[100].Blocks[3]);
+        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[6]);
+        Assert.NotEqual(IoStatus.Ok, bench.Read(806, 1).Status);
+        AssertRead(bench, 800, 6);
+    }
+
+    [Fact]
+    public void Several_weak_units_of_one_request_are_all_copied()
+    {
+        EngineBench bench = new();
+        bench.Primary.Content.AsSpan().Fill(1);
+        int[] left = new int[256];
+        Array.Fill(left, 2, 100, 5);
+        bench.Primary.Fault = (_, request) =>
+        {
+            long unit = request.Extent.Start.Value / 8;
+            bool isOne = request.Operation == IoOperation.Read && request.Extent.Count.Value <= 8;
+            return isOne ? left[unit]-- > 0 ? EnoData : 0
+                : request.Operation == IoOperation.Read ? EnoData : 0;
+        };
+        AssertRead(bench, 796, 60);
+        Settle(bench);
+        Assert.Equal(5, bench.Device.Table.Count);
+        Assert.Equal(5, bench.Device.Counters.WeakUnitsRescued);
+        bench.Primary.Fault = null;
+        bench.Primary.Content.AsSpan(800 * 512, 40 * 512).Fill(2);
+        AssertRead(bench, 800, 40);
+    }
+
+    [Fact]
+    public void Spare_that_hangs_does_not_hold_up_what_has_been_read()
+    {
+        EngineBench bench = BenchOf(2, EnoData);
+        bench.Spares[0].Hang = _ => true;
+        AssertRead(bench, 800, 8);
+        Assert.Equal(1, bench.Spares[0].InFlight);
+        Assert.Equal(0, bench.Device.Table.Count);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        Settle(bench);
+        Assert.Equal(1, bench.Device.Table.Count);
+    }
+
+    /// <summary>F-5: nothing that is acknowledged while the copy is made may be undone by it.</summary>
+    [Fact]
+    public void Write_to_the_unit_while_it_is_copied_is_not_lost()
+    {
+        EngineBench bench = BenchOf(2, EnoData);
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
+        AssertRead(bench, 800, 8);
+        bool isWritten = false;
+        BufferSlice data = AlignedMemory.Allocate(512);
+        data.Span.Fill(9);
+        bench.Start(IoOperation.Write, 803, 1, data, IoFlags.None, _ => isWritten = true);
+        Settle(bench);
+        Assert.False(isWritten);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => isWritten);
+        Outcome read = bench.Read(803, 1);
+        Assert.All(read.Data, value => Assert.Equal(9, value));
+    }
+
+    [Fact]
+    public void Without_a_spare_unit_or_with_the_breaker_tripped_the_read_is_served_and_nothing_moves()
+    {
+        EngineBench full = BenchOf(2, EnoData);
+        full.Device.Allocator.SetUsable(0, false);
+        AssertRead(full, 800, 8);
+        Settle(full);
+        Assert.Equal(0, full.Device.Table.Count);
+        EngineBench storm = BenchOf(2, EnoData);
+        storm.Device.Breaker.OnReadsNowhere();
+        AssertRead(storm, 800, 8);
+        Settle(storm);
+        Assert.Equal(0, storm.Device.Table.Count);
+    }
+
+    [Fact]
+    public void Copy_that_cannot_be_recorded_leaves_the_unit_where_it_was()
+    {
+        EngineBench bench = BenchOf(2, EnoData);
+        bench.Log.Outcome = _ => DmRemap.Core.Metadata.CommitOutcome.Failed;
+        AssertRead(bench, 800, 8);
+        Settle(bench);
+        Assert.Equal(0, bench.Device.Table.Count);
+        Assert.Equal(0, bench.Device.Allocator.UnitsUsed(0));
+        AssertRead(bench, 800, 8);
+    }
+
+    [Fact]
+    public void Suspend_waits_for_the_copy()
+    {
+        EngineBench bench = BenchOf(2, EnoData);
+        bench.Spares[0].Hang = _ => true;
+        AssertRead(bench, 800, 8);
+        Assert.False(bench.Device.IsQuiet);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        Settle(bench);
+        Assert.True(bench.Device.IsQuiet);
+    }
+}
