@@ -73,11 +73,14 @@ public sealed class IdentityTests
         await device.StopAsync();
     }
 
-    [Fact]
-    public async Task A_main_written_behind_our_back_is_refused_until_the_change_is_accepted()
+    /// <summary>Also when the unit with the file system's superblock is on a spare.</summary>
+    [Theory]
+    [InlineData("800-815")]
+    [InlineData("0-15")]
+    public async Task A_main_written_behind_our_back_is_refused_until_the_change_is_accepted(string remapped)
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
-        (await device.RunAsync("remap", Name, "800-815")).Expect(0);
+        (await device.RunAsync("remap", Name, remapped)).Expect(0);
         await device.StopAsync();
         WriteInto(device.MainPath, 1024 + 44);
         CommandResult refused = await device.RunAsync("serve", Name);

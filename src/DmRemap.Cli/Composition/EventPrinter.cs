@@ -89,7 +89,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         return happened.Kind switch
         {
             EngineEventKind.Remapped =>
-                $"DMR-EVENT-REMAPPED {where}: writing to {member} failed{error}; now on {spare}",
+                $"DMR-EVENT-REMAPPED {where}: {WhyMoved(happened, member, error)}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
             EngineEventKind.RescuedWeak =>
                 $"DMR-EVENT-RESCUED {where}: {member} read it only after failing{error}; now on {spare}",
@@ -115,7 +115,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"DMR-EVENT-STORM {member}: writes moved too many units in a minute{error}, far from each "
                     + $"other; {StormMeans}",
             EngineEventKind.WritesRejected =>
-                $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}; nothing is remapped",
+                $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}, elsewhere too: not bad "
+                    + "sectors; such writes fail until it takes one again",
             EngineEventKind.MemberInactive =>
                 $"DMR-EVENT-SPARE-INACTIVE {member}: it did not take the table in time; what it holds of it "
                     + "is old from here on, it gets nothing new, and the next start writes it anew",
@@ -123,6 +124,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             _ => $"DMR-EVENT-{happened.Kind}",
         };
     }
+
+    /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>
+    private static string WhyMoved(in EngineEvent happened, string member, string error) =>
+        happened.Errno == 0
+            ? $"{member} could not read it before, so the write went elsewhere"
+            : $"writing to {member} failed{error}";
 
     private static string Blocks(Extent blocks)
     {

@@ -74,7 +74,7 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
         SuperblockState state = recovery.Found.Newest.State;
         if (state.IsCleanStop && !state.PrimaryWitness.IsNone)
         {
-            new WitnessReading(loop, main, recovery.Table!, this).Begin(Duration.Zero);
+            new WitnessReading(loop, main, recovery.Table!, this, state.PrimaryWitness).Begin(Duration.Zero);
         }
         else
         {

@@ -7,9 +7,10 @@ namespace DmRemap.Core.Faults;
 /// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects
 /// writes lets none. Eight distinct units failed and no write taken between them ask for a control: blocks of
 /// the application's own last good write, read and written again, unchanged. A dense cluster of bad sectors
-/// passes it; a write-protected disk does not. Where no write has ever succeeded there is nothing to repeat
-/// (other blocks of the primary are not ours to write): then a bounded number of units may move before the
-/// disk is said to reject writes.
+/// passes it; a write-protected disk does not. The last write may lie in the same bad area: then an earlier
+/// one is asked, far from it. Where no write has ever succeeded there is nothing to repeat (other blocks of
+/// the primary are not ours to write): then a bounded number of units may move before the disk is said to
+/// reject writes.
 /// </summary>
 public sealed class WriteControl
 {
@@ -19,8 +20,16 @@ public sealed class WriteControl
     public const int DistinctUnitsMax = 8;
 
     /// <summary>Failures in a row that are believed when there is no place for a control.</summary>
-    public const int UncontrolledMax = 256;
+    public const int UncontrolledMax = StormBreaker.MovesMax;
 
+    /// <summary>Places of earlier good writes that are kept.</summary>
+    public const int PlacesMax = 4;
+
+    /// <summary>So far from the one before, in blocks, that one bad area hardly holds both.</summary>
+    private const long FarBlocks = 1L << 17;
+
+    private readonly Extent[] _earlier = new Extent[PlacesMax];
+    private int _newest;
     private readonly UnitNumber[] _failed = new UnitNumber[DistinctUnitsMax];
     private int _count;
     private int _uncontrolled;
@@ -54,6 +63,12 @@ public sealed class WriteControl
     public void OnWriteSucceeded(Extent written)
     {
         Place = written;
+        Extent last = _earlier[_newest];
+        if (last.IsEmpty || Math.Abs((written.Start - last.Start).Value) > FarBlocks)
+        {
+            _newest = (_newest + 1) % PlacesMax;
+            _earlier[_newest] = written;
+        }
         _isAnswered = true;
         Reset();
     }
@@ -64,7 +79,7 @@ public sealed class WriteControl
         if (Place.Overlaps(blocks))
         {
             // The place has gone bad itself: it proves nothing any more.
-            Place = default;
+            TakeEarlierPlace();
         }
         if (_failed.AsSpan(0, _count).Contains(unit))
         {
@@ -91,7 +106,7 @@ public sealed class WriteControl
     }
 
     /// <summary>The control's place is being repaired or has moved: it is none any more.</summary>
-    public void OnPlaceUnusable() => Place = default;
+    public void OnPlaceUnusable() => TakeEarlierPlace();
 
     /// <summary>
     /// How the control ended. It counts only while no write has succeeded since it was due.
@@ -110,15 +125,28 @@ public sealed class WriteControl
                 Reset();
                 break;
             case ControlWriteOutcome.Rejected:
-                WritesRejected |= _count == DistinctUnitsMax;
-                Place = default;
+                TakeEarlierPlace();
+                WritesRejected |= _count == DistinctUnitsMax && Place.IsEmpty;
                 break;
             case ControlWriteOutcome.NoPlace:
-                Place = default;
+                TakeEarlierPlace();
                 break;
             default:
                 Invariant.Unreachable("an outcome that is none");
                 break;
+        }
+    }
+
+    /// <summary>The latest of the earlier ones that does not lie where this one did; each once.</summary>
+    private void TakeEarlierPlace()
+    {
+        Extent bad = Place;
+        Place = default;
+        for (int i = 0; i < PlacesMax && Place.IsEmpty; i++)
+        {
+            ref Extent earlier = ref _earlier[(_newest - i + PlacesMax) % PlacesMax];
+            Place = earlier.Overlaps(bad) ? default : earlier;
+            earlier = default;
         }
     }
 

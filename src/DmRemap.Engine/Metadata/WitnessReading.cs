@@ -12,8 +12,9 @@ public interface IWitnessReadingOwner
 
 /// <summary>
 /// Reads the primary's most volatile places, past the remap table (F-16). A place that does not read is "not
-/// known", and so is one that touches a unit of the table: its sectors are known to be bad, reading them
-/// again would only cost time, and what they hold is nobody's content any more.
+/// known", and so is one with lost blocks, which would only cost time. One with remapped units is read like
+/// any other, only later: sectors that refuse writes mostly read, and the one with a file system's superblock
+/// tells most. What it holds is nobody's content any more; but while we do not serve, nothing changes it.
 /// </summary>
 public sealed class WitnessReading : IRoundOwner
 {
@@ -25,16 +26,20 @@ public sealed class WitnessReading : IRoundOwner
     private readonly BufferSlice[] _buffers = new BufferSlice[WitnessPlaces.RangesMax];
     private readonly int[] _lengths = new int[WitnessPlaces.RangesMax];
     private readonly uint[] _words = new uint[PrimaryWitness.Places];
+    private readonly int[] _order = new int[PrimaryWitness.Places];
+    private readonly int _count;
     private Instant _deadline;
     private Duration _patience;
-    private int _place = -1;
+    private int _at = -1;
 
     /// <param name="loop">On whose thread everything happens.</param>
     /// <param name="primary">The device itself.</param>
     /// <param name="table">Does not change while this reads.</param>
     /// <param name="owner">Told of the end.</param>
+    /// <param name="known">What it is to be compared with: no other place is read. None: all are.</param>
     public WitnessReading(
-        IEventLoop loop, IBlockDevice primary, RemapTable table, IWitnessReadingOwner owner)
+        IEventLoop loop, IBlockDevice primary, RemapTable table, IWitnessReadingOwner owner,
+        PrimaryWitness known = default)
     {
         Invariant.Check(primary.Geometry.TransferBytesMax >= WitnessPlaces.RangeBytesMax);
         _loop = loop;
@@ -46,6 +51,8 @@ public sealed class WitnessReading : IRoundOwner
         {
             _buffers[i] = AlignedMemory.Allocate(WitnessPlaces.RangeBytesMax);
         }
+        _count = AddPlaces(0, known, isPrimary: true);
+        _count = AddPlaces(_count, known, isPrimary: false);
     }
 
     /// <summary>What was read.</summary>
@@ -57,7 +64,7 @@ public sealed class WitnessReading : IRoundOwner
     /// </param>
     public void Begin(Duration patience)
     {
-        Invariant.Check(_place < 0);
+        Invariant.Check(_at < 0);
         _patience = patience;
         _deadline = _loop.Now + patience;
         SubmitNext();
@@ -76,7 +83,7 @@ public sealed class WitnessReading : IRoundOwner
             {
                 register = Crc32C.Append(register, _buffers[i].Span[.._lengths[i]]);
             }
-            _words[_place] = PrimaryWitness.WordOf(Crc32C.Finish(register));
+            _words[_order[_at]] = PrimaryWitness.WordOf(Crc32C.Finish(register));
         }
         if (round.HasTimedOut)
         {
@@ -91,20 +98,17 @@ public sealed class WitnessReading : IRoundOwner
     {
         Duration left = _deadline - _loop.Now;
         bool isLate = _patience > Duration.Zero && left <= Duration.Zero;
-        do
-        {
-            _place++;
-        }
-        while (_place < PrimaryWitness.Places && !isLate && !IsReadable(_place));
-        if (_place >= PrimaryWitness.Places || isLate)
+        _at++;
+        if (_at >= _count || isLate)
         {
             _loop.Schedule(new LoopTimer(new Ending(this)), _loop.Now);
             return;
         }
+        int place = _order[_at];
         _round.Clear();
-        for (int i = 0; i < WitnessPlaces.Ranges(_place); i++)
+        for (int i = 0; i < WitnessPlaces.Ranges(place); i++)
         {
-            ByteRegion region = RangeOf(_place, i);
+            ByteRegion region = RangeOf(place, i);
             _lengths[i] = (int)region.Bytes;
             _round.Add(
                 i, _primary, IoOperation.Read, ExtentOf(_primary.Geometry.LogicalBlockSize, region),
@@ -113,19 +117,57 @@ public sealed class WitnessReading : IRoundOwner
         _round.Submit(_patience > Duration.Zero ? left : Duration.Zero);
     }
 
-    private bool IsReadable(int place)
+    /// <summary>Those that lie on the primary as a whole, or the others; how many there are then.</summary>
+    private int AddPlaces(int count, in PrimaryWitness known, bool isPrimary)
     {
-        bool isReadable = true;
+        for (int place = 0; place < PrimaryWitness.Places; place++)
+        {
+            bool isWanted = known.IsNone || known[place] != 0;
+            if (isWanted && IsReadable(place, out bool isEntirelyPrimary) && isEntirelyPrimary == isPrimary)
+            {
+                _order[count] = place;
+                count++;
+            }
+        }
+        return count;
+    }
+
+    private bool IsReadable(int place, out bool isEntirelyPrimary)
+    {
+        isEntirelyPrimary = true;
         long tableBytes = _table.Geometry.Blocks.ToBytes(_table.Geometry.BlockSize).Value;
-        for (int i = 0; i < WitnessPlaces.Ranges(place) && isReadable; i++)
+        for (int i = 0; i < WitnessPlaces.Ranges(place); i++)
         {
             ByteRegion region = RangeOf(place, i);
-            isReadable = region.Bytes > 0
+            bool isInside = region.Bytes > 0
                 && region.End <= tableBytes
-                && _table.Geometry.BlockSize.IsAligned(region.Start)
-                && _table.IsEntirelyPrimary(ExtentOf(_table.Geometry.BlockSize, region));
+                && _table.Geometry.BlockSize.IsAligned(region.Start);
+            if (!isInside || HasLost(ExtentOf(_table.Geometry.BlockSize, region)))
+            {
+                return false;
+            }
+            isEntirelyPrimary &= _table.IsEntirelyPrimary(ExtentOf(_table.Geometry.BlockSize, region));
         }
-        return isReadable;
+        return true;
+    }
+
+    private bool HasLost(Extent blocks)
+    {
+        UnitNumber unit = _table.Geometry.UnitOf(blocks.Start);
+        UnitNumber end = new(_table.Geometry.UnitOf(new BlockNumber(blocks.End.Value - 1)).Value + 1);
+        while (_table.TryGetNext(unit, end, out RemapEntry entry))
+        {
+            if (entry.Blocks.MaskOf(BlockState.Lost) != 0)
+            {
+                return true;
+            }
+            unit = new(entry.Unit.Value + 1);
+            if (unit.Value >= end.Value)
+            {
+                break;
+            }
+        }
+        return false;
     }
 
     private ByteRegion RangeOf(int place, int range) =>

@@ -71,6 +71,28 @@ public sealed class ControlTests
         Assert.False(control.NeedsControl);
     }
 
+    /// <summary>The last good write may lie in the same bad area as what fails.</summary>
+    [Fact]
+    public void Control_that_fails_is_made_again_at_an_earlier_place_far_away_and_only_then_believed()
+    {
+        WriteControl control = new();
+        control.OnWriteSucceeded(At(100_000));
+        control.OnWriteSucceeded(At(500));
+        for (int unit = 0; unit < WriteControl.DistinctUnitsMax; unit++)
+        {
+            control.OnAmbiguousFailure(Unit(unit), At(unit));
+        }
+        Assert.Equal(At(500), control.Place);
+        control.BeginControl();
+        control.OnControl(ControlWriteOutcome.Rejected);
+        Assert.False(control.WritesRejected);
+        Assert.Equal(At(100_000), control.Place);
+        Assert.True(control.NeedsControl);
+        control.BeginControl();
+        control.OnControl(ControlWriteOutcome.Rejected);
+        Assert.True(control.WritesRejected);
+    }
+
     [Fact]
     public void Without_a_place_for_the_control_a_bounded_number_of_failures_is_believed()
     {

@@ -75,14 +75,41 @@ public sealed class WitnessReadingTests : IWitnessReadingOwner
         Assert.Equal(1, holed.FirstDifference(Read()));
     }
 
+    /// <summary>A file system's superblock in a unit that was remapped is what tells most.</summary>
     [Fact]
-    public void A_place_with_a_remapped_unit_is_not_read()
+    public void A_place_with_a_remapped_unit_is_read_after_all_others()
     {
-        _table.Set(Entries.OnSpare(unit: 16, spareUnit: 3));
+        _table.Set(Entries.OnSpare(unit: 0, spareUnit: 3));
+        _disk.Log = [];
+        PrimaryWitness before = Read();
+        Assert.Equal(PrimaryWitness.Places, before.CommonPlaces(before));
+        Assert.StartsWith("Read [0, 8)", _disk.Log[^1], StringComparison.Ordinal);
+        _disk.Content[1024] ^= 1;
+        Assert.Equal(0, before.FirstDifference(Read()));
+    }
+
+    [Fact]
+    public void A_place_with_lost_blocks_is_not_read()
+    {
+        _table.Set(Entries.Lost(16, Entries.All(BlockState.Lost)));
         _disk.Log = [];
         PrimaryWitness witness = Read();
         Assert.Equal(0u, witness[2]);
         Assert.NotEqual(0u, witness[1]);
+        Assert.Equal(73, _disk.Log.Count);
+    }
+
+    /// <summary>A start asks a bad disk for nothing that it cannot compare.</summary>
+    [Fact]
+    public void Only_places_that_were_known_are_read_again()
+    {
+        _disk.BadForReading.Add(3);
+        PrimaryWitness holed = Read();
+        _disk.BadForReading.Clear();
+        _disk.Log = [];
+        PrimaryWitness again = Read(known: holed);
+        Assert.Equal(0u, again[0]);
+        Assert.Equal(holed, again);
         Assert.Equal(73, _disk.Log.Count);
     }
 
@@ -117,10 +144,10 @@ public sealed class WitnessReadingTests : IWitnessReadingOwner
         Assert.True(_ended!.Witness.IsNone);
     }
 
-    private PrimaryWitness Read(Duration patience = default)
+    private PrimaryWitness Read(Duration patience = default, PrimaryWitness known = default)
     {
         _ended = null;
-        new WitnessReading(_loop, _disk, _table, this).Begin(patience);
+        new WitnessReading(_loop, _disk, _table, this, known).Begin(patience);
         Assert.Null(_ended);
         _loop.RunUntil(() => _ended is not null);
         return _ended!.Witness;
