@@ -118,7 +118,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         InFlight++;
         request.SubmittedAt = _loop.Now;
-        Count(request.Operation);
+        if ((request.Flags & IoFlags.Background) == 0)
+        {
+            Count(request.Operation);
+        }
         if (_freeRequests is null || IsHolding)
         {
             WaitForSlot(request);
@@ -271,12 +274,12 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         IoStatus status = request.Status;
         int errno = request.Errno;
         IoRequest parent = request.Detach();
-        if (status != IoStatus.Ok)
-        {
-            Counters.FailedRequests++;
-        }
         parent.SetResult(status, errno, _loop.Now - parent.SubmittedAt);
-        Counters.Latencies.Record(parent);
+        if ((parent.Flags & IoFlags.Background) == 0)
+        {
+            Counters.FailedRequests += status == IoStatus.Ok ? 0 : 1;
+            Counters.Latencies.Record(parent);
+        }
         _loop.DeliverLater(parent);
         InFlight--;
         request.Next = _freeRequests;

@@ -76,6 +76,7 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(ListCommand.Build(services, common));
         root.Add(RemapCommand.Build(services, common));
         root.Add(FaultsCommand.Build(services, common));
+        root.Add(ScrubCommand.Build(services, common));
         root.Add(ClearCommand.Build(services, common));
         root.Add(SuspendCommand.Build(services, common));
         root.Add(ResumeCommand.Build(services, common));

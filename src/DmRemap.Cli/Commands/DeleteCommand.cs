@@ -40,6 +40,7 @@ internal sealed class DeleteCommand
         bool isDeleted = registry.Remove(name);
         // Afterwards: without it, a device that is still registered would notice less.
         _ = services.OpenWitness(name).Remove();
+        _ = services.OpenScrub(name).Remove();
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
             : $"{name}: forgotten; main device and spares are as they were");

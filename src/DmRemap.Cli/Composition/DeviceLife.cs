@@ -151,6 +151,13 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
 
     public IReadOnlyList<string> ListFaults() => RequireServed("faults-list").ListFaults();
 
+    public Task<ScrubReport> StartScrubAsync(long? bytesPerSecond) =>
+        RequireServed("scrub").Scrub!.StartAsync(bytesPerSecond);
+
+    public Task<ScrubReport> StopScrubAsync() => RequireServed("scrub").Scrub!.StopAsync();
+
+    public ScrubReport GetScrub() => RequireServed("scrub").Scrub!.Report();
+
     public Task<bool> ClearAsync(string condition) => RequireServed("clear").ClearAsync(condition);
 
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline)

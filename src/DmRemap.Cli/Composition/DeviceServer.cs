@@ -93,6 +93,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         using ServedDevice served = started.Served;
         await using RecursionWatch watch = started.Watch;
         await using HistoryWatch history = started.History;
+        await using DeviceScrub scrub = started.Scrub;
         SayReady(life, door, output, events);
         Task left = await Task.WhenAny(control.Server!.StopAnswered, signals.First, door.ClientLeft);
         StopReport report = left == control.Server.StopAnswered

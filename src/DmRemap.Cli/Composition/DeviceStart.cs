@@ -13,7 +13,8 @@ namespace DmRemap.Cli.Composition;
 
 /// <summary>A device that is served: everything that has to be ended again.</summary>
 internal sealed record StartedDevice(
-    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, HistoryWatch History);
+    LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, HistoryWatch History,
+    DeviceScrub Scrub);
 
 /// <summary>
 /// claim → bind the sockets → recover → open them. Each step may wait for a disk that does not answer, for
@@ -111,10 +112,14 @@ internal sealed class DeviceStart(
         ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time);
         RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
         served.Watch = watch;
+        DeviceScrub scrub = new(
+            host, assembled, record, services.OpenScrub(record.Name), services.Time, events.Say);
+        served.Scrub = scrub;
+        await scrub.RestoreAsync();
         Life.OnServed(served);
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
-        return new StartedDevice(host, door, served, watch, noting);
+        return new StartedDevice(host, door, served, watch, noting, scrub);
     }
 
     private void SayIfSlower(LoopHost host)

@@ -4,6 +4,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
 using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Devices;
@@ -33,6 +34,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private readonly EarliestDeadline _deadline;
     private Task<StopReport>? _running;
     private HistoryPoint _stoppedAt;
+    private ScrubProgress? _scrubEnd;
     private bool _isClean;
 
     public DeviceStop(
@@ -78,6 +80,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         });
         return true;
     }
+
+    /// <summary>Ends with the device; where it was is written down.</summary>
+    public DeviceScrub? Scrub { get; set; }
 
     /// <summary>The earliest deadline of all callers counts; all get the same report.</summary>
     public Task<StopReport> RunAsync(TimeSpan deadline)
@@ -145,6 +150,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         _door.CloseListeners();
         _assembled.Device.AbandonMove();
+        _scrubEnd = Scrub?.End();
         if (_assembled.Device.IsHolding)
         {
             // Suspended: what is held was never begun, and nothing is begun any more.
@@ -168,6 +174,10 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         // the file is older than it could be, and still true.
         Task noted = Task.Run(() =>
         {
+            if (_scrubEnd is not null)
+            {
+                Scrub!.Note(_scrubEnd);
+            }
             if (_isClean)
             {
                 _assembled.History?.Note(_stoppedAt);

@@ -63,6 +63,13 @@ internal sealed class ServedDevice : IDisposable
 
     public RecursionWatch? Watch { get; set; }
 
+    /// <summary>Null until it is served.</summary>
+    public DeviceScrub? Scrub
+    {
+        get => _stop.Scrub;
+        set => _stop.Scrub = value;
+    }
+
     public TimeSpan Uptime => _time.GetElapsedTime(_startedAt);
 
     public Instant Now => _host.Loop.Now;

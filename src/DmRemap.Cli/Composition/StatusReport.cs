@@ -50,6 +50,7 @@ internal static class StatusReport
             UnavailableUnits = Enumerable.Range(0, device.Members.Length - 1)
                 .Where(i => StateOf(served, i) == Missing)
                 .Sum(device.Allocator.UnitsUsed),
+            Scrub = served.Scrub?.Report(),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
             Counters = Counters(served),

@@ -35,5 +35,7 @@ public sealed record CliServices
     public HostWitnessFile OpenWitness(string name) =>
         new(FindDirectories().ConfigurationPath, Files, name);
 
+    public ScrubFile OpenScrub(string name) => new(FindDirectories().ConfigurationPath, Files, name);
+
     public DeviceRegistry OpenRegistry() => new(FindDirectories().ConfigurationPath, Files);
 }

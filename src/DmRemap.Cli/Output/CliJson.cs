@@ -70,6 +70,7 @@ internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<stri
 [JsonSerializable(typeof(SuspendReport))]
 [JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(ClearReport))]
+[JsonSerializable(typeof(ScrubReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(AttachedDevice))]

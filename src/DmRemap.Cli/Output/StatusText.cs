@@ -32,6 +32,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             WriteTraffic(status);
             WriteLatencies(status);
             WriteMetadata(status);
+            WriteScrub(status);
         }
         WriteErrors(status);
     }
@@ -178,6 +179,14 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         if (seen.Length > 0)
         {
             Line("latency", string.Join("; ", seen));
+        }
+    }
+
+    private void WriteScrub(DeviceStatus status)
+    {
+        if (status.Scrub is ScrubReport scrub && scrub.State != ScrubStates.Idle)
+        {
+            Line("scrub", ScrubText.Of(scrub));
         }
     }
 

@@ -116,6 +116,19 @@ public sealed class ControlClient : IDisposable
             ControlCommands.Clear, arguments, ReportJson.Default.ClearReport, cancellation);
     }
 
+    /// <param name="action">start, stop or status.</param>
+    /// <param name="bytesPerSecond">Of a start; null: as before.</param>
+    /// <param name="cancellation">Gives up waiting.</param>
+    public async Task<ScrubReport> ScrubAsync(
+        string action, long? bytesPerSecond, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new ScrubArguments { Action = action, BytesPerSecond = bytesPerSecond },
+            ControlRequestJson.Default.ScrubArguments);
+        return await QuickAsync(
+            ControlCommands.Scrub, arguments, ReportJson.Default.ScrubReport, cancellation);
+    }
+
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline, CancellationToken cancellation) =>
         await ByDeadlineAsync(
             ControlCommands.Suspend, deadline, ReportJson.Default.SuspendReport, cancellation);

@@ -51,6 +51,9 @@ public sealed record DeviceStatus
     /// <summary>Units that failed and are not given up yet.</summary>
     public long? SuspectUnits { get; init; }
 
+    /// <summary>Null while it is not served.</summary>
+    public ScrubReport? Scrub { get; init; }
+
     /// <summary>Logical blocks kept as zeros in the table, without a unit on a spare.</summary>
     public long? ZeroBlocks { get; init; }
 

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 
 namespace DmRemap.Control.Contracts;
@@ -119,6 +120,40 @@ public sealed record FaultsCleared(int Cleared);
 
 /// <summary>WasSet: false when the condition did not hold.</summary>
 public sealed record ClearReport(string Condition, bool WasSet);
+
+/// <summary>How far the scrub of a device is.</summary>
+public sealed record ScrubReport
+{
+    /// <summary>One of <see cref="ScrubStates"/>.</summary>
+    public required string State { get; init; }
+
+    /// <summary>Of this pass: 0 to 1.</summary>
+    public required double Done { get; init; }
+
+    /// <summary>The rate that was asked for; while clients are busy it is down to a tenth of it.</summary>
+    public required long BytesPerSecond { get; init; }
+
+    /// <summary>Logical blocks of this pass that did not read.</summary>
+    public required long BlocksFailed { get; init; }
+
+    /// <summary>When the last whole pass ended; null: never.</summary>
+    public DateTimeOffset? LastEnded { get; init; }
+}
+
+/// <summary>The states of a scrub.</summary>
+public static class ScrubStates
+{
+    /// <summary>Never started, or begun anew and not yet running.</summary>
+    public const string Idle = "idle";
+    public const string Running = "running";
+
+    /// <summary>It reads nothing: the breaker is tripped, or the disk fails as a whole.</summary>
+    public const string Waiting = "waiting";
+
+    /// <summary>By a person, in the middle; it goes on from there.</summary>
+    public const string Stopped = "stopped";
+    public const string Ended = "ended";
+}
 
 public sealed record PingReport(string Name, int Pid, string Version);
 

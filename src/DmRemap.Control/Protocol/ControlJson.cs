@@ -22,6 +22,7 @@ namespace DmRemap.Control.Protocol;
 [JsonSerializable(typeof(FaultsClearArguments))]
 [JsonSerializable(typeof(DeadlineArguments))]
 [JsonSerializable(typeof(ClearArguments))]
+[JsonSerializable(typeof(ScrubArguments))]
 internal sealed partial class ControlRequestJson : JsonSerializerContext;
 
 /// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
@@ -53,6 +54,7 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(ClearReport))]
+[JsonSerializable(typeof(ScrubReport))]
 [JsonSerializable(typeof(PingReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]

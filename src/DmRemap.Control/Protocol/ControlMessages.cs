@@ -79,6 +79,15 @@ public sealed record FaultsClearArguments
     public string? Rule { get; init; }
 }
 
+public sealed record ScrubArguments
+{
+    /// <summary>start, stop or status.</summary>
+    public required string Action { get; init; }
+
+    /// <summary>Of a start; null: as before.</summary>
+    public long? BytesPerSecond { get; init; }
+}
+
 public sealed record ClearArguments
 {
     /// <summary>A name from <see cref="Contracts.ConditionCatalog"/>.</summary>

@@ -57,6 +57,7 @@ public static class ControlCommands
     public const string Suspend = "suspend";
     public const string Resume = "resume";
     public const string Clear = "clear";
+    public const string Scrub = "scrub";
     public const string Attach = "attach";
     public const string Stop = "stop";
 }

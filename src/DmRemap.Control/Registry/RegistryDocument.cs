@@ -52,4 +52,5 @@ internal sealed class SpareDocument
     AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(RegistryDocument))]
 [JsonSerializable(typeof(HostWitnessDocument))]
+[JsonSerializable(typeof(ScrubProgress))]
 internal sealed partial class RegistryJson : JsonSerializerContext;

@@ -6,6 +6,7 @@ using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Scrubbing;
 
 namespace DmRemap.Control.Server;
 
@@ -90,12 +91,34 @@ internal sealed class ControlCommandRunner(
                 string condition = Arguments(request, s_requests.ClearArguments).Condition;
                 return Element(
                     new ClearReport(condition, await device.ClearAsync(condition)), s_reports.ClearReport);
+            case ControlCommands.Scrub:
+                ScrubArguments scrub = Arguments(request, s_requests.ScrubArguments);
+                return Element(await ScrubAsync(scrub), s_reports.ScrubReport);
             case ControlCommands.Attach:
                 RequireNoArguments(request);
                 return Element(await device.AttachAsync(), s_reports.AttachReport);
             default:
                 throw new RefusalException(UnknownCommand(request.Command));
         }
+    }
+
+    private async Task<ScrubReport> ScrubAsync(ScrubArguments arguments)
+    {
+        long rate = arguments.BytesPerSecond ?? ScrubPace.RateDefault;
+        if (rate is < ScrubPace.RateMin or > ScrubPace.RateMax)
+        {
+            throw new RefusalException(BadArguments(
+                ControlCommands.Scrub,
+                $"a rate is {ScrubPace.RateMin} to {ScrubPace.RateMax} bytes a second"));
+        }
+        return arguments.Action switch
+        {
+            "start" => await device.StartScrubAsync(arguments.BytesPerSecond),
+            "stop" => await device.StopScrubAsync(),
+            "status" => device.GetScrub(),
+            _ => throw new RefusalException(BadArguments(
+                ControlCommands.Scrub, $"\"{arguments.Action}\" is not start, stop or status")),
+        };
     }
 
     /// <summary>A client that goes away ends the remap after the unit at hand.</summary>

@@ -54,6 +54,16 @@ public interface IDeviceControl
     /// </summary>
     Task<bool> ClearAsync(string condition);
 
+    /// <summary>
+    /// Start the scrub, or go on with it (null: at the rate it had), or give a running one this rate.
+    /// </summary>
+    Task<ScrubReport> StartScrubAsync(long? bytesPerSecond);
+
+    /// <summary>It reads nothing more; a later start goes on from there.</summary>
+    Task<ScrubReport> StopScrubAsync();
+
+    ScrubReport GetScrub();
+
     /// <summary>Make the device a file that the kernel can use; it is one already: say where.</summary>
     Task<AttachReport> AttachAsync();
 

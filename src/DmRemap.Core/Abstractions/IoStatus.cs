@@ -37,6 +37,9 @@ public enum IoFlags : byte
 
     /// <summary>WriteZeroes: keep the space allocated (do not punch a hole).</summary>
     KeepAllocated = 2,
+
+    /// <summary>Nobody waits for it: not counted as a client's.</summary>
+    Background = 4,
 }
 
 /// <summary>How a request ended. The default is not success.</summary>

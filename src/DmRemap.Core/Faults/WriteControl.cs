@@ -35,6 +35,7 @@ public sealed class WriteControl
     private int _uncontrolled;
     private bool _isControlRunning;
     private bool _isAnswered;
+    private bool _wasRejected;
 
     /// <summary>
     /// A control failed, or too many units failed without one. True until the primary takes a write again.
@@ -51,10 +52,11 @@ public sealed class WriteControl
     public bool MayControl => _count > 0 && !Place.IsEmpty && !WritesRejected && !_isControlRunning;
 
     /// <summary>
-    /// No write has failed since one succeeded, or somebody finds that out now. While the breaker is tripped
-    /// only this lets a write move its unit.
+    /// No write has failed since one succeeded, or somebody makes a control now, or none can be made: then
+    /// the bound on failures without one must do. While the breaker is tripped only this lets a write move
+    /// its unit.
     /// </summary>
-    public bool Passes => _count == 0 || _isControlRunning;
+    public bool Passes => _count == 0 || _isControlRunning || (Place.IsEmpty && !_wasRejected);
 
     /// <summary>The blocks of the application's last good write; empty when there is none.</summary>
     public Extent Place { get; private set; }
@@ -125,6 +127,7 @@ public sealed class WriteControl
                 Reset();
                 break;
             case ControlWriteOutcome.Rejected:
+                _wasRejected = true;
                 TakeEarlierPlace();
                 WritesRejected |= _count == DistinctUnitsMax && Place.IsEmpty;
                 break;
@@ -154,6 +157,7 @@ public sealed class WriteControl
     {
         _count = 0;
         _uncontrolled = 0;
+        _wasRejected = false;
         WritesRejected = false;
     }
 }

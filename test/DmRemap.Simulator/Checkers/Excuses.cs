@@ -21,6 +21,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     private readonly HashSet<long> _unavailable = [];
     private bool _isExhausted;
     private bool _areWritesRejected;
+    private bool _isStorm;
 
     /// <summary>In this run: an error that names no bad sector can make good ones look bad.</summary>
     public bool HasSeenOther { get; private set; }
@@ -41,6 +42,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         IsGivenUp = false;
         _isExhausted = false;
         _areWritesRejected = false;
+        _isStorm = false;
         primary.Troubles.OnStart();
         Array.ForEach(spares, spare => spare.Troubles.OnStart());
     }
@@ -86,6 +88,16 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
             throw new Violation("P5", $"{happened.Blocks} were moved for errno {happened.Errno}");
         }
         _areWritesRejected |= happened.Kind == EngineEventKind.WritesRejected;
+        if (happened.Kind == EngineEventKind.StormOfReads)
+        {
+            // The read itself, and each of its controls.
+            bool isTrue = primary.Troubles.MediumReadErrors > 1 || primary.Troubles.HasAnsweredOther;
+            if (!isTrue)
+            {
+                throw new Violation("P5", "a storm, and the primary has failed no two reads");
+            }
+            _isStorm = true;
+        }
     }
 
     public bool ExcusesWrite(IoStatus status) => status switch
@@ -94,7 +106,9 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         IoStatus.MetadataUnavailable => IsGivenUp || Any(disk => disk.HasFailedMetadata),
         IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther)
-            || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax),
+            || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax)
+            // In a storm: its own error, and that of a control at a place that took a write before.
+            || (_isStorm && primary.Troubles.MediumWriteErrors > 1),
         _ => false,
     };
 

@@ -1,6 +1,7 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
+using DmRemap.Engine.Background;
 using DmRemap.Simulator.Checkers;
 using DmRemap.Simulator.Disks;
 
@@ -31,6 +32,7 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
     private readonly WriteWatch _watch;
     private readonly Excuses _excuses;
     private CommitWatch? _log;
+    private Scrubber? _scrubber;
 
     public SimulatedSystem(
         Universe universe, SimulationConfig config, SimulatedDisk primary, SimulatedDisk[] spares,
@@ -64,6 +66,7 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
     {
         Phase = SystemPhase.Stopping;
         _universe.Trace.Add(TraceKind.Stop, _universe.Now);
+        _scrubber?.Stop();
         Device!.BeginStop(this);
     }
 
@@ -105,6 +108,11 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         Device = new RemapDevice(parts);
         Phase = SystemPhase.Serving;
         _universe.Trace.Add(TraceKind.Recovered, _universe.Now, Device.Table.Count);
+        if (_config.ScrubBytesPerSecond > 0)
+        {
+            _scrubber = new Scrubber(Device, _process);
+            _scrubber.Start(0, 0, _config.ScrubBytesPerSecond);
+        }
         return Device;
     }
 }

@@ -127,11 +127,13 @@ internal sealed partial class Simulation
             system.BeginRecovery(NewEpoch(), _offered.Length < _spares.Length);
             if (!RunUntil(() => system.Phase != SystemPhase.Starting))
             {
+                _wasStartCutOff = true;
                 Crash();
                 return null;
             }
             if (system.Phase == SystemPhase.Serving)
             {
+                _wasStartCutOff = false;
                 _recoveries++;
                 return system;
             }
@@ -140,6 +142,13 @@ internal sealed partial class Simulation
                 _isUndecidable = true;
                 EndProcess();
                 return null;
+            }
+            if (NeedsMissingSpare(system))
+            {
+                // As the refusal says: with the missing spare it must go on.
+                EndProcess();
+                _offered = _spares;
+                continue;
             }
             // Only a metadata write that failed or hung may stop a start, and then the next may succeed.
             bool isExcused = system.Refusal!.Kind == MetadataRefusalKind.WriteFailed
@@ -172,6 +181,14 @@ internal sealed partial class Simulation
         }
         return isHalf;
     }
+
+    /// <summary>
+    /// A start was cut off when its superblocks named a record as head that nobody had acknowledged, and that
+    /// only the spare holds which is missing now: the others cannot know that it was not acknowledged.
+    /// </summary>
+    private bool NeedsMissingSpare(SimulatedSystem system) =>
+        _wasStartCutOff && _offered.Length < _spares.Length
+        && system.Refusal is { Kind: MetadataRefusalKind.JournalDamaged };
 
     private void Stop(SimulatedSystem system)
     {

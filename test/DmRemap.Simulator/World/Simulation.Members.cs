@@ -12,6 +12,7 @@ internal sealed partial class Simulation
     private int _imageOf;
     private bool _isImageOld;
     private bool _wasLastStopClean;
+    private bool _wasStartCutOff;
 
     /// <summary>
     /// Which spares this start is given: all, or all but one where the others hold the whole history without

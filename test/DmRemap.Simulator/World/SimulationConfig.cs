@@ -1,6 +1,7 @@
 using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
+using DmRemap.Core.Scrubbing;
 
 namespace DmRemap.Simulator.World;
 
@@ -107,13 +108,20 @@ internal sealed record SimulationConfig
         };
     }
 
+    /// <summary>
+    /// Of the scrub that each start begins; 0: none. Not drawn: what a seed does stays as it is for the
+    /// others.
+    /// </summary>
+    public long ScrubBytesPerSecond => Blocks % 4 == 1 ? ScrubPace.RateMin << (Blocks / 4 % 6) : 0;
+
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"
             + $"{Blocks} blocks of {BlockBytes} bytes, physical {PhysicalBytes} + {AlignmentOffset}"
             + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
             + $" {Boots} starts of {OperationsPerBoot}"
-            + $" requests, {Depth} at once, weights {string.Join(' ', Weights)}\n"
+            + $" requests, {Depth} at once, weights {string.Join(' ', Weights)},"
+            + $" scrub {ScrubBytesPerSecond}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
     private static FaultKinds DrawFaults(Dice dice, FaultKinds allowed)

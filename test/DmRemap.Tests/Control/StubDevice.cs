@@ -79,6 +79,32 @@ internal sealed class StubDevice : IDeviceControl
     /// <summary>Conditions that hold.</summary>
     public HashSet<string> Conditions { get; } = [];
 
+    public ScrubReport Scrub { get; set; } = new()
+    {
+        State = ScrubStates.Idle,
+        Done = 0,
+        BytesPerSecond = 1 << 24,
+        BlocksFailed = 0,
+    };
+
+    public Task<ScrubReport> StartScrubAsync(long? bytesPerSecond)
+    {
+        Scrub = Scrub with
+        {
+            State = ScrubStates.Running,
+            BytesPerSecond = bytesPerSecond ?? Scrub.BytesPerSecond,
+        };
+        return Task.FromResult(Scrub);
+    }
+
+    public Task<ScrubReport> StopScrubAsync()
+    {
+        Scrub = Scrub with { State = ScrubStates.Stopped };
+        return Task.FromResult(Scrub);
+    }
+
+    public ScrubReport GetScrub() => Scrub;
+
     public Task<bool> ClearAsync(string condition) => Task.FromResult(Conditions.Remove(condition));
 
     public Task<SuspendReport> SuspendAsync(TimeSpan deadline)

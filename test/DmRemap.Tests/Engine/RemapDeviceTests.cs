@@ -154,14 +154,14 @@ public sealed class RemapDeviceTests
     [Fact]
     public void Disk_that_has_rejected_every_write_from_the_start_takes_a_bounded_part_of_the_spare()
     {
-        EngineBench bench = new(new BenchOptions { Blocks = 8192, SpareUnits = 1000 });
+        EngineBench bench = new(new BenchOptions { Blocks = 16_384, SpareUnits = 3000 });
         bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
-        for (int i = 0; i < 400; i++)
+        for (int i = 0; i < 1200; i++)
         {
             bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));
         }
         Assert.True(bench.Device.AreWritesRejected);
-        Assert.InRange(bench.Device.Table.Count, 200, 256);
+        Assert.InRange(bench.Device.Table.Count, 900, 1000);
     }
 
     [Fact]

@@ -53,14 +53,12 @@ public sealed class StormTests
         Assert.All(bench.Read(800, 8).Data, value => Assert.Equal(9, value));
     }
 
+    /// <summary>Before the first good write nothing can be asked; the bound on such moves holds.</summary>
     [Fact]
-    public void Write_without_a_control_that_passes_fails_and_moves_nothing()
+    public void Write_for_which_no_control_can_be_made_moves_its_unit()
     {
         EngineBench bench = Tripped();
         bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
-        Assert.Equal(0, bench.Device.Table.Count);
-        bench.Device.Breaker.Clear();
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         Assert.Equal(1, bench.Device.Table.Count);
     }
@@ -75,6 +73,10 @@ public sealed class StormTests
         Assert.Equal(IoStatus.DeviceError, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         Assert.All(bench.Read(0, 8).Data, value => Assert.Equal(4, value));
         Assert.False(bench.Device.Table.TryGet(new UnitNumber(100), out _));
+        // Cleared by a person, the same write moves its unit.
+        bench.Device.Breaker.Clear();
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out _));
     }
 
     /// <summary>An error that only the medium makes needs no control.</summary>

@@ -1,0 +1,163 @@
+using System;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Registry;
+using DmRemap.Core.Scrubbing;
+using DmRemap.Engine.Background;
+
+namespace DmRemap.Cli.Composition;
+
+/// <summary>
+/// The scrub of a served device: what a person asks of it, and where it goes on after a restart. The position
+/// is written now and then, and at the end; after a crash some of what was read is read again.
+/// </summary>
+internal sealed class DeviceScrub : IAsyncDisposable
+{
+    private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
+
+    private readonly LoopHost _host;
+    private readonly Scrubber _scrubber;
+    private readonly ScrubFile _file;
+    private readonly Guid _set;
+    private readonly string _name;
+    private readonly TimeProvider _time;
+    private readonly Action<string> _say;
+    private readonly PeriodicLook _looking;
+    private readonly Lock _writing = new();
+    private ScrubProgress? _written;
+    private DateTimeOffset? _lastEnded;
+    private bool _hasFailed;
+
+    public DeviceScrub(
+        LoopHost host, AssembledDevice assembled, DeviceRecord record, ScrubFile file, TimeProvider time,
+        Action<string> say)
+    {
+        _host = host;
+        _file = file;
+        _set = record.SetUuid;
+        _name = record.Name;
+        _time = time;
+        _say = say;
+        _scrubber = new Scrubber(assembled.Device, host.Loop);
+        _looking = new PeriodicLook(() => Note(Progress()), s_interval, time);
+    }
+
+    /// <summary>Go on from where the last life was, if it was of this set and size. May block.</summary>
+    public async Task RestoreAsync()
+    {
+        if (_file.Load() is not ScrubProgress last || last.SetUuid != _set
+            || last.Steps != _scrubber.Order.Steps)
+        {
+            return;
+        }
+        _written = last;
+        _lastEnded = last.LastEnded;
+        long rate = Math.Clamp(last.BytesPerSecond, ScrubPace.RateMin, ScrubPace.RateMax);
+        await _host.RunAsync(() =>
+        {
+            _scrubber.Restore(last.Step, last.BlocksFailed);
+            if (last.IsRunning)
+            {
+                _scrubber.Start(last.Step, last.BlocksFailed, rate);
+            }
+        });
+    }
+
+    /// <summary>
+    /// From where it stopped, or from the beginning when it had come to its end. One that runs takes the
+    /// rate.
+    /// </summary>
+    public async Task<ScrubReport> StartAsync(long? bytesPerSecond)
+    {
+        // The end of the pass before, if nobody has looked since.
+        Note(Progress());
+        await _host.RunAsync(() =>
+        {
+            bool isAnew = _scrubber.Step == _scrubber.Order.Steps;
+            _scrubber.Start(
+                isAnew ? 0 : _scrubber.Step, isAnew ? 0 : _scrubber.BlocksFailed,
+                bytesPerSecond ?? _scrubber.Rate);
+        });
+        Note(Progress());
+        return Report();
+    }
+
+    public async Task<ScrubReport> StopAsync()
+    {
+        await _host.RunAsync(_scrubber.Stop);
+        Note(Progress());
+        return Report();
+    }
+
+    public ScrubReport Report()
+    {
+        long steps = _scrubber.Order.Steps;
+        return new ScrubReport
+        {
+            State = _scrubber.IsWaiting ? ScrubStates.Waiting
+                : _scrubber.IsRunning ? ScrubStates.Running
+                : _scrubber.Step == steps ? ScrubStates.Ended
+                : _scrubber.Step == 0 ? ScrubStates.Idle : ScrubStates.Stopped,
+            Done = (double)_scrubber.Step / steps,
+            BytesPerSecond = _scrubber.Rate,
+            BlocksFailed = _scrubber.BlocksFailed,
+            LastEnded = _lastEnded,
+        };
+    }
+
+    /// <summary>On the loop's thread, at the end of the device: no read begins any more.</summary>
+    public ScrubProgress End()
+    {
+        ScrubProgress last = Progress();
+        _scrubber.Stop();
+        return last;
+    }
+
+    /// <summary>Write it down if there is news. From any thread but the loop's; may block.</summary>
+    public void Note(ScrubProgress progress)
+    {
+        lock (_writing)
+        {
+            if (progress.Step == progress.Steps && _written?.Step != progress.Step)
+            {
+                _lastEnded = _time.GetUtcNow();
+                _say($"DMR-SCRUB-ENDED {_name}: the whole device was read; blocks that did not read: "
+                    + $"{progress.BlocksFailed}");
+            }
+            progress = progress with { LastEnded = _lastEnded };
+            if (progress == _written || (_written is null && progress is { Step: 0, IsRunning: false }))
+            {
+                return;
+            }
+            try
+            {
+                _file.Store(progress);
+                _written = progress;
+                _hasFailed = false;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                if (!_hasFailed)
+                {
+                    _say($"warning: how far the scrub has come cannot be written down: {e.Message}");
+                }
+                _hasFailed = true;
+            }
+        }
+    }
+
+    public ValueTask DisposeAsync() => _looking.DisposeAsync();
+
+    /// <summary>Of a moment that the data thread may be changing: a step read twice is no harm.</summary>
+    private ScrubProgress Progress() => new()
+    {
+        SetUuid = _set,
+        Step = _scrubber.Step,
+        Steps = _scrubber.Order.Steps,
+        BlocksFailed = _scrubber.BlocksFailed,
+        BytesPerSecond = _scrubber.Rate,
+        IsRunning = _scrubber.IsRunning,
+    };
+}

@@ -1,0 +1,32 @@
+using System;
+using System.Globalization;
+using DmRemap.Control.Contracts;
+
+namespace DmRemap.Cli.Output;
+
+/// <summary>A scrub in a line, for people.</summary>
+internal static class ScrubText
+{
+    public static string Of(ScrubReport scrub)
+    {
+        string failed = scrub.BlocksFailed == 0
+            ? "all of it read"
+            : $"{Amounts.Plural(scrub.BlocksFailed, "block")} did not read";
+        string last = scrub.LastEnded is DateTimeOffset ended
+            ? $"; the last whole pass ended {ended.ToLocalTime().ToString("g", CultureInfo.CurrentCulture)}"
+            : "";
+        string rate = Amounts.Bytes(scrub.BytesPerSecond);
+        return scrub.State switch
+        {
+            ScrubStates.Running => $"{Share(scrub)}, at most {rate}/s, {failed}",
+            ScrubStates.Waiting =>
+                $"{Share(scrub)}, waits: the disk fails as a whole, or a storm is on; {failed}",
+            ScrubStates.Stopped => $"stopped at {Share(scrub)}, {failed}",
+            ScrubStates.Ended => $"the whole device, {failed}{last}",
+            _ => $"not started{last}",
+        };
+    }
+
+    private static string Share(ScrubReport scrub) =>
+        (scrub.Done * 100).ToString("F1", CultureInfo.InvariantCulture) + " %";
+}
