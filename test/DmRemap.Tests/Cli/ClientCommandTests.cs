@@ -221,9 +221,15 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(
             "disk1: 1 rule cleared\n",
             (await _cli.RunAsync("faults", "disk1", "clear", "200 write errno=EIO")).Output);
+        CliResult none = await _cli.RunAsync("faults", "disk1", "clear", "200 write errno=EIO");
+        Assert.Equal(1, none.ExitCode);
+        Assert.Equal("", none.Output);
+        Assert.Contains("no such rule", none.Error, StringComparison.Ordinal);
+        Assert.Contains("dmremap faults disk1 list", none.Error, StringComparison.Ordinal);
         CliResult all = await _cli.RunAsync("faults", "disk1", "clear", "--json");
         Assert.Equal(1, all.Json.GetProperty("cleared").GetInt32());
         Assert.Equal("disk1: no fault rules\n", (await _cli.RunAsync("faults", "disk1", "list")).Output);
+        Assert.Equal("disk1: 0 rules cleared\n", (await _cli.RunAsync("faults", "disk1", "clear")).Output);
         Assert.Equal(2, (await _cli.RunAsync("faults", "disk1", "add", "bad")).ExitCode);
     }
 
