@@ -80,8 +80,11 @@ public sealed class ClientCommandTests : IAsyncDisposable
             TestContext.Current.CancellationToken);
         Assert.Equal(6, (await _cli.RunAsync("status", "disk1")).ExitCode);
         Assert.Equal(6, (await _cli.RunAsync("status")).ExitCode);
+        CliResult words = await _cli.RunAsync("list");
+        Assert.Equal(6, words.ExitCode);
+        Assert.Contains("disk1: ", words.Output, StringComparison.Ordinal);
         CliResult list = await _cli.RunAsync("list", "--json");
-        Assert.Equal(0, list.ExitCode);
+        Assert.Equal(6, list.ExitCode);
         JsonElement device = list.Json.GetProperty("devices")[0];
         Assert.Equal("unreadable", device.GetProperty("state").GetString());
         Assert.Equal("DMR-REGISTRY-DAMAGED", device.GetProperty("problem").GetProperty("id").GetString());
