@@ -46,15 +46,19 @@ internal static class Amounts
     public static string Plural(long count, string singular, string plural) =>
         count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {plural}";
 
-    /// <summary>"12 %"; "0 %" only for nothing and "100 %" only for all.</summary>
+    /// <summary>"1 read", "123.4K reads": for what is counted without end.</summary>
+    public static string CountOf(long count, string singular, string plural) =>
+        $"{Count(count)} {(count == 1 ? singular : plural)}";
+
+    /// <summary>"12 %", "&lt;1 %"; "0 %" only for nothing and "100 %" only for all.</summary>
     public static string Percent(long part, long whole)
     {
         if (part <= 0 || whole <= 0)
         {
             return "0 %";
         }
-        long percent = part >= whole ? 100 : Math.Clamp((long)((double)part / whole * 100), 1, 99);
-        return $"{percent} %";
+        long percent = part >= whole ? 100 : Math.Min((long)((double)part / whole * 100), 99);
+        return percent == 0 ? "<1 %" : $"{percent} %";
     }
 
     /// <summary>"42 s", "3 min 12 s", "5 h 7 min", "12 d 3 h".</summary>

@@ -134,7 +134,7 @@ public sealed class ClientCommandTests : IAsyncDisposable
         CliResult list = await _cli.RunAsync("list");
         Assert.Equal(
             "NAME   STATE         SIZE  REMAPS    LOST  SPARE  MAIN\n"
-            + "disk1  running    256 MiB     120       0    1 %  /dev/sdb\n"
+            + "disk1  running    256 MiB     120       0   <1 %  /dev/sdb\n"
             + "zeta   stopped      1 TiB       -       -      -  "
             + "/dev/disk/by-id/ata-EXAMPLE_DISK_0123456789\n",
             list.Output);
