@@ -186,7 +186,8 @@ public sealed class UsageTests : IDisposable
             "disk1: created, 256 MiB in blocks of 512 bytes, units of 4096 bytes\n"
             + "  main     @main.img\n"
             + "  spare 0  s1, 16128 units (63 MiB)\n"
-            + "  next: dmremap serve disk1\n",
+            + "  next: dmremap serve disk1    # over NBD\n"
+            + "  or:   dmremap attach disk1   # as a block device of this machine; needs root\n",
             result.Output);
         Assert.Contains("warning: the spare is small.", result.Error, StringComparison.Ordinal);
     }
