@@ -12,6 +12,7 @@ case ${1:-} in
 esac
 target=${1:-$root/artifacts/single-file}
 require_dotnet_sdk
+say "Compiling dmremap and the runtime into one file, $target/dmremap: about two minutes, without output..."
 mkdir -p "$target"
 # Of its own, so that it is not mixed up with what ./dmremap runs; nothing else in DIR is touched.
 build="$root/artifacts/single-file.build"

@@ -52,6 +52,8 @@ stops_each_time() {
 
 built() { "$root/release.sh" "$work/release" >"$work/built" 2>&1 || { cat "$work/built" >&2; return 1; }; }
 check "it is built without a warning" built
+says_what_it_does() { grep -q 'about two minutes' "$work/built"; }
+check "it says how long that takes" says_what_it_does
 check "it is one file" is_one_file
 check "it has less than $bytes_max bytes" is_small
 check "it runs where there is no runtime" runs_alone

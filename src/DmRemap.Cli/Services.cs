@@ -13,7 +13,7 @@ internal static class Services
     {
         CliServices services = new()
         {
-            Terminal = Terminal.OfProcess(),
+            Terminal = Terminal.OfProcess(SocketActivation.IsMeant(Environment.GetEnvironmentVariable)),
             Files = new StateFiles(),
             Environment = Environment.GetEnvironmentVariable,
         };

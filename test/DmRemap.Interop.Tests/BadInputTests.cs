@@ -192,12 +192,29 @@ public sealed class BadInputTests
     [InlineData("0-7 sometimes")]
     [InlineData("0-7 write after=x")]
     [InlineData("0-7 write errno=EWHATEVER")]
-    public async Task A_fault_rule_that_is_none_is_refused_and_the_device_goes_on(string rule)
+    [InlineData("2048 write", "2048 sectors")]
+    [InlineData("2040-2048 write", "2048 sectors")]
+    public async Task A_fault_rule_that_is_none_is_refused_and_the_device_goes_on(
+        string rule, string says = "")
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
-        AssertRefused(await device.RunAsync("faults", Name, "add", rule), [1, 2], []);
+        AssertRefused(await device.RunAsync("faults", Name, "add", rule), [1, 2], [says]);
         using NbdTestClient client = await device.ConnectAsync();
         Assert.Equal(0u, await client.ReadAsync(0, new byte[4096]));
+        await device.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_fault_rule_beyond_the_end_of_the_disk_is_refused_by_serve_too_with_its_line()
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(MiB));
+        await device.CreateAsync();
+        string rules = Path.Combine(device.Folder, "rules");
+        await File.WriteAllLinesAsync(
+            rules, ["0-2047 read", "2047-2048 read"], TestContext.Current.CancellationToken);
+        AssertRefused(
+            await device.RunAsync("serve", Name, "--faults", rules), [2], ["line 2: ", "2048 sectors"]);
+        await device.ServeAsync("2047 write");
         await device.StopAsync();
     }
 

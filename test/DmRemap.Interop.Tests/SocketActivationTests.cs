@@ -56,6 +56,25 @@ public sealed class SocketActivationTests
         Content.AssertFile(content, target);
     }
 
+    /// <summary>Where libnbd starts it, standard output is its client's too.</summary>
+    [Theory]
+    [InlineData("", "ready nbd+unix:///dev?socket=")]
+    [InlineData("--json", "\"ready\":true")]
+    public async Task Standard_output_stays_the_clients_where_sockets_are_passed(string option, string ready)
+    {
+        RequiredTools.SkipUnless("nbdcopy");
+        byte[] content = Content.Of(8 * MiB);
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(content);
+        await device.CreateAsync();
+        string target = Path.Combine(device.Images, "target");
+        CommandResult copied = (await Command.RunAsync(
+            "bash",
+            ["-c", $"nbdcopy -- [ \"$0\" serve dev {option} ] - > \"$1\"", DeviceUnderTest.Program, target],
+            device.Environment)).Expect(0);
+        Content.AssertFile(content, target);
+        Assert.Contains(ready, copied.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Systemd_passes_a_unix_socket_and_a_port_and_keeps_them_after_the_end()
     {
@@ -155,9 +174,10 @@ public sealed class SocketActivationTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(8 * MiB));
         await device.CreateAsync();
         CommandResult result = (await Command.RunAsync(
-            "bash", ["-c", $"export LISTEN_FDS LISTEN_PID=$$; {prepare}; exec \"$0\" serve dev",
+            "bash", ["-c", $"export LISTEN_FDS LISTEN_PID=$$; {prepare}; exec \"$0\" serve dev --json",
                 DeviceUnderTest.Program], device.Environment)).Expect(2);
         Assert.Contains(id, result.Error, StringComparison.Ordinal);
+        Assert.Equal("", result.Output);
     }
 
     [Fact]

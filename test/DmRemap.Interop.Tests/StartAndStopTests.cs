@@ -142,6 +142,25 @@ public sealed class StartAndStopTests
     }
 
     [Fact]
+    public async Task Journal_is_said_to_be_replayed_only_where_no_clean_stop_was_before()
+    {
+        await using DeviceUnderTest device =
+            await DeviceUnderTest.StartAsync(Content.Of(DeviceUnderTest.MiB));
+        (await device.RunAsync("remap", Name, "800-815")).Expect(0);
+        await device.StopAsync();
+        await device.ServeAsync();
+        Assert.Equal(2, await device.StatusNumberAsync("remaps"));
+        Assert.DoesNotContain("DMR-EVENT-JOURNAL-REPLAYED", device.Server.Said, StringComparison.Ordinal);
+        (await device.RunAsync("remap", Name, "1600-1607")).Expect(0);
+        await device.KillAsync();
+        await device.ServeAsync();
+        await device.Server.WaitForLineAsync(
+            line => line.StartsWith("DMR-EVENT-JOURNAL-REPLAYED", StringComparison.Ordinal), s_patience);
+        Assert.Equal(3, await device.StatusNumberAsync("remaps"));
+        await device.StopAsync();
+    }
+
+    [Fact]
     public async Task A_socket_path_that_is_none_or_too_long_is_usage()
     {
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));

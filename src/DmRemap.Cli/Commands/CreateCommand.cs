@@ -194,6 +194,8 @@ internal sealed class CreateCommand
         {
             output.Note($"  warning: {warning}");
         }
-        output.Answer($"  next: dmremap serve {report.Name}");
+        output.Answer($"  next: dmremap serve {report.Name}    # over NBD");
+        output.Answer(
+            $"  or:   dmremap attach {report.Name}   # as a block device of this machine; needs root");
     }
 }

@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
+using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Commands;
 
@@ -27,6 +29,15 @@ internal sealed class DemoCommand
     private async Task<int> RunAsync(
         CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
     {
+        if (parsed.GetValue(common.Json))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                "-",
+                "demo is a story to watch, and has no --json.",
+                "Leave --json out; the exit code says whether every byte was right."));
+        }
         using Interruption interruption = new(cancellation);
         return (int)await services.Demonstration.RunAsync(
             new DemoOptions { Keep = parsed.GetValue(_keep) },

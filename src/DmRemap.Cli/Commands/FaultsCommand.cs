@@ -79,6 +79,10 @@ internal sealed class FaultsCommand
             case "clear":
                 FaultsCleared cleared =
                     await client.ClearFaultsAsync(rule.Length == 0 ? null : rule, cancellation);
+                if (cleared.Cleared == 0 && rule.Length > 0)
+                {
+                    throw new RefusalException(NoSuchRule(name, rule));
+                }
                 Write(
                     output,
                     $"{name}: {Amounts.Plural(cleared.Cleared, "rule")} cleared",
@@ -94,6 +98,13 @@ internal sealed class FaultsCommand
         }
         return (int)ExitCode.Done;
     }
+
+    private static Refusal NoSuchRule(string name, string rule) => new(
+        "DMR-FAULTS-NO-SUCH-RULE",
+        ExitCode.Failed,
+        name,
+        $"\"{rule}\": there is no such rule, and nothing was cleared.",
+        $"`dmremap faults {name} list` shows the rules as they have to be given.");
 
     private static void Write(CommandOutput output, string text, string json) =>
         output.Answer(output.IsJson ? json : text);

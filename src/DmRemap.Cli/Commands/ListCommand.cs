@@ -20,14 +20,22 @@ internal static class ListCommand
         return command;
     }
 
+    /// <summary>
+    /// As for `status`: the first device that cannot be asked decides the exit code; all are shown.
+    /// </summary>
     private static async Task<int> RunAsync(
         CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
     {
         CommandOutput output = common.OutputFor(services, parsed, "-");
         List<ListedDevice> devices = [];
+        ExitCode exit = ExitCode.Done;
         foreach (DeviceAnswer answer in await new DeviceLookup(services).GetAllAsync(cancellation))
         {
             devices.Add(Listed(answer));
+            if (exit == ExitCode.Done && answer.Problem is Refusal problem)
+            {
+                exit = problem.ExitCode;
+            }
         }
         if (output.IsJson)
         {
@@ -38,7 +46,7 @@ internal static class ListCommand
             ListText.Write(output.Terminal.Output, devices, output.Terminal.Width);
             await output.Terminal.Output.FlushAsync(cancellation);
         }
-        return (int)ExitCode.Done;
+        return (int)exit;
     }
 
     private static ListedDevice Listed(DeviceAnswer answer)

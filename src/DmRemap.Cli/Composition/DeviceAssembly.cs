@@ -60,6 +60,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// <summary>We answer there: nobody else of this device does any more.</summary>
     public bool IsControlSocketOurs { get; init; }
 
+    /// <summary>
+    /// The main device is at a path that a person has just given, and was not registered before.
+    /// </summary>
+    public bool IsMainNew { get; init; }
+
     /// <summary>Go on without spares that are missing, and without those named here.</summary>
     public bool IsDegraded { get; init; }
 
@@ -231,6 +236,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             try
             {
                 return await OpenedMember.ClaimAsync(path, options, onWaiting, cancellation);
+            }
+            catch (RefusalException e)
+                when (MissingSpares.IsMissing(e) && !(IsMainNew && path == record.MainPath))
+            {
+                throw MissingMember.Of(record, path, e);
             }
             catch (RefusalException e)
                 when (IsHeldByEndingServer(e) && Stopwatch.GetElapsedTime(began) < s_holderPatience)

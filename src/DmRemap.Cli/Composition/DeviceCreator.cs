@@ -71,6 +71,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             MetadataMember[] members =
                 await FormatAsync(options.Name, sparePaths, spares, request, attached);
             WarnOfSize(main.SizeBytes, members, warnings);
+            WarnOfRest(main, warnings);
             cancellation.ThrowIfCancellationRequested();
             DeviceRecord record = RecordOf(options, main, units, mainPath, sparePaths, request);
             Register(registry, record, made);
@@ -351,6 +352,19 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         {
             warnings.Add($"the spares have {Amounts.Bytes(all)} together; for a main device of "
                 + $"{Amounts.Bytes(mainBytes)}, {Amounts.Bytes(recommended)} is recommended");
+        }
+    }
+
+    /// <summary>Whoever copies the device would miss them, without an error.</summary>
+    private static void WarnOfRest(OpenedMember main, List<string> warnings)
+    {
+        long rest = main.SizeBytes - main.Geometry.Bytes.Value;
+        if (rest > 0)
+        {
+            string bytes = rest == 1 ? "the last byte" : $"the last {rest} bytes";
+            warnings.Add($"{bytes} of {main.Path} cannot be reached through the device: "
+                + $"{main.SizeBytes} bytes are not a multiple of its blocks of "
+                + $"{main.Geometry.LogicalBlockSize.Bytes}");
         }
     }
 

@@ -45,6 +45,7 @@ internal sealed class DeviceRebinder(CliServices services) : IDeviceRebinder
         DeviceAssembly assembly = new(changed, isReadOnly: true, output.Note)
         {
             ControlSocketPath = directories.ControlSocketPath(record.Name),
+            IsMainNew = true,
         };
         OpenedMember[] members = await assembly.ClaimAsync(cancellation);
         IMemberDevice[] files = [];

@@ -38,7 +38,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
         WaysIn ways = WaysIn.Find(options, directories, services.Environment);
-        FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options);
+        FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options, record);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
         using TlsDoor? tls = TlsDoor.Open(options, services.Time, events.Say);
@@ -153,7 +153,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         }
     }
 
-    private static FaultRulesParsed ReadFaults(ServeOptions options)
+    private static FaultRulesParsed ReadFaults(ServeOptions options, DeviceRecord record)
     {
         string path = options.FaultsPath!;
         string text;
@@ -169,7 +169,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
                     $"The fault rules in {path} cannot be read: {e.Message}", "Check the path."),
                 e);
         }
-        FaultRulesParsed parsed = FaultRules.Parse(text);
+        long bytes = record.MainBytes / record.BlockBytes * record.BlockBytes;
+        FaultRulesParsed parsed = FaultRules.Parse(text, bytes / FaultRule.SectorBytes);
         if (parsed.IsOk && parsed.Rules.Count <= FaultRules.RulesMax)
         {
             return parsed;

@@ -172,6 +172,15 @@ internal sealed class FrontDoor : IDisposable
 
     private static Refusal NotOpened(string name, string subject, Exception error)
     {
+        if (error is SystemCallException { Errno: Errno.EEXIST })
+        {
+            return new Refusal(
+                "DMR-NBD-SOCKET-FAILED",
+                ExitCode.Failed,
+                name,
+                $"The NBD {subject} is there and is not a socket; it was left as it is.",
+                "Give another path with --socket.");
+        }
         bool isInUse = error is SystemCallException { Errno: Errno.EADDRINUSE };
         return new Refusal(
             isInUse ? "DMR-NBD-SOCKET-IN-USE" : "DMR-NBD-SOCKET-FAILED",

@@ -30,7 +30,7 @@ internal static class MissingSpares
             "DMR-META-MISSING-SPARE",
             ExitCode.RefusedForSafety,
             missing.Device,
-            $"{missing.Device}: a spare that may hold remapped blocks is missing ({missing.Refusal.Message})",
+            $"{missing.Message} It may hold remapped blocks.",
             "Attach it. To go on without it, `serve --degraded`: what only it holds cannot be read until "
                 + "it returns."),
         missing);

@@ -37,7 +37,9 @@ internal static class RecoveryNews
                 + $"{Amounts.Plural(set.RecordsPartial, "journal record")} not in every place; the table "
                 + "was written anew");
         }
-        if (set.RecordsReplayed > 0)
+        // After a clean stop they are replayed just the same, and there is nothing to tell: it would look
+        // like the recovery from a crash.
+        if (set.RecordsReplayed > 0 && !set.WasCleanStop)
         {
             lines.Add($"DMR-EVENT-JOURNAL-REPLAYED {record.Name}: "
                 + $"{Amounts.Plural(set.RecordsReplayed, "journal record")} applied to the table");

@@ -125,7 +125,8 @@ internal sealed class ServedDevice : IDisposable
 
     public async Task AddFaultAsync(string rule, CancellationToken cancellation)
     {
-        FaultRule parsed = Parse(rule);
+        FaultRule parsed = Parse(
+            rule, Assembled.Faults.Geometry.Bytes.Value / FaultRule.SectorBytes);
         bool added = await _host.RunAsync(() => Assembled.Faults.TryAdd(parsed));
         if (!added)
         {
@@ -135,7 +136,7 @@ internal sealed class ServedDevice : IDisposable
 
     public Task<int> ClearFaultsAsync(string? rule, CancellationToken cancellation)
     {
-        FaultRule? parsed = rule is null ? null : Parse(rule);
+        FaultRule? parsed = rule is null ? null : Parse(rule, long.MaxValue);
         return _host.RunAsync(() =>
             parsed is null ? Assembled.Faults.Clear() : Assembled.Faults.Remove(parsed));
     }
@@ -245,9 +246,9 @@ internal sealed class ServedDevice : IDisposable
         }
     }
 
-    private FaultRule Parse(string text)
+    private FaultRule Parse(string text, long sectors)
     {
-        FaultRulesParsed parsed = FaultRules.Parse(text);
+        FaultRulesParsed parsed = FaultRules.Parse(text, sectors);
         if (!parsed.IsOk)
         {
             throw BadRule(text, parsed.Errors[0].Message);

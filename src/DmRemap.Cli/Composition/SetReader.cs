@@ -110,7 +110,7 @@ internal sealed class SetReader(CliServices services, Action<string> say)
             catch (RefusalException e) when (MissingSpares.IsMissing(e))
             {
                 absent.Add(spare.Path);
-                missing ??= e;
+                missing ??= MissingMember.Of(record, spare.Path, e);
             }
         }
         if (opened.Count == 0)

@@ -44,15 +44,19 @@ internal static class SocketActivation
         return sockets;
     }
 
+    /// <summary>The variables are there, right or wrong, and meant for this process.</summary>
+    public static bool IsMeant(Func<string, string?> environment) =>
+        environment("LISTEN_FDS") is not null
+            && environment("LISTEN_PID") == Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
+
     /// <summary>0 when the variables are meant for another process, or are not there.</summary>
     internal static int Count(string device, Func<string, string?> environment)
     {
-        string? fds = environment("LISTEN_FDS");
-        string own = Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
-        if (fds is null || environment("LISTEN_PID") != own)
+        if (!IsMeant(environment))
         {
             return 0;
         }
+        string? fds = environment("LISTEN_FDS");
         bool isNumber = int.TryParse(fds, NumberStyles.None, CultureInfo.InvariantCulture, out int count);
         return isNumber && count <= SocketsMax
             ? count

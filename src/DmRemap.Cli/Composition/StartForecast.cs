@@ -47,7 +47,9 @@ internal sealed class StartForecast(CliServices services, DeviceRecord? record, 
         }
         catch (RefusalException e)
         {
-            Note(e.Refusal);
+            Note(MissingSpares.IsMissing(e)
+                ? MissingMember.Of(record, record.MainPath, e).Refusal
+                : e.Refusal);
         }
     }
 

@@ -27,18 +27,22 @@ public sealed record Terminal
     /// <summary>Colours on standard output: a terminal, and NO_COLOR is unset or empty.</summary>
     public bool HasColour { get; init; }
 
-    public static Terminal OfProcess()
+    /// <param name="isOutputOfClient">
+    /// A client has started this process with sockets, and may write its own data to the standard output that
+    /// both have (`nbdcopy -- [ dmremap serve NAME ] -`): what would go there goes to standard error.
+    /// </param>
+    public static Terminal OfProcess(bool isOutputOfClient)
     {
-        bool isTerminal = !Console.IsOutputRedirected;
+        bool isTerminal = isOutputOfClient ? !Console.IsErrorRedirected : !Console.IsOutputRedirected;
         return new Terminal
         {
-            Output = Console.Out,
+            Output = isOutputOfClient ? Console.Error : Console.Out,
             Error = Console.Error,
             Input = Console.In,
             CanAsk = !Console.IsInputRedirected && !Console.IsErrorRedirected,
             OutputIsTerminal = isTerminal,
             ErrorIsTerminal = !Console.IsErrorRedirected,
-            Width = isTerminal ? Math.Clamp(Console.WindowWidth, 80, 120) : 80,
+            Width = isTerminal && !isOutputOfClient ? Math.Clamp(Console.WindowWidth, 80, 120) : 80,
             HasColour = isTerminal
                 && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"))
                 && Environment.GetEnvironmentVariable("TERM") is not ("dumb" or null),

@@ -1,26 +1,16 @@
 using System;
 using System.Globalization;
+using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Output;
 
 /// <summary>Numbers as people read them, without a culture.</summary>
 internal static class Amounts
 {
-    private static readonly string[] s_binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     private static readonly string[] s_decimalUnits = ["", "K", "M", "G", "T", "P", "E"];
 
     /// <summary>"512 B", "1.5 MiB", "2 TiB": rounded down, so that no disk looks larger than it is.</summary>
-    public static string Bytes(long bytes)
-    {
-        int unit = 0;
-        long scale = 1;
-        while (unit < s_binaryUnits.Length - 1 && bytes / scale >= 1024)
-        {
-            scale *= 1024;
-            unit++;
-        }
-        return $"{Scaled(bytes, scale)} {s_binaryUnits[unit]}";
-    }
+    public static string Bytes(long bytes) => AmountText.Bytes(bytes);
 
     /// <summary>At most six characters: "0", "99999", "123.4K".</summary>
     public static string Count(long count)
@@ -36,7 +26,7 @@ internal static class Amounts
             scale *= 1000;
             unit++;
         }
-        return Scaled(count, scale) + s_decimalUnits[unit];
+        return AmountText.Scaled(count, scale) + s_decimalUnits[unit];
     }
 
     /// <summary>"1 block", "2 blocks".</summary>
@@ -46,15 +36,19 @@ internal static class Amounts
     public static string Plural(long count, string singular, string plural) =>
         count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {plural}";
 
-    /// <summary>"12 %"; "0 %" only for nothing and "100 %" only for all.</summary>
+    /// <summary>"1 read", "123.4K reads": for what is counted without end.</summary>
+    public static string CountOf(long count, string singular, string plural) =>
+        $"{Count(count)} {(count == 1 ? singular : plural)}";
+
+    /// <summary>"12 %", "&lt;1 %"; "0 %" only for nothing and "100 %" only for all.</summary>
     public static string Percent(long part, long whole)
     {
         if (part <= 0 || whole <= 0)
         {
             return "0 %";
         }
-        long percent = part >= whole ? 100 : Math.Clamp((long)((double)part / whole * 100), 1, 99);
-        return $"{percent} %";
+        long percent = part >= whole ? 100 : Math.Min((long)((double)part / whole * 100), 99);
+        return percent == 0 ? "<1 %" : $"{percent} %";
     }
 
     /// <summary>"42 s", "3 min 12 s", "5 h 7 min", "12 d 3 h".</summary>
@@ -76,12 +70,5 @@ internal static class Amounts
             _ => (microseconds / 1_000_000, "s"),
         };
         return value.ToString(value < 9.95 ? "0.#" : "0", CultureInfo.InvariantCulture) + " " + unit;
-    }
-
-    private static string Scaled(long value, long scale)
-    {
-        long whole = value / scale;
-        long tenth = (long)((Int128)(value % scale) * 10 / scale);
-        return tenth == 0 || whole >= 1000 ? $"{whole}" : $"{whole}.{tenth}";
     }
 }

@@ -158,8 +158,9 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             return;
         }
-        string text = $"{Amounts.Count(counters.Reads)} reads, {Amounts.Count(counters.Writes)} writes, "
-            + $"{Amounts.Count(counters.Flushes)} flushes; "
+        string text = $"{Amounts.CountOf(counters.Reads, "read", "reads")}, "
+            + $"{Amounts.CountOf(counters.Writes, "write", "writes")}, "
+            + $"{Amounts.CountOf(counters.Flushes, "flush", "flushes")}; "
             + $"{Amounts.Plural(counters.ClientErrors, "request")} answered with an error";
         Line("traffic", text);
     }

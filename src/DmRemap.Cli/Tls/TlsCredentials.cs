@@ -31,8 +31,9 @@ internal static class TlsCredentials
                     ExitCode.Usage,
                     device,
                     $"The certificates in {directory} cannot be used: {e.Message.TrimEnd('.')}.",
-                    "The directory needs server-cert.pem and server-key.pem (not encrypted); ca-cert.pem is "
-                        + "what certificates of clients are checked against."),
+                    "The directory needs server-cert.pem and server-key.pem (not encrypted), which the "
+                        + "user that serves may read; ca-cert.pem is what certificates of clients are "
+                        + "checked against."),
                 e);
         }
     }
@@ -48,7 +49,13 @@ internal static class TlsCredentials
 
     private static SslServerAuthenticationOptions Read(string directory)
     {
+        if (!Directory.Exists(directory))
+        {
+            throw new DirectoryNotFoundException($"the directory {directory} is missing");
+        }
         string certificatePath = Path.Combine(directory, "server-cert.pem");
+        RequireReadable(certificatePath);
+        RequireReadable(KeyPath(directory));
         X509Certificate2 server = X509Certificate2.CreateFromPemFile(certificatePath, KeyPath(directory));
         X509Certificate2Collection chain = [];
         chain.ImportFromPemFile(certificatePath);
@@ -69,10 +76,29 @@ internal static class TlsCredentials
         string authorityPath = Path.Combine(directory, "ca-cert.pem");
         if (IsThere(authorityPath))
         {
+            RequireReadable(authorityPath);
             options.ClientCertificateRequired = true;
             options.CertificateChainPolicy = ReadAuthority(authorityPath);
         }
         return options;
+    }
+
+    /// <summary>The libraries' own words for these name a part of a path, or no file at all.</summary>
+    private static void RequireReadable(string path)
+    {
+        try
+        {
+            File.OpenHandle(path).Dispose();
+        }
+        catch (FileNotFoundException e)
+        {
+            throw new FileNotFoundException($"{path} is missing, or a link that leads nowhere", e);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            string why = Directory.Exists(path) ? "is a directory" : "may not be read by this user";
+            throw new UnauthorizedAccessException($"{path} {why}", e);
+        }
     }
 
     private static X509ChainPolicy ReadAuthority(string path)

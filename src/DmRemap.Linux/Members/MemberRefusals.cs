@@ -16,6 +16,14 @@ internal static class MemberRefusals
         $"{path} does not exist.",
         "Check the path and the cable; /dev/disk/by-id has names that survive a reboot.");
 
+    /// <summary>Of a file that is to be made.</summary>
+    public static Refusal FolderMissing(string path, string folder) => new(
+        "DMR-MEMBER-MISSING",
+        ExitCode.NoSuchDevice,
+        folder,
+        $"The folder {folder} does not exist, so that {path} cannot be made in it.",
+        "Make the folder first, or give another path.");
+
     public static Refusal NotStorage(string path, string what) => new(
         "DMR-MEMBER-NOT-STORAGE",
         ExitCode.Usage,

@@ -184,7 +184,7 @@ public static class SpareFile
     private static Refusal ExplainCreate(string path, string directory, int errno) => errno switch
     {
         FileNative.EEXIST or FileNative.ELOOP => Exists(path),
-        FileNative.ENOENT or FileNative.ENOTDIR => MemberRefusals.Missing(directory),
+        FileNative.ENOENT or FileNative.ENOTDIR => MemberRefusals.FolderMissing(path, directory),
         FileNative.EACCES or FileNative.EPERM or FileNative.EROFS => MemberRefusals.NotPermitted(path, errno),
         _ => MemberRefusals.CannotOpen(path, errno),
     };
@@ -200,9 +200,9 @@ public static class SpareFile
         "DMR-SPARE-NO-ROOM",
         ExitCode.RefusedForSafety,
         path,
-        $"There is no room for the spare file {path}: it needs {bytes} bytes, {free} are free,"
-            + $" {bytes - free} are missing.",
-        $"Free {bytes - free} bytes there, choose a smaller size, or put it on another file system.");
+        $"There is no room for the spare file {path}: it needs {AmountText.Bytes(bytes)},"
+            + $" {AmountText.Bytes(free)} are free, {AmountText.Bytes(bytes - free)} are missing.",
+        "Make room there, choose a smaller size, or put it on another file system.");
 
     /// <summary>
     /// Writes zeros through the page cache, syncs now and then, and explains what went wrong.

@@ -80,8 +80,11 @@ public sealed class ClientCommandTests : IAsyncDisposable
             TestContext.Current.CancellationToken);
         Assert.Equal(6, (await _cli.RunAsync("status", "disk1")).ExitCode);
         Assert.Equal(6, (await _cli.RunAsync("status")).ExitCode);
+        CliResult words = await _cli.RunAsync("list");
+        Assert.Equal(6, words.ExitCode);
+        Assert.Contains("disk1: ", words.Output, StringComparison.Ordinal);
         CliResult list = await _cli.RunAsync("list", "--json");
-        Assert.Equal(0, list.ExitCode);
+        Assert.Equal(6, list.ExitCode);
         JsonElement device = list.Json.GetProperty("devices")[0];
         Assert.Equal("unreadable", device.GetProperty("state").GetString());
         Assert.Equal("DMR-REGISTRY-DAMAGED", device.GetProperty("problem").GetProperty("id").GetString());
@@ -131,7 +134,7 @@ public sealed class ClientCommandTests : IAsyncDisposable
         CliResult list = await _cli.RunAsync("list");
         Assert.Equal(
             "NAME   STATE         SIZE  REMAPS    LOST  SPARE  MAIN\n"
-            + "disk1  running    256 MiB     120       0    1 %  /dev/sdb\n"
+            + "disk1  running    256 MiB     120       0   <1 %  /dev/sdb\n"
             + "zeta   stopped      1 TiB       -       -      -  "
             + "/dev/disk/by-id/ata-EXAMPLE_DISK_0123456789\n",
             list.Output);
@@ -221,9 +224,15 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(
             "disk1: 1 rule cleared\n",
             (await _cli.RunAsync("faults", "disk1", "clear", "200 write errno=EIO")).Output);
+        CliResult none = await _cli.RunAsync("faults", "disk1", "clear", "200 write errno=EIO");
+        Assert.Equal(1, none.ExitCode);
+        Assert.Equal("", none.Output);
+        Assert.Contains("no such rule", none.Error, StringComparison.Ordinal);
+        Assert.Contains("dmremap faults disk1 list", none.Error, StringComparison.Ordinal);
         CliResult all = await _cli.RunAsync("faults", "disk1", "clear", "--json");
         Assert.Equal(1, all.Json.GetProperty("cleared").GetInt32());
         Assert.Equal("disk1: no fault rules\n", (await _cli.RunAsync("faults", "disk1", "list")).Output);
+        Assert.Equal("disk1: 0 rules cleared\n", (await _cli.RunAsync("faults", "disk1", "clear")).Output);
         Assert.Equal(2, (await _cli.RunAsync("faults", "disk1", "add", "bad")).ExitCode);
     }
 

@@ -68,7 +68,9 @@ public sealed class ParsingTests
 
     [Theory]
     [InlineData(0, 10, "0 %")]
-    [InlineData(1, 1_000_000, "1 %")]
+    [InlineData(1, 1_000_000, "<1 %")]
+    [InlineData(5, 6621, "<1 %")]
+    [InlineData(1, 100, "1 %")]
     [InlineData(999_999, 1_000_000, "99 %")]
     [InlineData(10, 10, "100 %")]
     [InlineData(5, 0, "0 %")]

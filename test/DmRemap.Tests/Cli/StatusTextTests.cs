@@ -24,7 +24,7 @@ public sealed class StatusTextTests
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
 
-          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed
+          remaps: 120 units on spares (<1 % of the spare units), 1 spare unit failed
          suspect: 2 units of which blocks could not be read: they fail at once, are
                   tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
@@ -60,7 +60,7 @@ public sealed class StatusTextTests
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
 
-          remaps: 120 units on spares (1 % of the spare units), 1 spare unit failed
+          remaps: 120 units on spares (<1 % of the spare units), 1 spare unit failed
          suspect: 2 units of which blocks could not be read: they fail at once, are
                   tried again from time to time, and count as lost at the third time
          traffic: 10000 reads, 123.4K writes, 12 flushes; 1 request answered with an
@@ -76,6 +76,15 @@ public sealed class StatusTextTests
 
         """,
         Render(Sample.Lost() with { Conditions = [ConditionCatalog.Degraded] }));
+
+    [Fact]
+    public void One_of_each_is_said_in_the_singular()
+    {
+        DeviceStatus status = Sample.Status();
+        string text = Render(
+            status with { Counters = status.Counters! with { Reads = 1, Writes = 1, Flushes = 1 } });
+        Assert.Contains(" traffic: 1 read, 1 write, 1 flush; 1 request", text, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void A_stopped_device() => Assert.Equal(

@@ -186,7 +186,8 @@ public sealed class UsageTests : IDisposable
             "disk1: created, 256 MiB in blocks of 512 bytes, units of 4096 bytes\n"
             + "  main     @main.img\n"
             + "  spare 0  s1, 16128 units (63 MiB)\n"
-            + "  next: dmremap serve disk1\n",
+            + "  next: dmremap serve disk1    # over NBD\n"
+            + "  or:   dmremap attach disk1   # as a block device of this machine; needs root\n",
             result.Output);
         Assert.Contains("warning: the spare is small.", result.Error, StringComparison.Ordinal);
     }
@@ -310,10 +311,20 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
+    public async Task Demo_has_no_document_and_says_so()
+    {
+        CliResult result = await _cli.RunAsync("demo", "--json");
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("--json", result.Error, StringComparison.Ordinal);
+        Assert.Equal("DMR-USAGE", result.Json.GetProperty("error").GetProperty("id").GetString());
+        AssertNothingWasDone();
+    }
+
+    [Fact]
     public async Task An_unexpected_exception_exits_1_with_its_stack_on_the_error_stream()
     {
         _cli.Parts.Before = _ => throw new InvalidOperationException("oops");
-        CliResult result = await _cli.RunAsync("demo", "--json");
+        CliResult result = await _cli.RunAsync("serve", "disk1", "--json");
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("InvalidOperationException", result.Error, StringComparison.Ordinal);
         Assert.Equal("DMR-INTERNAL", result.Json.GetProperty("error").GetProperty("id").GetString());

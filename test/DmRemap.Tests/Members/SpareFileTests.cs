@@ -67,6 +67,20 @@ public sealed class SpareFileTests
             () => SpareFile.Create(directory["none/spare"], 4096, null, CancellationToken.None));
         Assert.Equal("DMR-MEMBER-MISSING", refusal.Id);
         Assert.Equal(directory["none"], refusal.Device);
+        Assert.Contains($"The folder {directory["none"]} does not exist", refusal.Message,
+            StringComparison.Ordinal);
+        Assert.DoesNotContain("cable", refusal.Refusal.Action, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Room_that_is_missing_is_said_in_units_that_people_read()
+    {
+        using TemporaryDirectory directory = new();
+        RefusalException refusal = Assert.Throws<RefusalException>(
+            () => SpareFile.Create(directory["spare"], 100L << 50, null, CancellationToken.None));
+        Assert.Equal("DMR-SPARE-NO-ROOM", refusal.Id);
+        Assert.Contains("it needs 100 PiB,", refusal.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(" bytes", refusal.Message + refusal.Refusal.Action, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -81,7 +95,7 @@ public sealed class SpareFileTests
         RefusalException refusal = Assert.Throws<RefusalException>(
             () => SpareFile.Create(spare, bytes, null, CancellationToken.None));
         Assert.Equal("DMR-SPARE-NO-ROOM", refusal.Id);
-        Assert.Contains($"{3 * MebiByte} are missing", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("3 MiB are missing", refusal.Message, StringComparison.Ordinal);
         Assert.False(File.Exists(spare));
 
         // Promised by a sparse file, and not there either.

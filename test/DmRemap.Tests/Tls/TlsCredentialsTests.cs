@@ -65,6 +65,33 @@ public sealed class TlsCredentialsTests : IDisposable
         AssertRefused();
     }
 
+    [Theory]
+    [InlineData("server-cert.pem", "is missing")]
+    [InlineData("server-key.pem", "is missing")]
+    [InlineData("server-cert.pem", "is a directory")]
+    [InlineData("server-key.pem", "is a directory")]
+    [InlineData("ca-cert.pem", "is a directory")]
+    public void File_that_is_missing_or_none_is_named(string name, string says)
+    {
+        string path = Path.Combine(Folder, name);
+        File.Delete(path);
+        if (says == "is a directory")
+        {
+            Directory.CreateDirectory(path);
+        }
+        Assert.Contains($"{path} {says}", AssertRefused().Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Directory_that_is_missing_is_named()
+    {
+        string nowhere = Path.Combine(_directory.Path, "nowhere");
+        RefusalException error =
+            Assert.Throws<RefusalException>(() => TlsCredentials.Load("dev", nowhere));
+        Assert.Equal("DMR-TLS-FILES", error.Id);
+        Assert.Contains($"the directory {nowhere} is missing", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void List_of_revoked_certificates_is_refused_and_not_passed_over()
     {

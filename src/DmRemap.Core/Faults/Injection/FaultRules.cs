@@ -18,8 +18,14 @@ public static class FaultRules
     private const long SectorsMax = long.MaxValue / FaultRule.SectorBytes;
     private const long DelayMillisecondsMax = 24L * 60 * 60 * 1000;
 
-    /// <summary>Every rule of the text, or every error in it; never some of both.</summary>
-    public static FaultRulesParsed Parse(string text)
+    /// <summary>As below, for a disk of any size.</summary>
+    public static FaultRulesParsed Parse(string text) => Parse(text, long.MaxValue);
+
+    /// <summary>
+    /// Every rule of the text, or every error in it; never some of both. A rule for sectors that the disk
+    /// does not have would do nothing, or less than it says: it is an error.
+    /// </summary>
+    public static FaultRulesParsed Parse(string text, long sectors)
     {
         List<FaultRule> rules = [];
         List<FaultRuleError> errors = [];
@@ -33,7 +39,7 @@ public static class FaultRules
             {
                 continue;
             }
-            string? error = TryParseLine(line, out FaultRule? rule);
+            string? error = TryParseLine(line, out FaultRule? rule) ?? FindBeyondEnd(rule!, sectors);
             if (error is not null)
             {
                 errors.Add(new FaultRuleError(number, error));
@@ -61,6 +67,10 @@ public static class FaultRules
             return $"'{range}' is not FIRST or FIRST-LAST in 512-byte sectors, with FIRST not after LAST";
         }
         ReadOnlySpan<char> word = TakeWord(ref line);
+        if (word.IsEmpty)
+        {
+            return "which requests is missing: read, write or both";
+        }
         FaultDirections directions = word switch
         {
             "read" => FaultDirections.Read,
@@ -73,12 +83,19 @@ public static class FaultRules
             return $"'{word}' is not read, write or both";
         }
         FaultRule parsed = new() { FirstSector = first, LastSector = last, Directions = directions };
+        HashSet<string> given = [];
         while (!line.IsEmpty)
         {
-            string? error = ParseOption(TakeWord(ref line), ref parsed);
+            ReadOnlySpan<char> option = TakeWord(ref line);
+            string? error = ParseOption(option, ref parsed);
             if (error is not null)
             {
                 return error;
+            }
+            string name = option[..option.IndexOf('=')].ToString();
+            if (!given.Add(name))
+            {
+                return $"{name} is given twice";
             }
         }
         if (parsed.Errno == 0 && parsed.DelayMilliseconds == 0)
@@ -87,6 +104,18 @@ public static class FaultRules
         }
         rule = parsed;
         return null;
+    }
+
+    /// <returns>Null, or where the disk ends.</returns>
+    private static string? FindBeyondEnd(FaultRule rule, long sectors)
+    {
+        if (rule.LastSector < sectors)
+        {
+            return null;
+        }
+        string lies = rule.FirstSector < sectors ? "reaches" : "lies";
+        return $"'{rule}' {lies} beyond the end of the disk, which has {sectors} sectors of "
+            + $"{FaultRule.SectorBytes} bytes (0 to {sectors - 1})";
     }
 
     private static string? ParseOption(ReadOnlySpan<char> option, ref FaultRule rule)
