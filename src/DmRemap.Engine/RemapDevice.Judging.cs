@@ -210,6 +210,7 @@ public sealed partial class RemapDevice
         UnitNumber from = new(System.Math.Max(0, unit.Value - near));
         UnitNumber end = new(System.Math.Min(Units.Units, unit.Value + near));
         bool isNear = Table.TryGetNext(from, end, out _);
+        Probe?.OnBadUnit(unit);
         if (Breaker.OnWriteMoved(isNear, Allocator.TotalUnitsAllocatable, _loop.Now))
         {
             Publish(EngineEventKind.StormOfMoves, Primary, Units.ExtentOf(unit), SpareLocation.None, errno);
@@ -226,6 +227,10 @@ public sealed partial class RemapDevice
     {
         Suspects.TryGet(entry.Unit, out Suspect before);
         SuspectVerdict verdict = Suspects.OnFailure(entry.Unit, bad, _loop.Now);
+        if (source.IsPrimary && before.Failures == 0)
+        {
+            Probe?.OnBadUnit(entry.Unit);
+        }
         ulong readable = entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare);
         ulong lost = verdict == SuspectVerdict.DeclareLost ? bad & before.BadBlocks & readable : 0;
         if (lost == 0)
@@ -251,6 +256,30 @@ public sealed partial class RemapDevice
         Counters.BlocksLost += System.Numerics.BitOperations.PopCount(lost);
         Extent blocks = BlocksOf(old.Unit, lost);
         Publish(EngineEventKind.Lost, Spare(old.Location.Spare), blocks, old.Location, errno);
+    }
+
+    /// <summary>
+    /// What failed of this request is suspect or has lost blocks: the medium, and not a disk that is away. The
+    /// ends of each extent are looked at: of many, the last one is wider than what failed.
+    /// </summary>
+    internal bool IsKnownBad(IoRequest request)
+    {
+        for (int i = 0; i < request.Failed.Count; i++)
+        {
+            Extent failed = request.Failed[i];
+            if (!IsKnownBad(failed.Start) || !IsKnownBad(new BlockNumber(failed.End.Value - 1)))
+            {
+                return false;
+            }
+        }
+        return request.Failed.Count > 0;
+    }
+
+    private bool IsKnownBad(BlockNumber block)
+    {
+        UnitNumber unit = Units.UnitOf(block);
+        return Suspects.Contains(unit)
+            || (Table.TryGet(unit, out RemapEntry entry) && entry.Blocks.MaskOf(BlockState.Lost) != 0);
     }
 
     /// <summary>May a read move this unit to a spare? It reads now: nothing is lost if not.</summary>

@@ -47,6 +47,7 @@ public sealed partial class RemapDevice
         }
         _stopOwner = owner;
         _move.Abandon();
+        Probe?.Stop();
         ContinueStop();
     }
 

@@ -2,6 +2,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
+using DmRemap.Engine.Background;
 using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
 using DmRemap.Engine.Repair;
@@ -69,6 +70,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         _redirects = new RepairLine<WriteRedirect>(RedirectsMax, () => new WriteRedirect(this));
         _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
         _move = new UnitMove(this);
+        Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
     }
 
     public DeviceGeometry Geometry { get; }
@@ -93,6 +95,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
 
     /// <summary>Requests that have been submitted and not answered.</summary>
     public int InFlight { get; private set; }
+
+    /// <summary>Null where it is switched off. Loop thread only, but for its counts.</summary>
+    public NeighbourhoodProbe? Probe { get; }
 
     internal IMetadataLog Log { get; }
 

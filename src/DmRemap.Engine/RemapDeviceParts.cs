@@ -28,5 +28,8 @@ public sealed record RemapDeviceParts
     /// <summary>How often a place that does not read is tried again, while a request waits for it.</summary>
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 
+    /// <summary>Read around units that turn out bad.</summary>
+    public bool ProbesNeighbourhood { get; init; } = true;
+
     public bool IsReadOnly { get; init; }
 }

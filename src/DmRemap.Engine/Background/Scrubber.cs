@@ -1,5 +1,4 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Remapping;
 using DmRemap.Core.Scrubbing;
 
 namespace DmRemap.Engine.Background;
@@ -124,7 +123,7 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
         {
             return;
         }
-        IsWaiting = request.Status != IoStatus.Ok && !IsKnownBad(request);
+        IsWaiting = request.Status != IoStatus.Ok && !_device.IsKnownBad(request);
         if (IsWaiting)
         {
             Arm(s_retryAfter);
@@ -141,32 +140,6 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
             return;
         }
         ArmAt(_begunAt + IntervalOf(_extent));
-    }
-
-    /// <summary>
-    /// What failed is suspect or has lost blocks: the medium. A disk that is away must not make a scrub run
-    /// through to its end. The ends of each extent are looked at: of many, the last one is wider than what
-    /// failed.
-    /// </summary>
-    private bool IsKnownBad(IoRequest request)
-    {
-        for (int i = 0; i < request.Failed.Count; i++)
-        {
-            Extent failed = request.Failed[i];
-            if (!IsBad(failed.Start) || !IsBad(new BlockNumber(failed.End.Value - 1)))
-            {
-                return false;
-            }
-        }
-        return request.Failed.Count > 0;
-    }
-
-    private bool IsBad(BlockNumber block)
-    {
-        UnitNumber unit = _device.Units.UnitOf(block);
-        return _device.Suspects.Contains(unit)
-            || (_device.Table.TryGet(unit, out RemapEntry entry)
-                && entry.Blocks.MaskOf(BlockState.Lost) != 0);
     }
 
     private Duration IntervalOf(Extent extent) =>

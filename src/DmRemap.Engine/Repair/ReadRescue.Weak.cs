@@ -113,6 +113,7 @@ internal sealed partial class ReadRescue
         {
             PublishPlacement(Old, Placed);
             Device.Counters.WeakUnitsRescued++;
+            Device.Probe?.OnBadUnit(_unit);
             Device.Publish(
                 EngineEventKind.RescuedWeak, Device.Primary, Units.ExtentOf(_unit), Placed.Location,
                 Old.LastErrno);

@@ -103,6 +103,7 @@ internal sealed partial class SimulatedSystem
             Allocator = set.Allocator,
             Log = _log,
             Events = this,
+            ProbesNeighbourhood = _config.ProbesNeighbourhood,
         });
         set.Store.Membership = device;
     }

@@ -114,6 +114,9 @@ internal sealed record SimulationConfig
     /// </summary>
     public long ScrubBytesPerSecond => Blocks % 4 == 1 ? ScrubPace.RateMin << (Blocks / 4 % 6) : 0;
 
+    /// <summary>Not drawn either.</summary>
+    public bool ProbesNeighbourhood => Blocks % 4 >= 2;
+
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"

@@ -71,6 +71,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             Allocator = allocator,
             Log = Log,
             Events = this,
+            ProbesNeighbourhood = o.ProbesNeighbourhood,
         });
     }
 
@@ -182,6 +183,9 @@ internal sealed record BenchOptions
     public int Seed { get; init; } = 1;
 
     public Duration LatencyMax { get; init; }
+
+    /// <summary>Off, so that a test sees only the operations that it asked for.</summary>
+    public bool ProbesNeighbourhood { get; init; }
 
     public byte[]? PrimaryImage { get; init; }
 
