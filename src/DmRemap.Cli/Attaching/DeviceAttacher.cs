@@ -183,7 +183,7 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         LoopDevice loop = there.Count > 0 ? there[0] : MakeLoop(name, file);
         if (WhyUnsafe(loop, file) is string problem)
         {
-            _ = there.Count == 0 ? loop.TryDetach() : 0;
+            _ = there.Count == 0 && loop.TryDetach() == 0 ? loop.TryRenew() : 0;
             throw new RefusalException(AttachRefusals.Unsafe(name, problem));
         }
         string? link = DeviceLink.TryMake(name, loop.Path);
