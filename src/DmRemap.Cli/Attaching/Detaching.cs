@@ -35,8 +35,16 @@ internal sealed class Detaching(CliServices services, string name, string point)
         }
         foreach (LoopDevice loop in loops)
         {
-            await DetachAsync(loop);
-            DeviceLink.Remove(name, loop.Path);
+            bool wasLinked = DeviceLink.Remove(name, loop.Path);
+            try
+            {
+                await DetachAsync(loop);
+            }
+            catch
+            {
+                _ = wasLinked ? DeviceLink.TryMake(name, loop.Path, point) : null;
+                throw;
+            }
             await RenewAsync(loop);
         }
         await UnmountAsync();
