@@ -17,11 +17,12 @@ internal static class Services
             Files = new StateFiles(),
             Environment = Environment.GetEnvironmentVariable,
         };
+        // First: the others say of an attached device that it is one.
+        services = services with { Attacher = new DeviceAttacher(services) };
         return services with
         {
             Creator = new DeviceCreator(services),
             Server = new DeviceServer(services),
-            Attacher = new DeviceAttacher(services),
             MetadataTools = new MetadataTools(services),
             Rebinder = new DeviceRebinder(services),
             Demonstration = new Demonstration.Demonstration(services),

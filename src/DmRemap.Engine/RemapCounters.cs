@@ -35,6 +35,9 @@ public sealed class RemapCounters
     /// <summary>Reads that failed and were read again block by block.</summary>
     public long ReadRescues { get; set; }
 
+    /// <summary>Units that read only after failing, and are to be copied for that.</summary>
+    public long WeakUnits { get; set; }
+
     /// <summary>Units that read only after failing, and were copied to a spare for that.</summary>
     public long WeakUnitsRescued { get; set; }
 

@@ -13,8 +13,11 @@ namespace DmRemap.Engine;
 /// </summary>
 public sealed partial class RemapDevice
 {
-    private readonly Dictionary<long, SpareLocation> _inDoubt = new(64);
+    private readonly Dictionary<long, Doubt> _inDoubt = new(64);
+    private readonly HashSet<long> _unread = new(64);
     private ReadControl? _readControl;
+
+    private const int UnreadMax = 4096;
 
     /// <summary>A bit for each spare that lends no units only because it is gone.</summary>
     private uint _awaySpares;
@@ -229,6 +232,7 @@ public sealed partial class RemapDevice
         SuspectVerdict verdict = Suspects.OnFailure(entry.Unit, bad, _loop.Now);
         if (source.IsPrimary && before.Failures == 0)
         {
+            NoteFailedReading(entry.Unit);
             Probe?.OnBadUnit(entry.Unit);
         }
         ulong readable = entry.Blocks.MaskOf(BlockState.OnPrimary) | entry.Blocks.MaskOf(BlockState.OnSpare);
@@ -259,8 +263,22 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// What failed of this request is suspect or has lost blocks: the medium, and not a disk that is away. The
-    /// ends of each extent are looked at: of many, the last one is wider than what failed.
+    /// Reading this unit on the primary has failed since the start. Of as many as are remembered.
+    /// </summary>
+    public bool HasFailedReading(UnitNumber unit) => _unread.Contains(unit.Value);
+
+    internal void NoteFailedReading(UnitNumber unit)
+    {
+        if (_unread.Count < UnreadMax)
+        {
+            _unread.Add(unit.Value);
+        }
+    }
+
+    /// <summary>
+    /// What failed of this request is suspect, has lost blocks, or is on a spare that this start does
+    /// without: not a disk that is away for now. The ends of each extent are looked at: of many, the last one
+    /// is wider than what failed.
     /// </summary>
     internal bool IsKnownBad(IoRequest request)
     {
@@ -278,8 +296,13 @@ public sealed partial class RemapDevice
     private bool IsKnownBad(BlockNumber block)
     {
         UnitNumber unit = Units.UnitOf(block);
-        return Suspects.Contains(unit)
-            || (Table.TryGet(unit, out RemapEntry entry) && entry.Blocks.MaskOf(BlockState.Lost) != 0);
+        if (Suspects.Contains(unit) || Suspects.IsFull)
+        {
+            return true;
+        }
+        return Table.TryGet(unit, out RemapEntry entry)
+            && (entry.Blocks.MaskOf(BlockState.Lost) != 0
+                || (!entry.Location.IsNone && Spare(entry.Location.Spare).IsAbsent));
     }
 
     /// <summary>May a read move this unit to a spare? It reads now: nothing is lost if not.</summary>
@@ -314,11 +337,11 @@ public sealed partial class RemapDevice
         }
         // What was in doubt has been superseded on every member: its spare units are named by no table any
         // more.
-        foreach (SpareLocation fresh in _inDoubt.Values)
+        foreach (Doubt doubt in _inDoubt.Values)
         {
-            if (!fresh.IsNone)
+            if (!doubt.Fresh.IsNone)
             {
-                Allocator.Free(fresh);
+                Allocator.Free(doubt.Fresh);
             }
         }
         _inDoubt.Clear();
@@ -332,7 +355,11 @@ public sealed partial class RemapDevice
     /// <param name="fresh">The spare unit that it was to get, or none when it has none or keeps its
     /// own.</param>
     /// <param name="outcome">Failed or Unknown.</param>
-    internal void NoteUncommitted(UnitNumber unit, SpareLocation fresh, CommitOutcome outcome)
+    /// <param name="isSameContent">
+    /// The unit was only copied: whichever rule wins, reads show the same until it is written.
+    /// </param>
+    internal void NoteUncommitted(
+        UnitNumber unit, SpareLocation fresh, CommitOutcome outcome, bool isSameContent = false)
     {
         if (outcome == CommitOutcome.Failed)
         {
@@ -343,9 +370,13 @@ public sealed partial class RemapDevice
             return;
         }
         // Of two doubtful rules for one unit, the earlier one's spare unit stays taken until the next start.
-        _inDoubt[unit.Value] = fresh;
+        _inDoubt[unit.Value] = new Doubt(fresh, isSameContent);
         Losses.Arm();
     }
+
+    /// <param name="Fresh">The spare unit of the doubtful rule, or none.</param>
+    /// <param name="IsSameContent">It holds what the primary holds.</param>
+    private readonly record struct Doubt(SpareLocation Fresh, bool IsSameContent);
 
     private void GiveUpSpare(Member spare, ErrorClass kind)
     {

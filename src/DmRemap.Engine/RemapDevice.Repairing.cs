@@ -22,6 +22,7 @@ public sealed partial class RemapDevice
     private readonly RepairLine<ReadRescue> _rescues;
     private readonly RepairLine<WriteRedirect> _redirects;
     private readonly RepairLine<ZeroRule> _zeroRules;
+    private int _copying;
 
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
@@ -30,8 +31,23 @@ public sealed partial class RemapDevice
 
     internal void FinishRescue(FragmentIo fragment) => Finish(fragment);
 
+    /// <summary>
+    /// A rescue will copy weak units when it has answered. Half of them at most: copies wait for a spare, and
+    /// reads must not (P4).
+    /// </summary>
+    internal bool TryBeginCopies()
+    {
+        bool isRoom = _copying < JobsMax / 2;
+        _copying += isRoom ? 1 : 0;
+        return isRoom;
+    }
+
     /// <summary>It has nothing left to copy.</summary>
-    internal void ReturnRescue(ReadRescue job) => _rescues.Return(job);
+    internal void ReturnRescue(ReadRescue job, bool hasCopied)
+    {
+        _copying -= hasCopied ? 1 : 0;
+        _rescues.Return(job);
+    }
 
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {
@@ -87,7 +103,7 @@ public sealed partial class RemapDevice
 
     private bool TryReadSuspicious(RemapRequest request, UnitNumber unit, ref Extent part)
     {
-        if (IsInDoubt(unit))
+        if (IsInDoubt(unit) && !_inDoubt[unit.Value].IsSameContent)
         {
             // Which of two rules a crash would leave is not known: neither content may be shown.
             request.Fail(IoStatus.MetadataUnavailable, 0, part);

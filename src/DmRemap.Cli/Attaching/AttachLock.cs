@@ -4,6 +4,7 @@ using System.IO;
 using System.Text;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
+using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli.Attaching;
 
@@ -19,8 +20,13 @@ internal sealed class AttachLock : IDisposable
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
 
     private readonly FileStream _file;
+    private readonly string _path;
 
-    private AttachLock(FileStream file) => _file = file;
+    private AttachLock(FileStream file, string path)
+    {
+        _file = file;
+        _path = path;
+    }
 
     /// <summary>The daemon that was started by `attach`; null: none was.</summary>
     public int? StartedProcess
@@ -46,21 +52,25 @@ internal sealed class AttachLock : IDisposable
     }
 
     /// <exception cref="RefusalException">DMR-ATTACH-AT-WORK (exit 4).</exception>
-    public static async Task<AttachLock> TakeAsync(string path, string name, TimeProvider time)
+    public static Task<AttachLock> TakeAsync(string path, string name, TimeProvider time) =>
+        TakeAsync(path, name, time, Open);
+
+    internal static async Task<AttachLock> TakeAsync(
+        string path, string name, TimeProvider time, Func<string, FileStream> open)
     {
         long began = time.GetTimestamp();
         while (true)
         {
             try
             {
-                return new AttachLock(new FileStream(path, new FileStreamOptions
+                AttachLock at = new(open(path), path);
+                if (OpenedFile.IsAt(at._file.SafeFileHandle, path))
                 {
-                    Mode = FileMode.OpenOrCreate,
-                    Access = FileAccess.ReadWrite,
-                    Share = FileShare.None,
-                    BufferSize = 0,
-                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-                }));
+                    return at;
+                }
+                // Whoever had it has taken the file away; the next one may have been made and locked already.
+                at.Dispose();
+                continue;
             }
             catch (UnauthorizedAccessException e)
             {
@@ -77,5 +87,19 @@ internal sealed class AttachLock : IDisposable
         }
     }
 
+    /// <summary>
+    /// The file too, while it is locked: who waits for it sees that it has gone, and makes another.
+    /// </summary>
+    public void Delete() => File.Delete(_path);
+
     public void Dispose() => _file.Dispose();
+
+    internal static FileStream Open(string path) => new(path, new FileStreamOptions
+    {
+        Mode = FileMode.OpenOrCreate,
+        Access = FileAccess.ReadWrite,
+        Share = FileShare.None,
+        BufferSize = 0,
+        UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+    });
 }

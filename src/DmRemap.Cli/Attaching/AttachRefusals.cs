@@ -1,5 +1,7 @@
+using System;
 using System.Collections.Generic;
 using System.Linq;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
 using DmRemap.Linux.Native;
@@ -71,6 +73,14 @@ internal static class AttachRefusals
         $"It is in use: {string.Join("; ", users.Take(UsersMax))}.",
         $"Unmount it, or end what uses it; then: dmremap detach {name}");
 
+    public static Refusal NameTaken(string name, string link, string device, string file) => new(
+        "DMR-ATTACH-NAME-TAKEN",
+        ExitCode.InUse,
+        name,
+        $"{link} leads to {device}, which stands on {file}: another device of this name is attached.",
+        "Detach that one first, with the DMREMAP_CONFIG_DIR and DMREMAP_RUN_DIR it was attached with, or "
+            + $"give one of them another name. A link that was only left behind: rm {link}");
+
     public static Refusal Leftovers(string name) => new(
         "DMR-ATTACH-SERVER-GONE",
         ExitCode.InUse,
@@ -113,6 +123,13 @@ internal static class AttachRefusals
         $"\"{name}\" is attached as {what}, which would fail with it.",
         $"Let it go first: dmremap detach {name}");
 
+    public static Refusal Running(string name, string what) => new(
+        MessageIds.Running,
+        ExitCode.InUse,
+        name,
+        $"\"{name}\" is running, and attached as {what}.",
+        $"Let it go first: dmremap detach {name}; then, if it still runs: dmremap stop {name}");
+
     /// <summary>Of the system call that failed.</summary>
     public static Refusal Of(string name, SystemCallException error) => error.Errno switch
     {
@@ -123,8 +140,17 @@ internal static class AttachRefusals
         _ => Failed(name, error.Message),
     };
 
-    public static IEnumerable<string> Words(string path, IEnumerable<ClaimHolder> openers) =>
-        openers.Select(opener => $"{path} is open in {opener.Command} (process {opener.ProcessId})");
+    /// <summary>
+    /// This command may have been started with it open, as its parent then has it too: that one is to be
+    /// ended.
+    /// </summary>
+    public static IEnumerable<string> Words(string path, IReadOnlyList<ClaimHolder> openers)
+    {
+        ClaimHolder[] others = [.. openers.Where(opener => opener.ProcessId != Environment.ProcessId)];
+        return others.Length > 0 || openers.Count == 0
+            ? others.Select(opener => $"{path} is open in {opener.Command} (process {opener.ProcessId})")
+            : [$"{path} is open in this very command, which was started with it open"];
+    }
 
     public static IEnumerable<string> Words(string loop, IEnumerable<MemberUser> users) =>
         users.Select(user => $"{loop} is {user}".Replace(" is its part ", ": part "));

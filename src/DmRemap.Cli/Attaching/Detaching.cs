@@ -35,8 +35,17 @@ internal sealed class Detaching(CliServices services, string name, string point)
         }
         foreach (LoopDevice loop in loops)
         {
-            await DetachAsync(loop);
-            DeviceLink.Remove(name, loop.Path);
+            bool wasLinked = DeviceLink.Remove(name, loop.Path);
+            try
+            {
+                await DetachAsync(loop);
+            }
+            catch
+            {
+                _ = wasLinked ? DeviceLink.TryMake(name, loop.Path, point) : null;
+                throw;
+            }
+            await RenewAsync(loop);
         }
         await UnmountAsync();
     }
@@ -82,6 +91,21 @@ internal sealed class Detaching(CliServices services, string name, string point)
             {
                 throw new RefusalException(AttachRefusals.NotReleased(name, loop.Path));
             }
+            await Task.Delay(s_pause, services.Time);
+        }
+    }
+
+    /// <summary>
+    /// Others are to find the number as they would a new one. Where that cannot be, it is free all the same.
+    /// </summary>
+    private async Task RenewAsync(LoopDevice loop)
+    {
+        long began = services.Time.GetTimestamp();
+        // udev looks at it once more; and somebody else may have taken it.
+        while (await Task.Run(loop.TryRenew) == Errno.EBUSY
+            && !loop.IsAttached
+            && services.Time.GetElapsedTime(began) < s_openersPatience)
+        {
             await Task.Delay(s_pause, services.Time);
         }
     }

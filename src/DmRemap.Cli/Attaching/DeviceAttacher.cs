@@ -3,11 +3,13 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Composition;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Lifecycle;
 using DmRemap.Linux.Fuse;
 using DmRemap.Linux.Loops;
 using DmRemap.Linux.Native;
@@ -26,8 +28,9 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
     {
         RequirePossible(options);
         HostDirectories directories = services.FindDirectories();
-        directories.PrepareRun();
         string name = options.Name;
+        await RequireKnownAsync(name, cancellation);
+        directories.PrepareRun();
         using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
         DeviceLookup lookup = new(services);
         using ControlClient? running = await lookup.TryConnectAsync(name, cancellation);
@@ -39,6 +42,11 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         if (isStarted || await IsLeftByDeadAsync(directories, name))
         {
             await ClearAsync(directories, name);
+        }
+        if (!options.AsFile && LoopDevice.On(directories.DiskPath(name)).Count == 0)
+        {
+            DeviceLink.RequireFree(name, directories.DiskPath(name));
+            await RequireAwakeAsync(name, running, cancellation);
         }
         if (isStarted)
         {
@@ -55,7 +63,8 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
                 : await Task.Run(() => AttachLoop(name, file), cancellation) with { Started = isStarted };
             if (attached is { Device: not null, Link: null })
             {
-                output.Note($"{name}: the link /dev/dmremap/{name} could not be made.");
+                output.Note($"{name}: the link /dev/dmremap/{name} could not be made, or is another "
+                    + $"device's; use {attached.Device}.");
             }
             return attached;
         }
@@ -74,14 +83,16 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         string name, CommandOutput output, CancellationToken cancellation)
     {
         HostDirectories directories = services.FindDirectories();
+        Detaching detaching = new(services, name, directories.DiskPath(name));
+        if (!detaching.IsAttached && !File.Exists(directories.AttachPath(name)))
+        {
+            await RequireKnownAsync(name, cancellation);
+        }
         directories.PrepareRun();
         using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
-        Detaching detaching = new(services, name, directories.DiskPath(name));
         if (!detaching.IsAttached && at.StartedProcess is null)
         {
-            DeviceLookup lookup = new(services);
-            using ControlClient? client = await lookup.TryConnectAsync(name, cancellation);
-            _ = client is null ? services.OpenRegistry().Load(name) : null;
+            await RequireKnownAsync(name, cancellation);
             return new DetachedDevice(name, WasAttached: false, Stopped: false, Forced: false);
         }
         bool wasAttached = detaching.IsAttached;
@@ -91,11 +102,37 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         return new DetachedDevice(name, wasAttached, isStopped, detaching.IsForced);
     }
 
-    public string? FindAttached(string name)
+    public Attachment? FindAttached(string name)
     {
         string point = services.FindDirectories().DiskPath(name);
         IReadOnlyList<LoopDevice> loops = LoopDevice.On(point);
-        return loops.Count > 0 ? loops[0].Path : FuseMount.IsMounted(point) ? point : null;
+        if (loops.Count > 0)
+        {
+            return new Attachment(loops[0].Path, DeviceLink.Find(name, loops[0].Path), point);
+        }
+        return FuseMount.IsMounted(point) ? new Attachment(null, null, point) : null;
+    }
+
+    /// <summary>Before anything is made for the name: a server or the registry knows it.</summary>
+    private async Task RequireKnownAsync(string name, CancellationToken cancellation)
+    {
+        using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
+        _ = client is null ? services.OpenRegistry().Load(name) : null;
+    }
+
+    /// <summary>
+    /// The kernel reads the first blocks of a new disk. The server cannot refuse this where it is a file
+    /// already: that one is only named.
+    /// </summary>
+    private static async Task RequireAwakeAsync(
+        string name, ControlClient? running, CancellationToken cancellation)
+    {
+        if (running is not null
+            && (await running.GetStatusAsync(cancellation)).State
+                is DeviceStates.Suspending or DeviceStates.Suspended)
+        {
+            throw new RefusalException(LifeWords.Refused(name, LifeState.Quiesced, "attach"));
+        }
     }
 
     /// <summary>What can be known to fail before anything is started.</summary>
@@ -183,10 +220,10 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         LoopDevice loop = there.Count > 0 ? there[0] : MakeLoop(name, file);
         if (WhyUnsafe(loop, file) is string problem)
         {
-            _ = there.Count == 0 ? loop.TryDetach() : 0;
+            _ = there.Count == 0 && loop.TryDetach() == 0 ? loop.TryRenew() : 0;
             throw new RefusalException(AttachRefusals.Unsafe(name, problem));
         }
-        string? link = DeviceLink.TryMake(name, loop.Path);
+        string? link = DeviceLink.TryMake(name, loop.Path, file.Path);
         return new AttachedDevice(name, loop.Path, link, file.Path, there.Count > 0, Started: false);
     }
 

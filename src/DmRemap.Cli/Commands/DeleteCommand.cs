@@ -1,7 +1,10 @@
+using System;
 using System.CommandLine;
+using System.IO;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
 using DmRemap.Control.Registry;
@@ -33,6 +36,16 @@ internal sealed class DeleteCommand
         DeviceName.Require(name);
         CommandOutput output = common.OutputFor(services, parsed, name, _yes);
         await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
+        HostDirectories directories = services.FindDirectories();
+        string lockPath = directories.AttachPath(name);
+        using AttachLock? at = File.Exists(lockPath)
+            ? await AttachLock.TakeAsync(lockPath, name, services.Time)
+            : null;
+        if (at is not null)
+        {
+            // An attach that was at work may have started a server.
+            await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
+        }
         DeviceRegistry registry = services.OpenRegistry();
         _ = registry.Load(name);
         output.RequireYes(
@@ -41,9 +54,24 @@ internal sealed class DeleteCommand
         // Afterwards: without it, a device that is still registered would notice less.
         _ = services.OpenWitness(name).Remove();
         _ = services.OpenScrub(name).Remove();
+        RemoveWhatAttachLeft(directories, name, at);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(new DeleteDocument(name, isDeleted), PlainJson.Types.DeleteDocument)
             : $"{name}: forgotten; main device and spares are as they were");
         return (int)ExitCode.Done;
+    }
+
+    /// <summary>The lock last: an attach that waits for it finds that there is no such device.</summary>
+    private static void RemoveWhatAttachLeft(HostDirectories directories, string name, AttachLock? at)
+    {
+        try
+        {
+            File.Delete(directories.LogPath(name));
+            at?.Delete();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Files of a run: they go with the run directory, and hinder nobody.
+        }
     }
 }

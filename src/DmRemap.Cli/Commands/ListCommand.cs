@@ -70,6 +70,7 @@ internal static class ListCommand
             SizeBytes = status.Primary.SizeBytes,
             Remaps = status.Remaps,
             LostBlocks = status.LostBlocks,
+            Attached = status.Attached,
             SpareUnits = status.Remaps is null ? null : Findings.SpareTotals(status),
         };
     }

@@ -40,7 +40,7 @@ internal sealed class StatusCommand
         }
         DeviceName.Require(name);
         DeviceStatus status = await lookup.GetStatusAsync(name, cancellation);
-        SayWhatIsLeft(services, output, status);
+        SayWhatIsLeft(output, status);
         if (output.IsJson)
         {
             output.Answer(JsonSerializer.Serialize(status, PlainJson.Types.DeviceStatus));
@@ -53,13 +53,12 @@ internal sealed class StatusCommand
     }
 
     /// <summary>Of a server that has died: to start it again would not bring that back.</summary>
-    private static void SayWhatIsLeft(CliServices services, CommandOutput output, DeviceStatus status)
+    private static void SayWhatIsLeft(CommandOutput output, DeviceStatus status)
     {
-        if (status.State == DeviceStates.Stopped
-            && services.Attacher.FindAttached(status.Name) is string attached)
+        if (status is { State: DeviceStates.Stopped, Attached: Attachment attached })
         {
-            output.Note($"{status.Name}: {attached} is still attached, and the process that served it has "
-                + "gone: what uses it gets I/O errors. Unmount what is on it, then: "
+            output.Note($"{status.Name}: {attached.Path} is still attached, and the process that served it "
+                + "has gone: what uses it gets I/O errors. Unmount what is on it, then: "
                 + $"dmremap detach {status.Name}");
         }
     }

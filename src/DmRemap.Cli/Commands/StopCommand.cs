@@ -46,9 +46,9 @@ internal sealed class StopCommand
             Write(output, new StopDocument(name, WasRunning: false, Report: null));
             return (int)ExitCode.Done;
         }
-        if (services.Attacher.FindAttached(name) is string attached)
+        if (services.Attacher.FindAttached(name) is Attachment attached)
         {
-            throw new RefusalException(AttachRefusals.Attached(name, attached));
+            throw new RefusalException(AttachRefusals.Attached(name, attached.Path));
         }
         TimeSpan deadline = TimeSpan.FromSeconds(parsed.GetValue(_deadline));
         StopReport report = await client.StopAsync(deadline, cancellation);

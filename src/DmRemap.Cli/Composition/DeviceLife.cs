@@ -202,7 +202,13 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
         lock (_gate)
         {
             // As for a move: what reads the first blocks of a new disk would wait while it is suspended.
-            Require(LifeCommand.Move, "attach");
+            // What is attached already is only named.
+            bool isOnlyNamed = _state is LifeState.Draining or LifeState.Quiesced
+                && _served!.Fuse.File is not null;
+            if (!isOnlyNamed)
+            {
+                Require(LifeCommand.Move, "attach");
+            }
             served = _served!;
         }
         return served.Fuse.AttachAsync(served.Assembled.Device, _time);

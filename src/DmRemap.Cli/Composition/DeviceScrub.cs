@@ -27,7 +27,9 @@ internal sealed class DeviceScrub : IAsyncDisposable
     private readonly PeriodicLook _looking;
     private readonly Lock _writing = new();
     private ScrubProgress? _written;
+    private ScrubProgress? _end;
     private DateTimeOffset? _lastEnded;
+    private bool _isEndSaid;
     private bool _hasFailed;
 
     public DeviceScrub(
@@ -41,7 +43,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
         _time = time;
         _say = say;
         _scrubber = new Scrubber(assembled.Device, host.Loop);
-        _looking = new PeriodicLook(() => Note(Progress()), s_interval, time);
+        _looking = new PeriodicLook(Note, s_interval, time);
     }
 
     /// <summary>Go on from where the last life was, if it was of this set and size. May block.</summary>
@@ -52,12 +54,16 @@ internal sealed class DeviceScrub : IAsyncDisposable
         {
             return;
         }
-        _written = last;
-        _lastEnded = last.LastEnded;
+        lock (_writing)
+        {
+            _written = last;
+            _lastEnded = last.LastEnded;
+            _isEndSaid = last.Step == last.Steps;
+        }
         long rate = Math.Clamp(last.BytesPerSecond, ScrubPace.RateMin, ScrubPace.RateMax);
         await _host.RunAsync(() =>
         {
-            _scrubber.Restore(last.Step, last.BlocksFailed);
+            _scrubber.Restore(last.Step, last.BlocksFailed, rate);
             if (last.IsRunning)
             {
                 _scrubber.Start(last.Step, last.BlocksFailed, rate);
@@ -72,27 +78,36 @@ internal sealed class DeviceScrub : IAsyncDisposable
     public async Task<ScrubReport> StartAsync(long? bytesPerSecond)
     {
         // The end of the pass before, if nobody has looked since.
-        Note(Progress());
+        Note();
         await _host.RunAsync(() =>
         {
+            if (_end is not null)
+            {
+                return;
+            }
             bool isAnew = _scrubber.Step == _scrubber.Order.Steps;
             _scrubber.Start(
                 isAnew ? 0 : _scrubber.Step, isAnew ? 0 : _scrubber.BlocksFailed,
                 bytesPerSecond ?? _scrubber.Rate);
         });
-        Note(Progress());
+        Note();
         return Report();
     }
 
     public async Task<ScrubReport> StopAsync()
     {
         await _host.RunAsync(_scrubber.Stop);
-        Note(Progress());
+        Note();
         return Report();
     }
 
     public ScrubReport Report()
     {
+        DateTimeOffset? lastEnded;
+        lock (_writing)
+        {
+            lastEnded = _lastEnded;
+        }
         long steps = _scrubber.Order.Steps;
         return new ScrubReport
         {
@@ -103,47 +118,39 @@ internal sealed class DeviceScrub : IAsyncDisposable
             Done = (double)_scrubber.Step / steps,
             BytesPerSecond = _scrubber.Rate,
             BlocksFailed = _scrubber.BlocksFailed,
-            LastEnded = _lastEnded,
+            LastEnded = lastEnded,
         };
     }
 
-    /// <summary>On the loop's thread, at the end of the device: no read begins any more.</summary>
-    public ScrubProgress End()
+    /// <summary>
+    /// On the loop's thread, at the end of the device: no read begins any more. What is written from then on
+    /// is how it was now, so that one that runs goes on with the next start.
+    /// </summary>
+    public void End()
     {
-        ScrubProgress last = Progress();
+        _end ??= Progress();
         _scrubber.Stop();
-        return last;
     }
 
     /// <summary>Write it down if there is news. From any thread but the loop's; may block.</summary>
-    public void Note(ScrubProgress progress)
+    public void Note()
     {
         lock (_writing)
         {
-            if (progress.Step == progress.Steps && _written?.Step != progress.Step)
+            ScrubProgress progress = _end ?? Progress();
+            bool isEnd = progress.Step == progress.Steps;
+            if (isEnd && !_isEndSaid)
             {
                 _lastEnded = _time.GetUtcNow();
                 _say($"DMR-SCRUB-ENDED {_name}: the whole device was read; blocks that did not read: "
                     + $"{progress.BlocksFailed}");
             }
+            _isEndSaid = isEnd;
             progress = progress with { LastEnded = _lastEnded };
-            if (progress == _written || (_written is null && progress is { Step: 0, IsRunning: false }))
+            bool isBegun = _written is not null || progress.Step > 0 || progress.IsRunning;
+            if (isBegun && progress != _written)
             {
-                return;
-            }
-            try
-            {
-                _file.Store(progress);
-                _written = progress;
-                _hasFailed = false;
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                if (!_hasFailed)
-                {
-                    _say($"warning: how far the scrub has come cannot be written down: {e.Message}");
-                }
-                _hasFailed = true;
+                TryStore(progress);
             }
         }
     }
@@ -160,4 +167,22 @@ internal sealed class DeviceScrub : IAsyncDisposable
         BytesPerSecond = _scrubber.Rate,
         IsRunning = _scrubber.IsRunning,
     };
+
+    private void TryStore(ScrubProgress progress)
+    {
+        try
+        {
+            _file.Store(progress);
+            _written = progress;
+            _hasFailed = false;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            if (!_hasFailed)
+            {
+                _say($"warning: how far the scrub has come cannot be written down: {e.Message}");
+            }
+            _hasFailed = true;
+        }
+    }
 }

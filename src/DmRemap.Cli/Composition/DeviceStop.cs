@@ -4,7 +4,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
 using DmRemap.Control.Contracts;
-using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Devices;
@@ -34,7 +33,6 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     private readonly EarliestDeadline _deadline;
     private Task<StopReport>? _running;
     private HistoryPoint _stoppedAt;
-    private ScrubProgress? _scrubEnd;
     private bool _isClean;
 
     public DeviceStop(
@@ -103,7 +101,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         if (flushed)
         {
-            new CleanStop(_host.Loop, _assembled.Files[0], _assembled.Set, this).Begin();
+            new CleanStop(
+                _host.Loop, _assembled.Files[0], _assembled.Set, this, _assembled.Device.HasFailedReading)
+                .Begin();
         }
         else
         {
@@ -128,6 +128,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         // Beside the rest: the socket's directory may be as stuck as the disk.
         Task removed = Task.Run(_door.RemoveFiles);
         await _host.RunAsync(Refuse);
+        // Nobody waits for it: without it, some of the device is read again.
+        _ = Task.Run(() => Scrub?.Note());
         Task closed = CloseDoorAsync(removed);
         Task first = await Task.WhenAny(_ended.Task, _deadline.Passed);
         StopReport report = await _host.RunAsync(() => Report(first == _ended.Task));
@@ -150,7 +152,7 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         _door.CloseListeners();
         _assembled.Device.AbandonMove();
-        _scrubEnd = Scrub?.End();
+        Scrub?.End();
         if (_assembled.Device.IsHolding)
         {
             // Suspended: what is held was never begun, and nothing is begun any more.
@@ -174,10 +176,6 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         // the file is older than it could be, and still true.
         Task noted = Task.Run(() =>
         {
-            if (_scrubEnd is not null)
-            {
-                Scrub!.Note(_scrubEnd);
-            }
             if (_isClean)
             {
                 _assembled.History?.Note(_stoppedAt);

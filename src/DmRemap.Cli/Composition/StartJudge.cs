@@ -74,7 +74,10 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
         SuperblockState state = recovery.Found.Newest.State;
         if (state.IsCleanStop && !state.PrimaryWitness.IsNone)
         {
-            new WitnessReading(loop, main, recovery.Table!, this, state.PrimaryWitness).Begin(Duration.Zero);
+            // A copy of the disk may hold anything where the disk had bad sectors.
+            new WitnessReading(
+                loop, main, recovery.Table!, this, state.PrimaryWitness, _ => expected.ReplacesMain)
+                .Begin(Duration.Zero);
         }
         else
         {

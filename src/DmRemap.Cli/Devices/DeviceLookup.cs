@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
@@ -26,6 +27,10 @@ internal sealed class DeviceLookup(CliServices services)
     public async Task RequireStoppedAsync(string name, CancellationToken cancellation)
     {
         using ControlClient? client = await TryConnectAsync(name, cancellation);
+        if (client is not null && services.Attacher.FindAttached(name) is Attachment attached)
+        {
+            throw new RefusalException(AttachRefusals.Running(name, attached.Path));
+        }
         if (client is not null)
         {
             throw new RefusalException(new Refusal(
@@ -53,9 +58,9 @@ internal sealed class DeviceLookup(CliServices services)
     public async Task<DeviceStatus> GetStatusAsync(string name, CancellationToken cancellation)
     {
         using ControlClient? client = await TryConnectAsync(name, cancellation);
-        return client is null
+        return WithAttached(client is null
             ? Stopped(services.OpenRegistry().Load(name))
-            : await client.GetStatusAsync(cancellation);
+            : await client.GetStatusAsync(cancellation));
     }
 
     /// <summary>Every registered device, asked at the same time, in the order of names.</summary>
@@ -76,17 +81,21 @@ internal sealed class DeviceLookup(CliServices services)
             using ControlClient? client = await TryConnectAsync(entry.Name, cancellation);
             if (client is not null)
             {
-                return new DeviceAnswer(entry.Name, await client.GetStatusAsync(cancellation), null);
+                DeviceStatus status = await client.GetStatusAsync(cancellation);
+                return new DeviceAnswer(entry.Name, WithAttached(status), null);
             }
             return entry.Record is null
                 ? new DeviceAnswer(entry.Name, null, entry.Problem)
-                : new DeviceAnswer(entry.Name, Stopped(entry.Record), null);
+                : new DeviceAnswer(entry.Name, WithAttached(Stopped(entry.Record)), null);
         }
         catch (RefusalException refused)
         {
             return new DeviceAnswer(entry.Name, null, refused.Refusal);
         }
     }
+
+    private DeviceStatus WithAttached(DeviceStatus status) =>
+        status with { Attached = services.Attacher.FindAttached(status.Name) };
 
     private static DeviceStatus Stopped(DeviceRecord record) =>
         RecordStatus.Of(record, DeviceStates.Stopped);

@@ -1,5 +1,6 @@
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Devices;
@@ -41,7 +42,7 @@ public interface IDeviceAttacher
     Task<DetachedDevice> DetachAsync(string name, CommandOutput output, CancellationToken cancellation);
 
     /// <summary>What it is attached as, or null.</summary>
-    string? FindAttached(string name);
+    Attachment? FindAttached(string name);
 }
 
 /// <summary>Looks at the metadata of a device that is not served, and repairs it.</summary>

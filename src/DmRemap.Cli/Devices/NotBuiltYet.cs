@@ -29,7 +29,7 @@ internal sealed class NotBuiltYet
         string name, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("detach", name));
 
-    public string? FindAttached(string name) => null;
+    public Attachment? FindAttached(string name) => null;
 
     public Task<ExitCode> CheckAsync(
         SetChoice choice, CommandOutput output, CancellationToken cancellation) =>

@@ -36,6 +36,9 @@ internal sealed record ListedDevice
 
     public SpareUnits? SpareUnits { get; init; }
 
+    /// <summary>Null: not attached.</summary>
+    public Attachment? Attached { get; init; }
+
     public ControlError? Problem { get; init; }
 }
 

@@ -75,6 +75,10 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("export", export);
         }
+        if (status.Attached is Attachment attached)
+        {
+            Line("attached", attached.Link is string link ? $"{attached.Path} ({link})" : attached.Path);
+        }
         PrimaryStatus primary = status.Primary;
         Line("size", $"{Amounts.Bytes(primary.SizeBytes)}, blocks of {primary.BlockSize} bytes (physical "
             + $"{primary.PhysicalBlockSize}), units of {primary.UnitBytes}");

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using System.Text.Json.Serialization;
 
 namespace DmRemap.Control.Contracts;
 
@@ -81,12 +82,29 @@ public sealed record DeviceStatus
     /// <summary>What clients connect to, as a URI each (nbd+unix, nbd).</summary>
     public IReadOnlyList<string> Exports { get; init; } = [];
 
+    /// <summary>
+    /// As what the kernel of the caller has it; null: not attached. Filled in by `status`, from the kernel's
+    /// own tables: a server that has died does not say.
+    /// </summary>
+    public Attachment? Attached { get; init; }
+
     public int? Pid { get; init; }
 
     /// <summary>Of the program that serves the device, or of the caller while it is stopped.</summary>
     public required string Version { get; init; }
 
     public long? UptimeSeconds { get; init; }
+}
+
+/// <summary>What a device is attached as.</summary>
+/// <param name="Device">/dev/loopN; null for a file alone.</param>
+/// <param name="Link">/dev/dmremap/NAME; null where it does not lead to this device.</param>
+/// <param name="File">The file below.</param>
+public sealed record Attachment(string? Device, string? Link, string File)
+{
+    /// <summary>What is used: the block device where there is one.</summary>
+    [JsonIgnore]
+    public string Path => Device ?? File;
 }
 
 /// <summary>The states of a device's life, as they appear in JSON.</summary>

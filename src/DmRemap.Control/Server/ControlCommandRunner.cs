@@ -111,6 +111,10 @@ internal sealed class ControlCommandRunner(
                 ControlCommands.Scrub,
                 $"a rate is {ScrubPace.RateMin} to {ScrubPace.RateMax} bytes a second"));
         }
+        if (arguments.BytesPerSecond is not null && arguments.Action != "start")
+        {
+            throw new RefusalException(BadArguments(ControlCommands.Scrub, "only a start takes a rate"));
+        }
         return arguments.Action switch
         {
             "start" => await device.StartScrubAsync(arguments.BytesPerSecond),

@@ -93,7 +93,8 @@ internal static class ControlSocket
         ExitCode.InUse,
         device,
         $"The control socket {path} {why}.",
-        $"Stop that instance (dmremap stop {device}), or set DMREMAP_RUN_DIR to another directory.");
+        $"Stop that instance (dmremap stop {device}; where it is attached, dmremap detach {device} first), or"
+            + " set DMREMAP_RUN_DIR to another directory.");
 
     private static Refusal Failed(string path, string device, Exception error) => new(
         MessageIds.SocketFailed,

@@ -69,6 +69,8 @@ public sealed class SuspectList
 
     public int Count { get; private set; }
 
+    public bool IsFull => Count == _capacity;
+
     public bool Contains(UnitNumber unit) => Count > 0 && TryFind(unit, out _);
 
     public bool TryGet(UnitNumber unit, out Suspect suspect)

@@ -33,7 +33,7 @@ public sealed class NeighbourhoodProbe : IIoOwner, ITimerOwner
     private bool _hasWindow;
     private bool _isReading;
     private bool _isStopped;
-    private long _rescuedBefore;
+    private long _weakBefore;
 
     internal NeighbourhoodProbe(RemapDevice device, IEventLoop loop)
     {
@@ -48,7 +48,9 @@ public sealed class NeighbourhoodProbe : IIoOwner, ITimerOwner
     /// <summary>Chunks in which something more was bad.</summary>
     public long Found { get; private set; }
 
-    /// <summary>A unit of the primary is bad: it did not read, read only after failing, or took no write.</summary>
+    /// <summary>
+    /// A unit of the primary is bad: it did not read, read only after failing, or took no write.
+    /// </summary>
     internal void OnBadUnit(UnitNumber unit)
     {
         Extent blocks = _device.Units.ExtentOf(unit);
@@ -85,7 +87,7 @@ public sealed class NeighbourhoodProbe : IIoOwner, ITimerOwner
         if (TryNextChunk())
         {
             _isReading = true;
-            _rescuedBefore = _device.Counters.WeakUnitsRescued;
+            _weakBefore = _device.Counters.WeakUnits;
             int bytes = (int)_chunk.Count.ToBytes(_device.Units.BlockSize).Value;
             _read.Prepare(this, IoOperation.Read, _chunk, _buffer.Slice(0, bytes), IoFlags.Background);
             _device.Submit(_read);
@@ -105,7 +107,7 @@ public sealed class NeighbourhoodProbe : IIoOwner, ITimerOwner
             // The disk is away, or fails as a whole: there is nothing to be learnt of single places.
             EndWindow();
         }
-        else if (isBad || _device.Counters.WeakUnitsRescued != _rescuedBefore)
+        else if (isBad || _device.Counters.WeakUnits != _weakBefore)
         {
             Found++;
             _window.OnFound();

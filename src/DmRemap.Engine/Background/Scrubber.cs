@@ -11,7 +11,17 @@ namespace DmRemap.Engine.Background;
 /// </summary>
 public sealed class Scrubber : IIoOwner, ITimerOwner
 {
-    /// <summary>A step that failed for another reason than the medium is tried again after so long.</summary>
+    /// <summary>
+    /// A step of which it is not known why it failed is tried so often; then the scrub goes on behind it, and
+    /// counts it. A drive that tries a sector for half a minute says no more than a disk that is away.
+    /// </summary>
+    private const int TriesMax = 3;
+
+    /// <summary>So many such steps in a row are passed, and no more: then the disk is away.</summary>
+    private const int PassedInARowMax = 16;
+
+    private const int BackOffLog2Max = 6;
+
     private static readonly Duration s_retryAfter = Duration.FromSeconds(10);
 
     private readonly IEventLoop _loop;
@@ -22,6 +32,9 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
     private ScrubPace _pace;
     private Extent _extent;
     private Instant _begunAt;
+    private int _tries;
+    private int _passedInARow;
+    private int _undecided;
     private bool _isReading;
 
     public Scrubber(RemapDevice device, IEventLoop loop)
@@ -75,11 +88,12 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
     }
 
     /// <summary>What is known of an earlier life; it does not run.</summary>
-    public void Restore(long step, long blocksFailed)
+    public void Restore(long step, long blocksFailed, long bytesPerSecond)
     {
         Invariant.Check(!IsRunning);
         Step = step;
         BlocksFailed = blocksFailed;
+        Rate = bytesPerSecond;
     }
 
     /// <summary>A read under way ends as it will; its step is read again after the next start.</summary>
@@ -123,12 +137,21 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
         {
             return;
         }
-        IsWaiting = request.Status != IoStatus.Ok && !_device.IsKnownBad(request);
-        if (IsWaiting)
+        bool isDecided = request.Status == IoStatus.Ok || _device.IsKnownBad(request);
+        if (!isDecided && !MustPass())
         {
-            Arm(s_retryAfter);
+            IsWaiting = true;
+            Arm(new Duration(s_retryAfter.Nanoseconds << System.Math.Min(_undecided, BackOffLog2Max)));
+            _undecided++;
             return;
         }
+        if (isDecided)
+        {
+            _passedInARow = 0;
+            _undecided = 0;
+        }
+        IsWaiting = false;
+        _tries = 0;
         for (int i = 0; i < request.Failed.Count; i++)
         {
             BlocksFailed += request.Failed[i].Count.Value;
@@ -140,6 +163,17 @@ public sealed class Scrubber : IIoOwner, ITimerOwner
             return;
         }
         ArmAt(_begunAt + IntervalOf(_extent));
+    }
+
+    private bool MustPass()
+    {
+        _tries++;
+        if (_tries < TriesMax || _passedInARow == PassedInARowMax)
+        {
+            return false;
+        }
+        _passedInARow++;
+        return true;
     }
 
     private Duration IntervalOf(Extent extent) =>

@@ -1,3 +1,4 @@
+using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -22,6 +23,7 @@ public sealed class WitnessReading : IRoundOwner
     private readonly IBlockDevice _primary;
     private readonly RemapTable _table;
     private readonly IWitnessReadingOwner _owner;
+    private readonly Predicate<UnitNumber> _isLeftOut;
     private readonly IoRound _round;
     private readonly BufferSlice[] _buffers = new BufferSlice[WitnessPlaces.RangesMax];
     private readonly int[] _lengths = new int[WitnessPlaces.RangesMax];
@@ -37,15 +39,17 @@ public sealed class WitnessReading : IRoundOwner
     /// <param name="table">Does not change while this reads.</param>
     /// <param name="owner">Told of the end.</param>
     /// <param name="known">What it is to be compared with: no other place is read. None: all are.</param>
+    /// <param name="isLeftOut">Places with such a remapped unit are not read. Null: all are.</param>
     public WitnessReading(
         IEventLoop loop, IBlockDevice primary, RemapTable table, IWitnessReadingOwner owner,
-        PrimaryWitness known = default)
+        PrimaryWitness known = default, Predicate<UnitNumber>? isLeftOut = null)
     {
         Invariant.Check(primary.Geometry.TransferBytesMax >= WitnessPlaces.RangeBytesMax);
         _loop = loop;
         _primary = primary;
         _table = table;
         _owner = owner;
+        _isLeftOut = isLeftOut ?? (_ => false);
         _round = new IoRound(loop, this, WitnessPlaces.RangesMax, 0);
         for (int i = 0; i < _buffers.Length; i++)
         {
@@ -142,7 +146,7 @@ public sealed class WitnessReading : IRoundOwner
             bool isInside = region.Bytes > 0
                 && region.End <= tableBytes
                 && _table.Geometry.BlockSize.IsAligned(region.Start);
-            if (!isInside || HasLost(ExtentOf(_table.Geometry.BlockSize, region)))
+            if (!isInside || HasUnreadable(ExtentOf(_table.Geometry.BlockSize, region)))
             {
                 return false;
             }
@@ -151,13 +155,13 @@ public sealed class WitnessReading : IRoundOwner
         return true;
     }
 
-    private bool HasLost(Extent blocks)
+    private bool HasUnreadable(Extent blocks)
     {
         UnitNumber unit = _table.Geometry.UnitOf(blocks.Start);
         UnitNumber end = new(_table.Geometry.UnitOf(new BlockNumber(blocks.End.Value - 1)).Value + 1);
         while (_table.TryGetNext(unit, end, out RemapEntry entry))
         {
-            if (entry.Blocks.MaskOf(BlockState.Lost) != 0)
+            if (entry.Blocks.MaskOf(BlockState.Lost) != 0 || _isLeftOut(entry.Unit))
             {
                 return true;
             }

@@ -22,13 +22,16 @@ internal sealed partial class ReadRescue
     private int _mediumFailures;
     private int _ambiguousFailures;
     private bool _wasSuspect;
+    private Instant _firstFailedAt;
 
     /// <summary>
     /// Is it known that the medium failed here, although it reads now? An error that only the medium makes
-    /// shows it. One that a reset makes too must have come twice, from this unit and nothing else: a read
-    /// that fails once and then does not proves nothing (F-17).
+    /// shows it. One that a reset makes too must have come twice, while the disk read elsewhere: a link that
+    /// comes and goes proves nothing (F-17).
     /// </summary>
-    private bool IsWeak => _mediumFailures > 0 || _ambiguousFailures > 1 || _wasSuspect;
+    private bool IsWeak => _mediumFailures > 0 || _wasSuspect
+        || (_ambiguousFailures > 1
+            && Device.ReadControlOf(Device.Primary)!.Judge(_unit, _firstFailedAt) == ReadVerdict.Medium);
 
     private void StartWatching()
     {
@@ -48,6 +51,7 @@ internal sealed partial class ReadRescue
     {
         ErrorClass kind = RemapDevice.Classify(Source, IoOperation.Read, status, errno, elapsed);
         _errno = errno;
+        _firstFailedAt = _mediumFailures + _ambiguousFailures == 0 ? Device.Now : _firstFailedAt;
         _mediumFailures += kind == ErrorClass.Medium ? 1 : 0;
         _ambiguousFailures += kind == ErrorClass.Ambiguous ? 1 : 0;
         return kind is ErrorClass.Medium or ErrorClass.Ambiguous;
@@ -61,16 +65,30 @@ internal sealed partial class ReadRescue
         {
             return false;
         }
+        if (_weakCount == 0 && !Device.TryBeginCopies())
+        {
+            return false;
+        }
+        Device.Counters.WeakUnits++;
+        Device.NoteFailedReading(_unit);
         BufferFor(_part).Span.CopyTo(KeptFor(_part).Span);
         _weak[_weakCount] = new WeakUnit(_entry, _part, read, KeptFor(_part), _errno);
         _weakCount++;
         return true;
     }
 
-    private void StartCopy()
+    /// <summary>
+    /// False: what allowed it has changed while others were copied, and the unit is let go.
+    /// </summary>
+    private bool TryStartCopy()
     {
         WeakUnit weak = _weak[_weakAt];
         _unit = weak.Entry.Unit;
+        if (!Device.MayCopyWeak(_unit))
+        {
+            Device.ReleaseHold(_unit);
+            return false;
+        }
         Changes.Prepare(this);
         RetirementsLeft = RetiredMax;
         Old = weak.Entry with
@@ -81,10 +99,16 @@ internal sealed partial class ReadRescue
         int index = Units.IndexInUnit(weak.Part.Start);
         weak.Data.Span.CopyTo(ScratchAt(index, (int)weak.Part.Count.Value).Span);
         Supplied = weak.Read;
-        _toRead = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit) & ~Supplied;
+        bool isTime = Device.Now - _began < Patience;
+        ulong rest = Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.FullMask(_unit) & ~Supplied;
+        _toRead = isTime ? rest : 0;
+        return true;
     }
 
-    /// <summary>What of the rest does not read stays where it is, until it is asked for.</summary>
+    /// <summary>
+    /// What of the rest does not read stays where it is, until it is asked for; so does what comes behind it:
+    /// the unit is held, and each try may take the drive half a minute.
+    /// </summary>
     private void TakeRest()
     {
         if (IoSucceeded)
@@ -95,6 +119,7 @@ internal sealed partial class ReadRescue
         else
         {
             Device.Primary.ReadErrors++;
+            _toRead = 0;
         }
     }
 
@@ -120,7 +145,7 @@ internal sealed partial class ReadRescue
         }
         else if (IsPlaced)
         {
-            Device.NoteUncommitted(_unit, Placed.Location, Changes.Outcome);
+            Device.NoteUncommitted(_unit, Placed.Location, Changes.Outcome, isSameContent: true);
         }
         Device.ReleaseHold(_unit);
     }

@@ -91,7 +91,10 @@ internal sealed partial class ReadRescue(RemapDevice device)
             FinishFragment();
             for (_weakAt = 0; _weakAt < _weakCount; _weakAt++)
             {
-                StartCopy();
+                if (!TryStartCopy())
+                {
+                    continue;
+                }
                 while (TakePieceOf(ref _toRead, Device.Primary, out _index, out _count))
                 {
                     SubmitToPrimary(IoOperation.Read, Blocks(), ScratchAt(_index, _count));
@@ -106,7 +109,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
                 }
                 ConcludeCopy();
             }
-            Device.ReturnRescue(this);
+            Device.ReturnRescue(this, hasCopied: _weakCount > 0);
         }
     }
 

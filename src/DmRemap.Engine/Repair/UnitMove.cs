@@ -133,7 +133,7 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
         }
         else
         {
-            Device.NoteUncommitted(_unit, Placed.Location, outcome);
+            Device.NoteUncommitted(_unit, Placed.Location, outcome, isSameContent: true);
             FailUnit(IoStatus.MetadataUnavailable);
         }
     }

@@ -20,24 +20,31 @@ internal sealed partial class WriteRedirect
     /// </summary>
     private bool StartControl()
     {
+        while (IsControlNeeded())
+        {
+            Extent written = Device.WriteControl.Place;
+            UnitNumber unit = Units.UnitOf(written.Start);
+            if (Device.Holds.IsHeld(unit) || Device.IsSuspicious(unit) || Device.Table.TryGet(unit, out _))
+            {
+                Device.WriteControl.OnPlaceUnusable();
+                continue;
+            }
+            int index = Units.IndexInUnit(written.Start);
+            int end = (int)Math.Min(Units.BlocksPerUnit, index + written.Count.Value);
+            _control = new Extent(written.Start, new BlockCount(PieceAt(Device.Primary, index, end)));
+            Device.WriteControl.BeginControl();
+            Device.Holds.Acquire(unit, this);
+            return true;
+        }
+        return false;
+    }
+
+    private bool IsControlNeeded()
+    {
         bool isStorm = Device.Breaker.IsTripped && Device.WriteControl.MayControl;
-        if (!Device.WriteControl.NeedsControl && !(isStorm && HasUnitToMove()))
-        {
-            return false;
-        }
-        Extent written = Device.WriteControl.Place;
-        UnitNumber unit = Units.UnitOf(written.Start);
-        if (Device.Holds.IsHeld(unit) || Device.IsSuspicious(unit) || Device.Table.TryGet(unit, out _))
-        {
-            Device.WriteControl.OnPlaceUnusable();
-            return false;
-        }
-        int index = Units.IndexInUnit(written.Start);
-        int end = (int)Math.Min(Units.BlocksPerUnit, index + written.Count.Value);
-        _control = new Extent(written.Start, new BlockCount(PieceAt(Device.Primary, index, end)));
-        Device.WriteControl.BeginControl();
-        Device.Holds.Acquire(unit, this);
-        return true;
+        bool isNeeded = Device.WriteControl.NeedsControl || (isStorm && HasUnitToMove());
+        // A control that fails takes a slot of the parts.
+        return isNeeded && _partCount < SlotsMax;
     }
 
     /// <summary>Would a unit that was healthy get a spare unit now?</summary>
@@ -61,9 +68,13 @@ internal sealed partial class WriteRedirect
     {
         bool wasRejected = Device.AreWritesRejected;
         bool isWritten = _isControlRead && IoSucceeded;
+        // A disk that is away or stalled answers nothing, and has not ruined the place.
+        bool isRejected = _isControlRead && !isWritten
+            && RemapDevice.Classify(Device.Primary, IoOperation.Write, IoStatus, IoErrno, IoElapsed)
+                is ErrorClass.Medium or ErrorClass.Ambiguous;
         _isControlSaved = false;
         ControlWriteOutcome outcome = isWritten ? ControlWriteOutcome.Written
-            : _isControlRead ? ControlWriteOutcome.Rejected : ControlWriteOutcome.NoPlace;
+            : isRejected ? ControlWriteOutcome.Rejected : ControlWriteOutcome.NoPlace;
         if (isWritten)
         {
             // It is in the drive's cache now, like any write, and the next flush must cover it.

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Requests;
@@ -14,7 +15,7 @@ namespace DmRemap.Engine.Repair;
 /// between any two leaves the former rule, and the write was not acknowledged.
 /// </summary>
 internal sealed partial class WriteRedirect(RemapDevice device)
-    : PlacementJob(device, ((PartsMax + 1) * 2) + RetiredMax), IFragmentJob
+    : PlacementJob(device, (SlotsMax * 2) + RetiredMax), IFragmentJob
 {
     /// <summary>
     /// Units that a fragment can touch: one more than it is long, when it starts inside one.
@@ -23,7 +24,11 @@ internal sealed partial class WriteRedirect(RemapDevice device)
 
     private const int RetiredMax = 64;
 
-    private readonly Part[] _parts = new Part[PartsMax + 1];
+    /// <summary>With the places of controls that failed, and were saved.</summary>
+    private const int SlotsMax = PartsMax + 1 + WriteControl.PlacesMax;
+
+    private readonly Part[] _parts = new Part[SlotsMax];
+    private bool _mayMoveUnits;
     private int _partCount;
     private int _at;
     private FragmentIo? _fragment;
@@ -75,7 +80,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
                     TakeHome();
                 }
             }
-            if (StartControl())
+            while (StartControl())
             {
                 yield return Wait.Hold;
                 SubmitToPrimary(IoOperation.Read, _control, ControlBuffer());
@@ -92,6 +97,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
                 }
                 EndControl();
             }
+            _mayMoveUnits = Device.MayWritesMoveUnits;
             for (_at = 0; _at < _partCount; _at++)
             {
                 if (!StartPlacing())
@@ -232,7 +238,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private bool StartPlacing()
     {
         ref Part part = ref _parts[_at];
-        if (part.Plan == Plan.Place && part.WasHealthy && !Device.MayWritesMoveUnits)
+        if (part.Plan == Plan.Place && part.WasHealthy && !_mayMoveUnits)
         {
             // Every write fails and none has succeeded: a disk that refuses writes, not bad sectors (F-17).
             // In a storm, each such write needs a control that passed.

@@ -17,14 +17,17 @@ namespace DmRemap.Linux.Loops;
 public sealed class LoopDevice
 {
     private const string Control = "/dev/loop-control";
+    private const string PathBegin = "/dev/loop";
 
     /// <summary>Others take free ones too; each attempt takes the next that is free.</summary>
     private const int AttemptsMax = 64;
 
     private readonly string _sysfs;
+    private readonly uint _number;
 
-    private LoopDevice(string name)
+    private LoopDevice(string name, uint number)
     {
+        _number = number;
         Name = name;
         _sysfs = $"/sys/block/{name}";
     }
@@ -37,7 +40,10 @@ public sealed class LoopDevice
     /// <summary>Direct I/O as the driver has it now; what was asked for is not what counts (F-10).</summary>
     public bool IsDirect => Read("loop/dio") == "1";
 
-    public bool IsAttached => Read("loop/backing_file").Length > 0;
+    public bool IsAttached => BackingFile.Length > 0;
+
+    /// <summary>As the kernel knows it; empty when it stands on none.</summary>
+    public string BackingFile => Read("loop/backing_file");
 
     public long Bytes =>
         long.TryParse(Read("size"), NumberStyles.None, CultureInfo.InvariantCulture, out long sectors)
@@ -47,18 +53,27 @@ public sealed class LoopDevice
     /// <summary>All that stand on this file, by the name that the kernel knows it by.</summary>
     public static IReadOnlyList<LoopDevice> On(string file)
     {
-        string directory = FileCalls.TryRealPath(System.IO.Path.GetDirectoryName(file) ?? "/") ?? "/";
-        string real = System.IO.Path.Combine(directory, System.IO.Path.GetFileName(file));
+        string real = RealPathOf(file);
         List<LoopDevice> found = [];
         foreach ((string name, string backing) in new BlockTopology().Loops())
         {
-            if (backing == real)
+            if (backing == real && At($"/dev/{name}") is LoopDevice loop)
             {
-                found.Add(new LoopDevice(name));
+                found.Add(loop);
             }
         }
         return found;
     }
+
+    /// <summary>/dev/loopN; null for any other path.</summary>
+    public static LoopDevice? At(string path) =>
+        path.StartsWith(PathBegin, StringComparison.Ordinal)
+            && uint.TryParse(
+                path[PathBegin.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out uint number)
+            ? new LoopDevice($"loop{number}", number)
+            : null;
+
+    public bool IsOn(string file) => BackingFile == RealPathOf(file);
 
     /// <summary>Attach a free one, with direct I/O, and its partitions if there are any.</summary>
     /// <exception cref="SystemCallException">With the errno; nothing is attached then.</exception>
@@ -74,18 +89,40 @@ public sealed class LoopDevice
             {
                 throw new SystemCallException("LOOP_CTL_GET_FREE", Control, Marshal.GetLastPInvokeError());
             }
-            LoopDevice loop = new($"loop{number}");
-            using SafeFileHandle device =
-                Open(loop.Path, isReadOnly ? FileNative.O_RDONLY : FileNative.O_RDWR);
-            int errno = Configure(device, backing, file, blockBytes, isReadOnly);
-            if (errno == 0)
+            LoopDevice loop = new($"loop{number}", (uint)number);
+            // Whoever had the number before may have left limits behind. Where it cannot be, it is as it is.
+            _ = loop.TryRenew(control);
+            int mode = isReadOnly ? FileNative.O_RDONLY : FileNative.O_RDWR;
+            int errno = FileCalls.TryOpen(loop.Path, mode, 0, out SafeFileHandle device);
+            using (device)
             {
-                return loop;
+                string call = errno == 0 ? "LOOP_CONFIGURE" : "open";
+                errno = errno == 0 ? Configure(device, backing, file, blockBytes, isReadOnly) : errno;
+                if (errno == 0)
+                {
+                    return loop;
+                }
+                // Taken by somebody else, or just being renewed by him.
+                bool isTaken = errno is Errno.EBUSY or Errno.ENOENT or Errno.ENXIO or Errno.ENODEV;
+                if (!isTaken || attempt == AttemptsMax)
+                {
+                    throw new SystemCallException(call, loop.Path, errno);
+                }
             }
-            if (errno != Errno.EBUSY || attempt == AttemptsMax)
-            {
-                throw new SystemCallException("LOOP_CONFIGURE", loop.Path, errno);
-            }
+        }
+    }
+
+    /// <summary>
+    /// Give a number that is free the limits of a new device. What was set in its queue outlives the file
+    /// that it stood on, and discards that were switched off cannot be switched on again. 0, or the errno:
+    /// EBUSY while somebody has it, open or attached.
+    /// </summary>
+    public int TryRenew()
+    {
+        int errno = FileCalls.TryOpen(Control, FileNative.O_RDWR, 0, out SafeFileHandle control);
+        using (control)
+        {
+            return errno == 0 ? TryRenew(control) : errno;
         }
     }
 
@@ -131,6 +168,11 @@ public sealed class LoopDevice
     /// <summary>False where sysfs is read-only, or does not take the value.</summary>
     public bool TrySetQueue(string attribute, string value)
     {
+        // A write waits until nothing is in flight: of a suspended device, until it is resumed.
+        if (ReadQueue(attribute) == value)
+        {
+            return true;
+        }
         try
         {
             File.WriteAllText($"{_sysfs}/queue/{attribute}", value);
@@ -140,6 +182,29 @@ public sealed class LoopDevice
         {
             return false;
         }
+    }
+
+    private int TryRenew(SafeFileHandle control)
+    {
+        if (!File.Exists(Path))
+        {
+            return Errno.ENOENT; // A /dev without this node: nothing here uses the number.
+        }
+        int descriptor = FileCalls.Descriptor(control);
+        if (MountNative.Control(descriptor, MountNative.LOOP_CTL_REMOVE, _number) < 0)
+        {
+            return Marshal.GetLastPInvokeError();
+        }
+        bool isThere = MountNative.Control(descriptor, MountNative.LOOP_CTL_ADD, _number) >= 0;
+        int errno = isThere ? 0 : Marshal.GetLastPInvokeError();
+        return errno == Errno.EEXIST ? 0 : errno; // Somebody who looked for a free one was faster.
+    }
+
+    /// <summary>The file itself is not looked at: that would ask its server.</summary>
+    private static string RealPathOf(string file)
+    {
+        string directory = FileCalls.TryRealPath(System.IO.Path.GetDirectoryName(file) ?? "/") ?? "/";
+        return System.IO.Path.Combine(directory, System.IO.Path.GetFileName(file));
     }
 
     private static unsafe int Configure(

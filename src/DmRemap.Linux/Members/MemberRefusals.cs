@@ -100,7 +100,8 @@ internal static class MemberRefusals
         ExitCode.InUse,
         path,
         $"{path} is in use: {holders}.",
-        "Stop whoever uses it (`dmremap stop NAME` for a served device), then run this again.");
+        "Stop whoever uses it (`dmremap stop NAME` for a served device, `dmremap detach NAME` for an "
+            + "attached one), then run this again.");
 
     public static Refusal UsedBy(string path, MemberUser user) => new(
         user.Kind switch

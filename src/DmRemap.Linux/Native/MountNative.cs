@@ -13,6 +13,8 @@ internal static unsafe partial class MountNative
 
     public const nuint LOOP_CLR_FD = 0x4c01;
     public const nuint LOOP_CONFIGURE = 0x4c0a;
+    public const nuint LOOP_CTL_ADD = 0x4c80;
+    public const nuint LOOP_CTL_REMOVE = 0x4c81;
     public const nuint LOOP_CTL_GET_FREE = 0x4c82;
     public const uint LO_FLAGS_READ_ONLY = 1;
     public const uint LO_FLAGS_PARTSCAN = 8;

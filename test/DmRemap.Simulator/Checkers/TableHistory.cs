@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -20,6 +21,9 @@ internal sealed class TableHistory
     /// <summary>Rules that say what was given up as lost: a checkpoint may have written them.</summary>
     private readonly List<RemapEntry> _losses = [];
 
+    /// <summary>At the begin of each commit.</summary>
+    private readonly Dictionary<CommitRequest, RemapEntry[]> _lossesBefore = [];
+
     /// <summary>Under way, or ended as unknown since the last success, in order.</summary>
     private readonly List<CommitRequest> _unsettled = [];
 
@@ -41,6 +45,7 @@ internal sealed class TableHistory
             }
         }
         _unsettled.Add(request);
+        _lossesBefore[request] = [.. _losses];
     }
 
     /// <summary>
@@ -90,7 +95,7 @@ internal sealed class TableHistory
         _owners.Clear();
         foreach (SpareLocation lost in _retired)
         {
-            if (System.Array.IndexOf(retired, lost) < 0)
+            if (Array.IndexOf(retired, lost) < 0)
             {
                 throw new Violation("P3", $"{lost} was retired, and is not");
             }
@@ -102,7 +107,10 @@ internal sealed class TableHistory
         }
     }
 
-    /// <summary>A newer rule of these units is durable: what was in memory before it is gone.</summary>
+    /// <summary>
+    /// A newer rule of these units is durable: what was in memory before it is gone. What was lost while the
+    /// commit was under way may be in a checkpoint already.
+    /// </summary>
     private void ForgetLosses(CommitRequest request)
     {
         foreach (TableChange change in request.Changes)
@@ -110,7 +118,8 @@ internal sealed class TableHistory
             if (change.Kind != TableChangeKind.RetireSpareUnit)
             {
                 UnitNumber unit = change.Entry.Unit;
-                _losses.RemoveAll(lost => lost.Unit == unit);
+                _losses.RemoveAll(
+                    lost => lost.Unit == unit && Array.IndexOf(_lossesBefore[request], lost) >= 0);
             }
         }
     }

@@ -38,6 +38,15 @@ public sealed class StatusTextTests
         """,
         Render(Sample.Status()));
 
+    [Theory]
+    [InlineData("/dev/loop3", "/dev/dmremap/disk1", "attached: /dev/loop3 (/dev/dmremap/disk1)\n")]
+    [InlineData("/dev/loop3", null, "attached: /dev/loop3\n")]
+    [InlineData(null, null, "attached: /run/dmremap/disk1.disk\n")]
+    public void An_attached_device(string? device, string? link, string line) => Assert.Contains(
+        line,
+        Render(Sample.Status() with { Attached = new Attachment(device, link, "/run/dmremap/disk1.disk") }),
+        StringComparison.Ordinal);
+
     [Fact]
     public void A_device_with_a_condition_and_lost_data() => Assert.Equal(
         """

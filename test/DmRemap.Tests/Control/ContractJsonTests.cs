@@ -53,7 +53,8 @@ public sealed class ContractJsonTests
         + "\"metadata\":{\"generation\":42,\"epoch\":\"00c0ffee00c0ffee\",\"entries\":122,\"activeCopies\":1,"
         + "\"sequence\":39,\"journalSlotsUsed\":7,\"journalSlots\":64,\"checkpoints\":1,\"timeOuts\":2,"
         + "\"stuck\":0,\"cleanStart\":true,\"firstStart\":false},\"clients\":2,\"readOnly\":false,"
-        + "\"exports\":[\"nbd\\u002Bunix:///disk1?socket=/run/dmremap/disk1.nbd\"],\"pid\":4711,"
+        + "\"exports\":[\"nbd\\u002Bunix:///disk1?socket=/run/dmremap/disk1.nbd\"],"
+        + "\"attached\":null,\"pid\":4711,"
         + "\"version\":\"0.1.0\","
         + "\"uptimeSeconds\":11220}";
 

@@ -79,6 +79,24 @@ public sealed class StormTests
         Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out _));
     }
 
+    /// <summary>The last good write lies where all is bad by now; an earlier one, far away, tells.</summary>
+    [Fact]
+    public void Control_at_an_earlier_place_lets_the_same_write_move_its_unit()
+    {
+        EngineBench bench = new(new BenchOptions { Blocks = 300_000, SpareUnits = 500 });
+        bench.Device.Breaker.OnReadsNowhere();
+        Assert.Equal(IoStatus.Ok, bench.Write(280_000, EngineBench.Pattern(8, 512, 4)).Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 5)).Status);
+        for (long block = 0; block < 1000; block++)
+        {
+            bench.Primary.BadForWriting.Add(block);
+        }
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
+        Assert.All(bench.Read(0, 8).Data, value => Assert.Equal(5, value));
+        Assert.All(bench.Read(800, 8).Data, value => Assert.Equal(9, value));
+        Assert.All(bench.Read(280_000, 8).Data, value => Assert.Equal(4, value));
+    }
+
     /// <summary>An error that only the medium makes needs no control.</summary>
     [Fact]
     public void Medium_error_moves_the_unit_in_a_storm_too()

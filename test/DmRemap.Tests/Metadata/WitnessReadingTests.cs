@@ -99,6 +99,19 @@ public sealed class WitnessReadingTests : IWitnessReadingOwner
         Assert.Equal(73, _disk.Log.Count);
     }
 
+    [Fact]
+    public void A_remapped_unit_whose_reading_has_failed_is_not_asked_again()
+    {
+        _table.Set(Entries.OnSpare(unit: 0, spareUnit: 3));
+        _disk.Log = [];
+        _ended = null;
+        new WitnessReading(_loop, _disk, _table, this, isLeftOut: unit => unit.Value == 0)
+            .Begin(Duration.Zero);
+        _loop.RunUntil(() => _ended is not null);
+        Assert.Equal(0u, _ended!.Witness[0]);
+        Assert.Equal(73, _disk.Log.Count);
+    }
+
     /// <summary>A start asks a bad disk for nothing that it cannot compare.</summary>
     [Fact]
     public void Only_places_that_were_known_are_read_again()
