@@ -178,9 +178,11 @@ public sealed class RemapTests
             await device.AddFaultAsync($"{first}-{first + 9} read");
         }
 
+        // The eight blocks of a physical one fail together, once the neighbourhood has been probed.
+        HashSet<long> physical = [.. bad.Select(number => number / 8)];
         foreach (HashSet<long> failed in await load)
         {
-            Assert.Empty(failed.Except(bad));
+            Assert.Empty(failed.Where(number => !physical.Contains(number / 8)));
         }
 
         // Now for certain: what is bad fails, what is not reads right.
