@@ -86,6 +86,21 @@ internal sealed class ServeCommand
         DefaultValueFactory = _ => ServeOptions.MetadataDeadlineSecondsDefault,
     };
 
+    private readonly Option<int> _readRetries = new("--read-retries")
+    {
+        Description = $"How often a sector that does not read is tried again at once, beyond the three times "
+            + $"that it is read anyway (0 to {Limits.ReadRetriesMax}, default {Limits.ReadRetriesDefault}). "
+            + "Whoever asked for it waits, at most half a minute of new tries.",
+        HelpName = "N",
+        CustomParser = ParseReadRetries,
+        DefaultValueFactory = _ => Limits.ReadRetriesDefault,
+    };
+
+    private readonly Option<bool> _noProbe = new("--no-probe")
+    {
+        Description = "Do not read around sectors that turn out bad, to find weak ones there.",
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -104,7 +119,8 @@ internal sealed class ServeCommand
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
-            parts._metadataDeadline, parts._backend, parts._acceptRollback, parts._acceptChangedMain,
+            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._backend,
+            parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -150,6 +166,17 @@ internal sealed class ServeCommand
         }
     }
 
+    private static int ParseReadRetries(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        bool isNumber = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int retries);
+        if (!isNumber || retries > Limits.ReadRetriesMax)
+        {
+            result.AddError($"--read-retries {text}: expected 0 to {Limits.ReadRetriesMax}.");
+        }
+        return retries;
+    }
+
     private static double ParseMetadataDeadline(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
@@ -186,6 +213,8 @@ internal sealed class ServeCommand
             Degraded = parsed.GetValue(_degraded),
             Without = parsed.GetValue(_without) is { Length: > 0 } paths ? paths : [],
             MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
+            ReadRetries = parsed.GetValue(_readRetries),
+            ProbesNeighbourhood = !parsed.GetValue(_noProbe),
         };
         DeviceName.Require(options.Name);
         RequireLoopback(options);

@@ -73,6 +73,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     /// <summary>Go on without journal records that are lost, as a person agreed to; null: never.</summary>
     public AgreedLoss? AgreedLoss { get; init; }
 
+    public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
+
+    public bool ProbesNeighbourhood { get; init; } = true;
+
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
     /// <summary>All or nothing: a refusal lets go of what was claimed.</summary>
@@ -301,6 +305,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Log = set.Store,
             Events = events,
             IsReadOnly = isReadOnly,
+            ReadRetries = ReadRetries,
+            ProbesNeighbourhood = ProbesNeighbourhood,
         });
         set.Store.Membership = device;
         return new AssembledDevice

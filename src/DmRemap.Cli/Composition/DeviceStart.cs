@@ -71,6 +71,8 @@ internal sealed class DeviceStart(
             IsControlSocketOurs = Control.IsOpen,
             IsDegraded = Options.Degraded,
             Without = Options.Without,
+            ReadRetries = Options.ReadRetries,
+            ProbesNeighbourhood = Options.ProbesNeighbourhood,
             MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
         };
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);

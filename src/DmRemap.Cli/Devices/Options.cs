@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Net;
+using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -71,6 +72,11 @@ public sealed record ServeOptions
 
     /// <summary>Spares to leave out although they are here; only with Degraded.</summary>
     public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>0 to Limits.ReadRetriesMax.</summary>
+    public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
+
+    public bool ProbesNeighbourhood { get; init; } = true;
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

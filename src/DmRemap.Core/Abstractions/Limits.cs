@@ -69,6 +69,8 @@ public static class Limits
     /// <summary>Beyond the two times that a rescue reads a place anyway.</summary>
     public const int ReadRetriesDefault = 1;
 
+    public const int ReadRetriesMax = 100;
+
     public const int SendPartsMax = 64;
 
     public const int TimersMax = 4096;

@@ -232,10 +232,22 @@ public sealed class UsageTests : IDisposable
     {
         Assert.Equal(0, (await _cli.RunAsync(
             "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
-            "2.5")).ExitCode);
+            "2.5", "--read-retries", "7", "--no-probe")).ExitCode);
         Assert.True(_cli.Parts.Served!.Degraded);
+        Assert.Equal(7, _cli.Parts.Served.ReadRetries);
+        Assert.False(_cli.Parts.Served.ProbesNeighbourhood);
         Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
         Assert.Equal(2.5, _cli.Parts.Served.MetadataDeadlineSeconds);
+    }
+
+    [Theory]
+    [InlineData("-1")]
+    [InlineData("101")]
+    [InlineData("many")]
+    public async Task Serve_takes_a_sensible_number_of_retries_only(string retries)
+    {
+        Assert.Equal(2, (await _cli.RunAsync("serve", "disk1", "--read-retries", retries)).ExitCode);
+        Assert.Null(_cli.Parts.Served);
     }
 
     [Fact]

@@ -72,6 +72,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             Log = Log,
             Events = this,
             ProbesNeighbourhood = o.ProbesNeighbourhood,
+            ReadRetries = o.ReadRetries,
         });
     }
 
@@ -186,6 +187,8 @@ internal sealed record BenchOptions
 
     /// <summary>Off, so that a test sees only the operations that it asked for.</summary>
     public bool ProbesNeighbourhood { get; init; }
+
+    public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 
     public byte[]? PrimaryImage { get; init; }
 

@@ -91,6 +91,19 @@ public sealed class WeakUnitTests
         Assert.Equal(0, bench.Device.Allocator.UnitsUsed(0));
     }
 
+    /// <summary>The request's own read, the run, the piece, and so many more.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(9)]
+    public void Piece_is_read_as_often_as_was_agreed(int retries)
+    {
+        EngineBench reads = BenchOf(3 + retries - 1, EnoData, new BenchOptions { ReadRetries = retries });
+        AssertRead(reads, 800, 8);
+        EngineBench fails = BenchOf(3 + retries, EnoData, new BenchOptions { ReadRetries = retries });
+        Assert.Equal(IoStatus.DeviceError, fails.Read(800, 8).Status);
+    }
+
     [Fact]
     public void Suspect_unit_whose_retry_reads_is_copied()
     {
