@@ -9,14 +9,10 @@ namespace DmRemap.Core.Remapping;
 internal sealed class LeafBuilder(LeafLayout layout)
 {
     private readonly LeafLayout _layout = layout;
-    private readonly ulong[] _summary = new ulong[LeafSummaries.Words];
     private ulong[] _words = [];
     private RemapRun _last;
     private bool _hasLast;
     private int _written;
-
-    /// <summary>Where the finished leaf has entries.</summary>
-    public ReadOnlySpan<ulong> Summary => _summary;
 
     /// <summary>Start a leaf that will have at most this many runs.</summary>
     public void Begin(int runsMax)
@@ -69,7 +65,7 @@ internal sealed class LeafBuilder(LeafLayout layout)
     {
         WriteLast();
         runs = _written;
-        int words = _layout.Finish(_words.AsSpan(0, _layout.WideWordsFor(runs)), runs, _summary);
+        int words = _layout.Finish(_words.AsSpan(0, _layout.WideWordsFor(runs)), runs);
         return _words.AsSpan(0, words);
     }
 

@@ -8,6 +8,7 @@ namespace DmRemap.Core.Remapping;
 /// The words of a leaf:
 /// <code>
 ///   word 0        number of runs: 32 bits | bit 63: narrow
+///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
 /// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4
 ///                    | state of all blocks: 2 | mixed: 1 | 9 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
@@ -22,9 +23,10 @@ internal readonly struct LeafLayout
 {
     public const int UnitsLog2 = 15;
     public const int Units = 1 << UnitsLog2;
-    public const int HeaderWords = 1;
+    public const int HeaderWords = 1 + SummaryWords;
     public const int RunWordsMax = 4;
 
+    private const int SummaryWords = 8;
     private const int UnitMask = Units - 1;
     private const int NarrowWords = 2;
     private const ulong Narrow = 1UL << 63;
@@ -53,6 +55,24 @@ internal readonly struct LeafLayout
 
     /// <summary>Words from one run to the next.</summary>
     public int StrideOf(ReadOnlySpan<ulong> leaf) => (leaf[0] & Narrow) != 0 ? NarrowWords : WideWords;
+
+    /// <summary>False when certainly none of the units [first, last] of the leaf has an entry.</summary>
+    public static bool MayHave(ReadOnlySpan<ulong> leaf, int first, int last)
+    {
+        int firstGroup = first >> 6;
+        int lastGroup = last >> 6;
+        for (int word = firstGroup >> 6; word <= lastGroup >> 6; word++)
+        {
+            ulong mask = ulong.MaxValue;
+            mask = word == firstGroup >> 6 ? mask << (firstGroup & 63) : mask;
+            mask = word == lastGroup >> 6 ? mask & (ulong.MaxValue >> (63 - (lastGroup & 63))) : mask;
+            if ((leaf[1 + word] & mask) != 0)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
 
     /// <summary>
     /// The index of the first run that ends after this unit; the number of runs when there is none.
@@ -145,19 +165,23 @@ internal readonly struct LeafLayout
         new(blocks.Low & places, blocks.High & places);
 
     /// <summary>
-    /// Make a leaf of runs that stand behind the header, each in the wide form: narrow if it can be. Which of
-    /// its units have an entry goes into the summary.
+    /// Make a leaf of runs that stand behind the header, each in the wide form: narrow if it can be.
     /// </summary>
     /// <returns>Words of the leaf.</returns>
-    public int Finish(Span<ulong> leaf, int runs, Span<ulong> summary)
+    public int Finish(Span<ulong> leaf, int runs)
     {
+        Span<ulong> summary = leaf.Slice(1, SummaryWords);
         summary.Clear();
         ulong anyMixed = 0;
         for (int run = 0; run < runs; run++)
         {
             ulong word0 = leaf[HeaderWords + (run * WideWords)];
             anyMixed |= word0 & Mixed;
-            LeafSummaries.Mark(summary, FirstOf(word0), EndOf(word0) - 1);
+            int last = (EndOf(word0) - 1) >> 6;
+            for (int group = FirstOf(word0) >> 6; group <= last; group++)
+            {
+                summary[group >> 6] |= 1UL << (group & 63);
+            }
         }
         leaf[0] = (uint)runs | (anyMixed == 0 ? Narrow : 0);
         for (int run = 0; run < runs && anyMixed == 0; run++)

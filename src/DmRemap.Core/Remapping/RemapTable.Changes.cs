@@ -147,12 +147,10 @@ public sealed partial class RemapTable
             _publications = unchecked(_publications + 1);
             pointer = unchecked((long)(((ulong)_publications << 32) | (uint)(granule + 1)));
         }
-        _summaries.Add(leaf, _builder.Summary);
         Volatile.Write(ref _leaves[leaf], pointer);
-        // Whatever is written to the old leaf's memory and marks from here on is seen by a reader only
-        // together with the new pointer; that reader then starts again.
+        // Whatever is written to the old leaf's memory from here on is seen by a reader only together with
+        // the new pointer; that reader then starts again.
         Volatile.WriteBarrier();
-        _summaries.Set(leaf, _builder.Summary);
         if (old != 0)
         {
             int granule = GranuleOf(old);

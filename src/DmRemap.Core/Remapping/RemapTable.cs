@@ -20,7 +20,6 @@ namespace DmRemap.Core.Remapping;
 public sealed partial class RemapTable
 {
     private readonly long[] _leaves;
-    private readonly LeafSummaries _summaries;
     private readonly LeafSlabs _slabs = new();
     private readonly LeafLayout _layout;
     private readonly LeafBuilder _builder;
@@ -34,7 +33,6 @@ public sealed partial class RemapTable
         _builder = new LeafBuilder(_layout);
         _blocksLog2 = BitOperations.Log2((uint)geometry.BlocksPerUnit);
         _leaves = new long[((geometry.Units - 1) >> LeafLayout.UnitsLog2) + 1];
-        _summaries = new LeafSummaries(_leaves.Length);
     }
 
     public UnitGeometry Geometry { get; }
@@ -46,7 +44,7 @@ public sealed partial class RemapTable
     public long RunCount { get; private set; }
 
     /// <summary>Memory held, in bytes; it never shrinks.</summary>
-    public long MemoryBytes => ((long)_leaves.Length * sizeof(long)) + _summaries.Bytes + _slabs.Bytes;
+    public long MemoryBytes => ((long)_leaves.Length * sizeof(long)) + _slabs.Bytes;
 
     /// <summary>The part of that memory which leaves occupy now, in bytes.</summary>
     public long LeafBytes => _slabs.UsedGranules * LeafSlabs.GranuleWords * sizeof(ulong);
@@ -172,10 +170,10 @@ public sealed partial class RemapTable
                 run = default;
                 return false;
             }
-            bool found = _summaries.MayHave(leaf, first, last)
-                && TryCopy(_slabs.At(GranuleOf(pointer)), first, last, copy);
+            ReadOnlySpan<ulong> words = _slabs.At(GranuleOf(pointer));
+            bool found = LeafLayout.MayHave(words, first, last) && TryCopy(words, first, last, copy);
             // The reads above come before this one: an unchanged pointer then means that they saw one whole
-            // leaf, and at least its marks.
+            // leaf.
             Volatile.ReadBarrier();
             if (Volatile.Read(ref _leaves[leaf]) == pointer)
             {
