@@ -19,6 +19,7 @@ internal sealed partial class SimulatedSystem
     : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
 {
     private MetadataStore? _store;
+    private MetadataMember?[] _members = [];
     private bool _isGivenUp;
 
     /// <summary>Why the start was refused; null when it was not.</summary>
@@ -86,6 +87,7 @@ internal sealed partial class SimulatedSystem
             members[i] = set.Members[i] is MetadataMember here
                 ? Present(i, _offered[set.SpareOfMember[i]], here)
                 : Absent(i, set);
+            _members = set.Members;
             set.Allocator.SetUsable(i, set.Members[i] is { IsActive: true });
             Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
         }
@@ -113,6 +115,9 @@ internal sealed partial class SimulatedSystem
         WasCleanStop = isClean;
         Phase = SystemPhase.Stopped;
     }
+
+    /// <summary>Of a system that served: this spare was counted, to its end.</summary>
+    public bool IsCounted(int spare) => _members[spare] is { IsActive: true };
 
     /// <summary>Commits that have not been answered.</summary>
     public int CommitsPending => _log!.Pending;

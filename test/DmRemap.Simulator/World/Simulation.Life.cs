@@ -134,6 +134,7 @@ internal sealed partial class Simulation
             if (system.Phase == SystemPhase.Serving)
             {
                 _wasStartCutOff = false;
+                _lastServed = system;
                 _recoveries++;
                 return system;
             }

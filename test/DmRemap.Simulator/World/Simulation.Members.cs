@@ -13,6 +13,7 @@ internal sealed partial class Simulation
     private bool _isImageOld;
     private bool _wasLastStopClean;
     private bool _wasStartCutOff;
+    private SimulatedSystem? _lastServed;
 
     /// <summary>
     /// Which spares this start is given: all, or all but one where the others hold the whole history without
@@ -40,7 +41,8 @@ internal sealed partial class Simulation
         bool isSafe = false;
         for (int i = 0; i < _spares.Length; i++)
         {
-            isSafe |= i != missing && _watch.IsActive(i);
+            // One that was only just being counted in when power was cut does not stand for the others.
+            isSafe |= i != missing && _watch.IsActive(i) && (_lastServed?.IsCounted(i) ?? true);
         }
         if (isSafe)
         {
