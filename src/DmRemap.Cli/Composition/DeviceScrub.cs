@@ -28,7 +28,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
     private readonly Lock _writing = new();
     private ScrubProgress? _written;
     private ScrubProgress? _end;
-    private DateTimeOffset? _lastEnded;
+    private EndOfPass? _lastEnded;
     private bool _isEndSaid;
     private bool _hasFailed;
 
@@ -57,7 +57,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
         lock (_writing)
         {
             _written = last;
-            _lastEnded = last.LastEnded;
+            _lastEnded = last.LastEnded is DateTimeOffset at ? new EndOfPass(at) : null;
             _isEndSaid = last.Step == last.Steps;
         }
         long rate = Math.Clamp(last.BytesPerSecond, ScrubPace.RateMin, ScrubPace.RateMax);
@@ -101,13 +101,11 @@ internal sealed class DeviceScrub : IAsyncDisposable
         return Report();
     }
 
+    /// <summary>
+    /// Also on the data thread: it takes no lock, for whoever has it may be writing to a disk that is stuck.
+    /// </summary>
     public ScrubReport Report()
     {
-        DateTimeOffset? lastEnded;
-        lock (_writing)
-        {
-            lastEnded = _lastEnded;
-        }
         long steps = _scrubber.Order.Steps;
         return new ScrubReport
         {
@@ -118,7 +116,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
             Done = (double)_scrubber.Step / steps,
             BytesPerSecond = _scrubber.Rate,
             BlocksFailed = _scrubber.BlocksFailed,
-            LastEnded = lastEnded,
+            LastEnded = Volatile.Read(ref _lastEnded)?.At,
         };
     }
 
@@ -141,12 +139,12 @@ internal sealed class DeviceScrub : IAsyncDisposable
             bool isEnd = progress.Step == progress.Steps;
             if (isEnd && !_isEndSaid)
             {
-                _lastEnded = _time.GetUtcNow();
+                _lastEnded = new EndOfPass(_time.GetUtcNow());
                 _say($"DMR-SCRUB-ENDED {_name}: the whole device was read; blocks that did not read: "
                     + $"{progress.BlocksFailed}");
             }
             _isEndSaid = isEnd;
-            progress = progress with { LastEnded = _lastEnded };
+            progress = progress with { LastEnded = _lastEnded?.At };
             bool isBegun = _written is not null || progress.Step > 0 || progress.IsRunning;
             if (isBegun && progress != _written)
             {
@@ -185,4 +183,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
             _hasFailed = true;
         }
     }
+
+    /// <summary>As a reference, so that it is read whole.</summary>
+    private sealed record EndOfPass(DateTimeOffset At);
 }

@@ -61,14 +61,15 @@ internal sealed partial class WriteRedirect
     }
 
     /// <summary>
-    /// The control write failed, and a failed write may have ruined what was there: the good bytes, which we
-    /// hold, go to a spare unit.
+    /// The control write failed, and a failed write may have ruined what was there, or land later over what
+    /// is written next (an NBD server that was lost with it): the good bytes, which we hold, go to a spare
+    /// unit, whatever the error says of the disk.
     /// </summary>
     private bool MustSaveControl()
     {
         bool wasRejected = Device.AreWritesRejected;
         bool isWritten = _isControlRead && IoSucceeded;
-        // A disk that is away or stalled answers nothing, and has not ruined the place.
+        // A disk that is away or stalled has not refused a write.
         bool isRejected = _isControlRead && !isWritten
             && RemapDevice.Classify(Device.Primary, IoOperation.Write, IoStatus, IoErrno, IoElapsed)
                 is ErrorClass.Medium or ErrorClass.Ambiguous;
@@ -82,7 +83,7 @@ internal sealed partial class WriteRedirect
         }
         Device.WriteControl.OnControl(outcome);
         Device.NoteRejection(wasRejected, IoErrno);
-        if (outcome != ControlWriteOutcome.Rejected)
+        if (!_isControlRead || isWritten)
         {
             return false;
         }

@@ -79,6 +79,25 @@ public sealed class StormTests
         Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out _));
     }
 
+    /// <summary>
+    /// A control that the disk did not answer may land later, over what was written since: where it lands
+    /// nobody may read any more, whatever the error says of the disk.
+    /// </summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(6)]
+    [InlineData(110)]
+    public void Place_of_a_control_that_failed_is_on_a_spare_afterwards(int errno)
+    {
+        EngineBench bench = Tripped();
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 4)).Status);
+        bench.Primary.Fault = (_, request) => request.Operation != IoOperation.Write ? 0
+            : request.Extent.Start.Value == 0 ? errno : 5;
+        bench.Write(800, EngineBench.Pattern(8, 512, 9));
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(0), out _));
+        Assert.All(bench.Read(0, 8).Data, value => Assert.Equal(4, value));
+    }
+
     /// <summary>The last good write lies where all is bad by now; an earlier one, far away, tells.</summary>
     [Fact]
     public void Control_at_an_earlier_place_lets_the_same_write_move_its_unit()
