@@ -60,6 +60,8 @@ public sealed class ThreadLaneTests : IDisposable
         Assert.Equal(3, work.Begun);
         gate.Set();
         WaitUntil(() => work.Done == 4);
+        // A thread may be at work before its starter has counted it.
+        WaitUntil(() => lane.Threads >= 3);
         Assert.Equal(3, lane.Threads);
     }
 
