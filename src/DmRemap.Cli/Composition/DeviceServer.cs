@@ -13,6 +13,7 @@ using DmRemap.Control.Registry;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
+using DmRemap.Linux.Processes;
 
 namespace DmRemap.Cli.Composition;
 
@@ -33,6 +34,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
     public async Task<ExitCode> ServeAsync(ServeOptions options, CommandOutput output,
         CancellationToken cancellation)
     {
+        IoFlusher.Become();
         HostDirectories directories = services.FindDirectories();
         directories.PrepareConfiguration();
         DeviceRecord record = services.OpenRegistry().Load(options.Name);

@@ -111,7 +111,10 @@ internal sealed class DeviceStart(
         }
         FuseDoor fuse = new(
             record.Name, record.MainPath, directories.DiskPath(record.Name), host, events.Say);
-        ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time);
+        ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time)
+        {
+            Residence = Residence.TakeUp(),
+        };
         RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
         served.Watch = watch;
         DeviceScrub scrub = new(

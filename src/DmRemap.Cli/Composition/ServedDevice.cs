@@ -61,6 +61,8 @@ internal sealed class ServedDevice : IDisposable
     /// <summary>How I/O reaches the members.</summary>
     public string Backend => _host.Loop.Backend;
 
+    public Residence Residence { get; init; }
+
     public RecursionWatch? Watch { get; set; }
 
     /// <summary>Null until it is served.</summary>

@@ -41,6 +41,8 @@ internal static class StatusReport
             Phase = LifeWords.PhaseOf(life),
             Conditions = Conditions(served),
             Backend = served.Backend,
+            MemoryLocked = served.Residence.IsLocked,
+            IoFlusher = served.Residence.IsFlusher,
             Primary = Primary(served),
             Spares = [.. Enumerable.Range(0, device.Members.Length - 1).Select(i => Spare(served, i))],
             Remaps = device.Tally.RemappedUnits,

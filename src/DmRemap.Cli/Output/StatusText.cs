@@ -86,11 +86,19 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("served", IsServed(status)
                 ? $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, "
-                    + $"{status.Backend}, {Amounts.Plural(status.Clients ?? 0, "client")}, "
+                    + $"{status.Backend}, {MemoryWords(status)}"
+                    + $"{Amounts.Plural(status.Clients ?? 0, "client")}, "
                     + $"dmremap {status.Version}"
                 : $"not yet; process {pid} is starting it");
         }
     }
+
+    private static string MemoryWords(DeviceStatus status) => status.MemoryLocked switch
+    {
+        true => "memory locked, ",
+        false => "memory not locked, ",
+        null => "",
+    };
 
     private void WriteMembers(DeviceStatus status)
     {

@@ -34,6 +34,17 @@ public sealed record DeviceStatus
     /// <summary>How I/O reaches the kernel: "io_uring" or "epoll"; "none" while stopped.</summary>
     public required string Backend { get; init; }
 
+    /// <summary>
+    /// The server's memory is locked: no page of it, nor of its program, is ever thrown out. Null while
+    /// nobody serves it.
+    /// </summary>
+    public bool? MemoryLocked { get; init; }
+
+    /// <summary>
+    /// The server is known to the kernel as one that dirty pages are written through (PR_SET_IO_FLUSHER).
+    /// </summary>
+    public bool? IoFlusher { get; init; }
+
     public required PrimaryStatus Primary { get; init; }
 
     public required IReadOnlyList<SpareStatus> Spares { get; init; }

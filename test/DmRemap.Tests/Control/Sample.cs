@@ -12,6 +12,8 @@ internal static class Sample
         State = DeviceStates.Running,
         Conditions = [],
         Backend = "io_uring",
+        MemoryLocked = true,
+        IoFlusher = false,
         Primary = new PrimaryStatus
         {
             Path = "/dev/sdb",

@@ -53,8 +53,14 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
 
     public int ErrnoOfBadBlocks { get; set; } = 5;
 
+    /// <summary>What <see cref="Fault"/> returns for a transfer that ends early, without an errno.</summary>
+    public const int EndedEarly = -1;
+
     /// <summary>Given the operation's number (from 0) and the request: an errno to fail with, or 0.</summary>
     public Func<long, IoRequest, int>? Fault { get; set; }
+
+    /// <summary>So long the operations that <see cref="Fault"/> fails are said to have taken.</summary>
+    public Duration FaultElapsed { get; set; }
 
     /// <summary>Requests for which this is true do not complete until <see cref="ReleaseHanging"/>.</summary>
     public Func<IoRequest, bool>? Hang { get; set; }
@@ -206,7 +212,8 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         }
         else
         {
-            request.SetResult(IoStatus.DeviceError, errno, _loop.Now - request.SubmittedAt);
+            Duration elapsed = new((_loop.Now - request.SubmittedAt).Nanoseconds + FaultElapsed.Nanoseconds);
+            request.SetResult(IoStatus.DeviceError, errno == EndedEarly ? 0 : errno, elapsed);
         }
         _loop.DeliverLater(request);
     }
