@@ -93,12 +93,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         }
     }
 
-    private static string MemoryWords(DeviceStatus status) => status.MemoryLocked switch
-    {
-        true => "memory locked, ",
-        false => "memory not locked, ",
-        null => "",
-    };
+    private static string MemoryWords(DeviceStatus status) =>
+        status.MemoryLocked == false ? "memory not locked, " : "";
 
     private void WriteMembers(DeviceStatus status)
     {

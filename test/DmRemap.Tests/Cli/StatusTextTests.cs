@@ -18,7 +18,7 @@ public sealed class StatusTextTests
            state: running
           export: nbd+unix:///disk1?socket=/run/dmremap/disk1.nbd
             size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
-          served: by process 4711, up 3 h 7 min, io_uring, memory locked, 2 clients, dmremap 0.1.0
+          served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
 
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     active       12      3      0  -
@@ -63,7 +63,7 @@ public sealed class StatusTextTests
              see: DMR-STATUS-LOST-DATA in docs/messages.md
           export: nbd+unix:///disk1?socket=/run/dmremap/disk1.nbd
             size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
-          served: by process 4711, up 3 h 7 min, io_uring, memory locked, 2 clients, dmremap 0.1.0
+          served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
 
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     active       12      3      0  -
