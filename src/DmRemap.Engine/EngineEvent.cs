@@ -55,6 +55,15 @@ public enum EngineEventKind : byte
 
     /// <summary>The breaker tripped: writes moved too many units.</summary>
     StormOfMoves = 14,
+
+    /// <summary>A unit went back to the primary because a person asked.</summary>
+    Returned = 15,
+
+    /// <summary>Blocks that had been given up read after all, and are on a spare now.</summary>
+    Salvaged = 16,
+
+    /// <summary>A person said that blocks are lost.</summary>
+    Declared = 17,
 }
 
 /// <param name="Kind">What happened.</param>

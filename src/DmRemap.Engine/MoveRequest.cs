@@ -3,8 +3,17 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Engine;
 
+/// <summary>Where a person wants units to be.</summary>
+public enum MoveTarget : byte
+{
+    Spare = 0,
+
+    /// <summary>Back: the unit's rule goes away.</summary>
+    Primary = 1,
+}
+
 /// <summary>
-/// A person's wish to move units [First, Last] to spares, and how far it has come. Read it after OnFinished.
+/// A person's wish to move units [First, Last], and how far it has come. Read it after OnFinished.
 /// </summary>
 public abstract class MoveRequest
 {
@@ -15,9 +24,11 @@ public abstract class MoveRequest
     /// <summary>Included.</summary>
     public required UnitNumber Last { get; init; }
 
+    public MoveTarget To { get; init; }
+
     public long UnitsMoved { get; internal set; }
 
-    /// <summary>Had a spare unit before.</summary>
+    /// <summary>Were there before.</summary>
     public long UnitsAlreadyMoved { get; internal set; }
 
     public long UnitsFailed { get; internal set; }
@@ -25,9 +36,13 @@ public abstract class MoveRequest
     public long BlocksCopied { get; internal set; }
 
     /// <summary>
-    /// Could not be read: they stay where they are, and fail until they read or are written.
+    /// To spares: could not be read; they stay where they are, and fail until they read or are written. Back:
+    /// those of all units that stay.
     /// </summary>
     public long BlocksUnread { get; internal set; }
+
+    /// <summary>Back: were lost, and stay so without a spare unit.</summary>
+    public long BlocksLost { get; internal set; }
 
     /// <summary>The first of those, in blocks of the exported device; a bounded list.</summary>
     public IReadOnlyList<Extent> Unread => _unread;

@@ -32,6 +32,9 @@ public sealed class RemapCounters
     /// <summary>Units that got a spare unit since the start.</summary>
     public long RemapsMade { get; set; }
 
+    /// <summary>Units that went back to the primary since the start.</summary>
+    public long UnitsReturned { get; set; }
+
     /// <summary>Reads that failed and were read again block by block.</summary>
     public long ReadRescues { get; set; }
 
@@ -46,6 +49,9 @@ public sealed class RemapCounters
 
     /// <summary>Blocks that became lost since the start.</summary>
     public long BlocksLost { get; set; }
+
+    /// <summary>Blocks that had been given up, and were read after all, since the start.</summary>
+    public long BlocksSalvaged { get; set; }
 
     public long Commits { get; set; }
 

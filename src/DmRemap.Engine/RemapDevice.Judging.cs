@@ -240,6 +240,7 @@ public sealed partial class RemapDevice
         if (lost == 0)
         {
             Publish(EngineEventKind.Unreadable, source, BlocksOf(entry.Unit, bad), entry.Location, errno);
+            Retries.OnSuspect();
             return;
         }
         SetEntry(entry with
@@ -252,6 +253,7 @@ public sealed partial class RemapDevice
         Losses.Add(entry.Unit);
         Suspects.Clear(entry.Unit, lost);
         Publish(EngineEventKind.Lost, source, BlocksOf(entry.Unit, lost), entry.Location, errno);
+        Retries.OnLost();
     }
 
     /// <summary>A unit moved from a failing spare unit, and these places could not come along.</summary>
@@ -402,7 +404,7 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>The smallest extent of exported blocks that holds these places of the unit.</summary>
-    private Extent BlocksOf(UnitNumber unit, ulong places)
+    internal Extent BlocksOf(UnitNumber unit, ulong places)
     {
         Extent whole = Units.ExtentOf(unit);
         if (places == 0)

@@ -19,6 +19,8 @@ public sealed partial class RemapDevice
     private readonly IoRequest _stopFlush = new();
     private IStopOwner? _stopOwner;
     private readonly UnitMove _move;
+    private readonly UnitReturn _return;
+    private readonly LossDeclaration _declaration;
     private bool _isStopFlushSent;
     private bool _areLossesRecorded;
 
@@ -46,24 +48,64 @@ public sealed partial class RemapDevice
             RefuseRequests();
         }
         _stopOwner = owner;
-        _move.Abandon();
+        AbandonMove();
         Probe?.Stop();
+        Retries.Stop();
         ContinueStop();
     }
 
     /// <summary>
-    /// Move these units to spares because a person asks; one such work at a time. False: one is running.
+    /// Move these units because a person asks; one such work at a time. False: one is running.
     /// </summary>
     public bool TryStartMove(MoveRequest request)
     {
-        if (!_move.IsIdle || IsStopping || IsHolding || _isRefusing || Geometry.IsReadOnly)
+        if (!MayBeginHandwork)
         {
             return false;
         }
-        _move.Begin(request);
+        if (request.To == MoveTarget.Spare)
+        {
+            _move.Begin(request);
+        }
+        else
+        {
+            _return.Begin(request);
+        }
         Pump();
         return true;
     }
+
+    /// <summary>Try again what does not read, because a person asks. False: as for a move.</summary>
+    public bool TryStartRetest(RetestRequest request)
+    {
+        if (!MayBeginHandwork)
+        {
+            return false;
+        }
+        Retries.Begin(request);
+        Pump();
+        return true;
+    }
+
+    /// <summary>Record that blocks are lost, because a person says so. False: as for a move.</summary>
+    public bool TryStartDeclaration(DeclareRequest request)
+    {
+        if (!MayBeginHandwork)
+        {
+            return false;
+        }
+        _declaration.Begin(request);
+        Pump();
+        return true;
+    }
+
+    private bool MayBeginHandwork =>
+        IsHandIdle && !Retries.IsAsked && !IsStopping && !IsHolding && !_isRefusing && !Geometry.IsReadOnly;
+
+    /// <summary>Nothing that a person asked to be moved or declared is under way.</summary>
+    private bool IsHandIdle => _move.IsIdle && _return.IsIdle && _declaration.IsIdle;
+
+    internal void OnHandworkEnded() => ContinueEnds();
 
     internal void FinishMove(MoveRequest request)
     {

@@ -27,7 +27,7 @@ public sealed partial class RemapDevice
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
     private bool AreRepairsIdle =>
-        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && _move.IsIdle;
+        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && IsHandIdle && Retries.IsIdle;
 
     internal void FinishRescue(FragmentIo fragment) => Finish(fragment);
 

@@ -47,7 +47,7 @@ public sealed partial class RemapDevice
         Invariant.Check(!IsHolding);
         _suspendOwner = owner;
         _suspendRound++;
-        _move.Abandon();
+        AbandonMove();
         ContinueSuspend();
     }
 
@@ -85,8 +85,14 @@ public sealed partial class RemapDevice
         }
     }
 
-    /// <summary>End a move by hand after the unit that is being moved.</summary>
-    public void AbandonMove() => _move.Abandon();
+    /// <summary>End work by hand after the units that it is at.</summary>
+    public void AbandonMove()
+    {
+        _move.Abandon();
+        _return.Abandon();
+        _declaration.Abandon();
+        Retries.Abandon();
+    }
 
     private void EndHolding()
     {

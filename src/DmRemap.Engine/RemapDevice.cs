@@ -70,6 +70,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         _redirects = new RepairLine<WriteRedirect>(RedirectsMax, () => new WriteRedirect(this));
         _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
         _move = new UnitMove(this);
+        _return = new UnitReturn(this);
+        _declaration = new LossDeclaration(this);
+        GivenBack = new GivenBackUnits(this);
+        Retries = new UnreadableRetry(this, _loop, parts.RetriesUnreadable);
         Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
     }
 
@@ -99,11 +103,16 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     /// <summary>Null where it is switched off. Loop thread only, but for its counts.</summary>
     public NeighbourhoodProbe? Probe { get; }
 
+    /// <summary>Loop thread only.</summary>
+    public UnreadableRetry Retries { get; }
+
     internal IMetadataLog Log { get; }
 
     internal int ReadRetries { get; }
 
     internal UnrecordedLosses Losses { get; }
+
+    internal GivenBackUnits GivenBack { get; }
 
     internal UnitHolds Holds { get; }
 

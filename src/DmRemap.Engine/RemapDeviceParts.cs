@@ -31,5 +31,8 @@ public sealed record RemapDeviceParts
     /// <summary>Read around units that turn out bad.</summary>
     public bool ProbesNeighbourhood { get; init; } = true;
 
+    /// <summary>Try again in the background what did not read.</summary>
+    public bool RetriesUnreadable { get; init; } = true;
+
     public bool IsReadOnly { get; init; }
 }

@@ -75,6 +75,11 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(StatusCommand.Build(services, common));
         root.Add(ListCommand.Build(services, common));
         root.Add(RemapCommand.Build(services, common));
+        root.Add(UnremapCommand.Build(services, common));
+        root.Add(RetestCommand.Build(services, common));
+        root.Add(LostCommand.Build(services, common));
+        root.Add(MarkBadCommand.Build(services, common));
+        root.Add(MarkLostCommand.Build(services, common));
         root.Add(FaultsCommand.Build(services, common));
         root.Add(ScrubCommand.Build(services, common));
         root.Add(ClearCommand.Build(services, common));

@@ -56,6 +56,15 @@ internal static class Examples
             "dmremap remap disk1 800-815             blocks 800 to 815, both included",
             "dmremap remap disk1 409600-417791 --bytes",
         ],
+        "unremap" => ["dmremap unremap disk1 800-815", "dmremap unremap disk1 409600-417791 --bytes"],
+        "retest" => ["dmremap retest disk1", "dmremap retest disk1 800-815"],
+        "lost" => ["dmremap lost disk1", "dmremap lost disk1 --files --json"],
+        "mark-bad" =>
+        [
+            "dmremap mark-bad disk1 --list bad.txt              FIRST or FIRST-LAST a line, in blocks",
+            "dmremap mark-bad disk1 --list badblocks.txt --list-block 4096",
+        ],
+        "mark-lost" => ["dmremap mark-lost disk1 800-815 --yes"],
         "faults" =>
         [
             "dmremap faults disk1 add 2000-2007 read",

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
@@ -8,85 +7,41 @@ using DmRemap.Cli.Output;
 using DmRemap.Cli.Parsing;
 using DmRemap.Control.Client;
 using DmRemap.Control.Contracts;
-using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Commands;
 
 internal sealed class RemapCommand
 {
-    private readonly Argument<string> _name = CommonOptions.Name();
-
-    private readonly Argument<RunText> _run = new("FIRST[-LAST]")
-    {
-        Description = "Logical blocks of the exported device, both ends included.",
-        CustomParser = ParseRun,
-    };
-
-    private readonly Option<bool> _bytes = new("--bytes")
-    {
-        Description = "FIRST and LAST are bytes; every block that they touch is moved.",
-    };
+    private readonly BlockRunArguments _blocks = new("is moved", ArgumentArity.ExactlyOne);
 
     public static Command Build(CliServices services, CommonOptions common)
     {
         RemapCommand parts = new();
         Command command = new(
-            "remap", "Move blocks of a running device to a spare: copies what reads, says what does not.")
-        {
-            parts._name, parts._run, parts._bytes,
-        };
+            "remap", "Move blocks of a running device to a spare: copies what reads, says what does not.");
+        parts._blocks.AddTo(command);
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
-    }
-
-    private static RunText ParseRun(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        if (!RunText.TryParse(text, out RunText run))
-        {
-            result.AddError($"{text}: expected {RunText.Form}.");
-        }
-        return run;
     }
 
     private async Task<int> RunAsync(
         CliServices services, CommonOptions common, ParseResult parsed, CancellationToken cancellation)
     {
-        string name = parsed.GetRequiredValue(_name);
-        DeviceName.Require(name);
+        string name = _blocks.NameOf(parsed);
         CommandOutput output = common.OutputFor(services, parsed, name);
         using ControlClient client = await new DeviceLookup(services).ConnectAsync(name, cancellation);
-        RunText run = parsed.GetRequiredValue(_run);
-        if (parsed.GetValue(_bytes))
-        {
-            DeviceStatus status = await client.GetStatusAsync(cancellation);
-            run = run.ToBlocks(status.Primary.BlockSize);
-        }
+        RunText run = await _blocks.BlocksAsync(parsed, client, cancellation);
         RemapReport report = await client.RemapAsync(
-            new BlockNumber(run.First), new BlockNumber(run.Last), step => Show(output, step), cancellation);
+            new BlockNumber(run.First), new BlockNumber(run.Last),
+            BlockRunArguments.ShowOn(output, services.Time), cancellation);
         Write(output, name, report);
         return (int)ExitOf(report);
     }
 
-    private static void Show(CommandOutput output, RemapProgress step)
-    {
-        if (output.Terminal.ErrorIsTerminal)
-        {
-            output.Note($"{step.UnitsDone} of {step.UnitsTotal} units");
-        }
-    }
-
-    private static ExitCode ExitOf(RemapReport report)
-    {
-        bool isNothingDone = report.UnitsRemapped + report.UnitsAlreadyRemapped == 0;
-        if (report.UnitsFailed > 0 && isNothingDone)
-        {
-            return ExitCode.Failed;
-        }
-        bool isWhole = report.UnitsFailed == 0 && report.BlocksUnread == 0 && report.Failure is null;
-        return isWhole ? ExitCode.Done : ExitCode.DoneDegraded;
-    }
+    private static ExitCode ExitOf(RemapReport report) => BlockRunArguments.ExitOf(
+        report.UnitsFailed, report.UnitsRemapped + report.UnitsAlreadyRemapped,
+        report.BlocksUnread == 0 && report.Failure is null);
 
     private static void Write(CommandOutput output, string name, RemapReport report)
     {

@@ -132,16 +132,25 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
 
     public Task<RemapReport> RemapAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
-        CancellationToken cancellation)
-    {
-        ServedDevice served;
-        lock (_gate)
-        {
-            Require(LifeCommand.Move, "remap");
-            served = _served!;
-        }
-        return served.RemapAsync(first, last, progress, cancellation);
-    }
+        CancellationToken cancellation) =>
+        RequireHandwork("remap").RemapAsync(first, last, progress, cancellation);
+
+    public Task<UnremapReport> UnremapAsync(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
+        CancellationToken cancellation) =>
+        RequireHandwork("unremap").UnremapAsync(first, last, progress, cancellation);
+
+    public Task<RetestReport> RetestAsync(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
+        CancellationToken cancellation) =>
+        RequireHandwork("retest").RetestAsync(first, last, progress, cancellation);
+
+    public Task<MarkLostReport> MarkLostAsync(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
+        CancellationToken cancellation) =>
+        RequireHandwork("mark-lost").MarkLostAsync(first, last, progress, cancellation);
+
+    public LostPage ListLost(BlockNumber from) => RequireServed("lost").ListLost(from);
 
     public Task AddFaultAsync(string rule, CancellationToken cancellation) =>
         RequireServed("faults-add").AddFaultAsync(rule, cancellation);
@@ -312,6 +321,15 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
         return decision.Outcome == LifeOutcome.Refused
             ? throw new RefusalException(LifeWords.Refused(Name, _state, words))
             : decision;
+    }
+
+    private DeviceHandwork RequireHandwork(string words)
+    {
+        lock (_gate)
+        {
+            Require(LifeCommand.Move, words);
+            return _served!.Handwork;
+        }
     }
 
     private ServedDevice RequireServed(string words)

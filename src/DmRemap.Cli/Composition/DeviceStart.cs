@@ -121,6 +121,7 @@ internal sealed class DeviceStart(
             host, assembled, record, services.OpenScrub(record.Name), services.Time, events.Say);
         served.Scrub = scrub;
         await scrub.RestoreAsync();
+        await host.RunAsync(assembled.Device.Retries.Begin);
         Life.OnServed(served);
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);

@@ -91,6 +91,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.Remapped =>
                 $"DMR-EVENT-REMAPPED {where}: {WhyMoved(happened, member, error)}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
+            EngineEventKind.Returned =>
+                $"DMR-EVENT-RETURNED {where}: back on {member} as asked; it was on {spare}",
+            EngineEventKind.Salvaged =>
+                $"DMR-EVENT-SALVAGED {where}: had been given up, and {member} read it again; now on {spare}",
+            EngineEventKind.Declared =>
+                $"DMR-EVENT-DECLARED {where}: declared lost as asked; reads fail until it is written",
             EngineEventKind.RescuedWeak =>
                 $"DMR-EVENT-RESCUED {where}: {member} read it only after failing{error}; now on {spare}",
             EngineEventKind.Unreadable =>

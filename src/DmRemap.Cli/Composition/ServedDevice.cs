@@ -6,11 +6,8 @@ using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
-using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
-using DmRemap.Core.Remapping;
-using DmRemap.Engine;
 using DmRemap.FrontEnds.Nbd;
 
 namespace DmRemap.Cli.Composition;
@@ -19,7 +16,6 @@ namespace DmRemap.Cli.Composition;
 internal sealed class ServedDevice : IDisposable
 {
     private static readonly TimeSpan s_answerTimeout = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly LoopHost _host;
     private readonly TimeProvider _time;
@@ -41,6 +37,7 @@ internal sealed class ServedDevice : IDisposable
         Fuse = fuse;
         _exports = door.Exports;
         _stop = new DeviceStop(host, assembled, door, fuse, time);
+        Handwork = new DeviceHandwork(host, assembled.Device, record.Name, time);
     }
 
     public DeviceLife Life { get; }
@@ -62,6 +59,8 @@ internal sealed class ServedDevice : IDisposable
     public string Backend => _host.Loop.Backend;
 
     public Residence Residence { get; init; }
+
+    public DeviceHandwork Handwork { get; }
 
     public RecursionWatch? Watch { get; set; }
 
@@ -92,38 +91,8 @@ internal sealed class ServedDevice : IDisposable
 
     public DeviceStatus GetStatus() => Ask(() => StatusReport.Make(this));
 
-    public async Task<RemapReport> RemapAsync(
-        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
-        CancellationToken cancellation)
-    {
-        UnitGeometry units = Assembled.Device.Units;
-        RequireInside(first, last);
-        Move move = new() { First = units.UnitOf(first), Last = units.UnitOf(last) };
-        await RequireRoomAsync(move);
-        bool started = await _host.RunAsync(() => Assembled.Device.TryStartMove(move));
-        if (!started)
-        {
-            throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
-                ExitCode.Failed,
-                Name,
-                "Another remap is running, or the device is stopping or read-only.",
-                "Try again when it has ended."));
-        }
-        long all = move.Last.Value - move.First.Value + 1;
-        while (
-            await Task.WhenAny(move.Ended,
-                Task.Delay(s_progressInterval, _time, CancellationToken.None)) != move.Ended)
-        {
-            progress.Report(
-                new RemapProgress(move.UnitsMoved + move.UnitsAlreadyMoved + move.UnitsFailed, all));
-            if (cancellation.IsCancellationRequested)
-            {
-                await _host.RunAsync(move.Abandon);
-            }
-        }
-        return Report(move, first, last);
-    }
+    /// <summary>A part of what is lost, from this block on.</summary>
+    public LostPage ListLost(BlockNumber from) => Ask(() => LossReport.Make(Assembled.Device, from));
 
     public async Task AddFaultAsync(string rule, CancellationToken cancellation)
     {
@@ -169,30 +138,6 @@ internal sealed class ServedDevice : IDisposable
 
     public Task<StopReport> StopAsync(TimeSpan deadline) => _stop.RunAsync(deadline);
 
-    private static RemapReport Report(Move move, BlockNumber first, BlockNumber last) => new()
-    {
-        FirstBlock = first.Value,
-        LastBlock = last.Value,
-        UnitsRemapped = move.UnitsMoved,
-        UnitsAlreadyRemapped = move.UnitsAlreadyMoved,
-        UnitsFailed = move.UnitsFailed,
-        BlocksCopied = move.BlocksCopied,
-        BlocksUnread = move.BlocksUnread,
-        UnreadExtents =
-        [
-            .. move.Unread.Take(DeviceStatus.LostExtentsMax)
-                .Select(extent => new LostExtent(extent.Start.Value, extent.Count.Value)),
-        ],
-        Failure = move.FirstError switch
-        {
-            IoStatus.Ok => move.IsAbandoned ? "it was ended before the last unit" : null,
-            IoStatus.OutOfSpares => "no spare unit is left",
-            IoStatus.MetadataUnavailable => "the remap table could not be made durable",
-            IoStatus.Unreadable => "not one block of a unit could be read",
-            _ => "a member failed",
-        },
-    };
-
     /// <summary>
     /// What only the data thread may look at. It never waits for a disk, so it answers at once or is dead.
     /// </summary>
@@ -219,35 +164,6 @@ internal sealed class ServedDevice : IDisposable
         return answer!;
     }
 
-    /// <summary>
-    /// All or nothing: half a range moved would leave no spare unit for the next bad sector.
-    /// </summary>
-    private async Task RequireRoomAsync(Move move)
-    {
-        long asked = move.Last.Value - move.First.Value + 1;
-        long free = await _host.RunAsync(() => Assembled.Device.Allocator.TotalUnitsAllocatable);
-        if (asked > free)
-        {
-            throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
-                ExitCode.RefusedForSafety,
-                Name,
-                $"{Name}: {asked} units were asked for, and the spares have {free} free ones: "
-                    + "nothing was moved.",
-                "Ask for a smaller range; what is remapped cannot be given back in this version."));
-        }
-    }
-
-    private void RequireInside(BlockNumber first, BlockNumber last)
-    {
-        long blocks = Assembled.Device.Geometry.Blocks.Value;
-        if (first.Value < 0 || last < first || last.Value >= blocks)
-        {
-            throw new RefusalException(BlockRange.BeyondEnd(
-                Name, first.Value, last.Value, blocks, Assembled.Device.Units.BlockSize.Bytes));
-        }
-    }
-
     private FaultRule Parse(string text, long sectors)
     {
         FaultRulesParsed parsed = FaultRules.Parse(text, sectors);
@@ -269,15 +185,5 @@ internal sealed class ServedDevice : IDisposable
     private sealed class Question(Action ask) : ILoopMessage
     {
         public void Run() => ask();
-    }
-
-    private sealed class Move : MoveRequest
-    {
-        private readonly TaskCompletionSource _ended =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task Ended => _ended.Task;
-
-        public override void OnFinished() => _ended.SetResult();
     }
 }

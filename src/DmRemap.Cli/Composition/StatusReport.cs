@@ -176,6 +176,8 @@ internal static class StatusReport
             ClientErrors = served.Front.Counters.Errors + (served.Fuse.Server?.Counters.Errors ?? 0),
             RemapsMade = counters.RemapsMade,
             BlocksLost = counters.BlocksLost,
+            UnitsReturned = counters.UnitsReturned,
+            BlocksSalvaged = counters.BlocksSalvaged,
             SpareUnitsRetired = counters.SpareUnitsRetired,
             Commits = counters.Commits,
             CommitFailures = counters.CommitFailures,

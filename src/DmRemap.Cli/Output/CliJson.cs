@@ -3,6 +3,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Losses;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 
@@ -42,6 +43,42 @@ internal sealed record ListedDevice
     public ControlError? Problem { get; init; }
 }
 
+/// <summary>`mark-bad --json`: as RemapReport, over all runs of the list.</summary>
+internal sealed record MarkBadDocument
+{
+    public required string Name { get; init; }
+
+    /// <summary>Of the list.</summary>
+    public required long Runs { get; init; }
+
+    public required long UnitsRemapped { get; init; }
+
+    public required long UnitsAlreadyRemapped { get; init; }
+
+    public required long UnitsFailed { get; init; }
+
+    public required long BlocksUnread { get; init; }
+
+    /// <summary>Null: all of the list was gone through, and every unit moved.</summary>
+    public string? Failure { get; init; }
+}
+
+/// <summary>`lost --json`. Complete: no extent is left out. Files: null unless they were asked for.</summary>
+internal sealed record LostDocument
+{
+    public required string Name { get; init; }
+
+    public required int BlockSize { get; init; }
+
+    public required long LostBlocks { get; init; }
+
+    public required IReadOnlyList<LostRun> Extents { get; init; }
+
+    public required bool Complete { get; init; }
+
+    public HitFiles? Files { get; init; }
+}
+
 /// <summary>`stop --json`. Report is null when the device was not running.</summary>
 internal sealed record StopDocument(string Name, bool WasRunning, StopReport? Report);
 
@@ -70,6 +107,11 @@ internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<stri
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(ListDocument))]
 [JsonSerializable(typeof(RemapReport))]
+[JsonSerializable(typeof(UnremapReport))]
+[JsonSerializable(typeof(RetestReport))]
+[JsonSerializable(typeof(MarkLostReport))]
+[JsonSerializable(typeof(MarkBadDocument))]
+[JsonSerializable(typeof(LostDocument))]
 [JsonSerializable(typeof(SuspendReport))]
 [JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(ClearReport))]

@@ -80,13 +80,44 @@ public sealed class ControlClient : IDisposable
         BlockNumber first,
         BlockNumber last,
         Action<RemapProgress>? onProgress,
-        CancellationToken cancellation)
+        CancellationToken cancellation) => await CallAsync(
+            ControlCommands.Remap, Blocks(first, last), ReportJson.Default.RemapReport, onProgress,
+            cancellation);
+
+    /// <summary>As RemapAsync.</summary>
+    public async Task<UnremapReport> UnremapAsync(
+        BlockNumber first,
+        BlockNumber last,
+        Action<RemapProgress>? onProgress,
+        CancellationToken cancellation) => await CallAsync(
+            ControlCommands.Unremap, Blocks(first, last), ReportJson.Default.UnremapReport, onProgress,
+            cancellation);
+
+    /// <summary>As RemapAsync.</summary>
+    public async Task<RetestReport> RetestAsync(
+        BlockNumber first,
+        BlockNumber last,
+        Action<RemapProgress>? onProgress,
+        CancellationToken cancellation) => await CallAsync(
+            ControlCommands.Retest, Blocks(first, last), ReportJson.Default.RetestReport, onProgress,
+            cancellation);
+
+    /// <summary>As RemapAsync.</summary>
+    public async Task<MarkLostReport> MarkLostAsync(
+        BlockNumber first,
+        BlockNumber last,
+        Action<RemapProgress>? onProgress,
+        CancellationToken cancellation) => await CallAsync(
+            ControlCommands.MarkLost, Blocks(first, last), ReportJson.Default.MarkLostReport, onProgress,
+            cancellation);
+
+    /// <summary>A part of what is lost, from this block on.</summary>
+    public async Task<LostPage> ListLostAsync(BlockNumber from, CancellationToken cancellation)
     {
-        JsonElement arguments = Element(
-            new RemapArguments { First = first.Value, Last = last.Value },
-            ControlRequestJson.Default.RemapArguments);
-        return await CallAsync(
-            ControlCommands.Remap, arguments, ReportJson.Default.RemapReport, onProgress, cancellation);
+        JsonElement arguments =
+            Element(new LostArguments { From = from.Value }, ControlRequestJson.Default.LostArguments);
+        return await QuickAsync(
+            ControlCommands.Lost, arguments, ReportJson.Default.LostPage, cancellation);
     }
 
     public async Task AddFaultAsync(string rule, CancellationToken cancellation)
@@ -184,6 +215,10 @@ public sealed class ControlClient : IDisposable
                     device, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
         }
     }
+
+    private static JsonElement Blocks(BlockNumber first, BlockNumber last) => Element(
+        new RemapArguments { First = first.Value, Last = last.Value },
+        ControlRequestJson.Default.RemapArguments);
 
     private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) =>
         JsonSerializer.SerializeToElement(value, type);

@@ -291,6 +291,12 @@ public sealed record IoCounters
     /// <summary>Blocks that became lost.</summary>
     public long BlocksLost { get; init; }
 
+    /// <summary>Units that went back to the main device.</summary>
+    public long UnitsReturned { get; init; }
+
+    /// <summary>Blocks that had been given up and were read after all.</summary>
+    public long BlocksSalvaged { get; init; }
+
     /// <summary>Units of spares that failed and are not used again.</summary>
     public long SpareUnitsRetired { get; init; }
 

@@ -57,7 +57,17 @@ public sealed record ControlError(string Id, string Device, string Message, stri
 /// <summary>What `--json` prints for a command that failed.</summary>
 public sealed record ErrorDocument(ControlError Error);
 
-/// <summary>Logical blocks of the exported device, both ends included.</summary>
+/// <summary>Of `lost`.</summary>
+public sealed record LostArguments
+{
+    /// <summary>The first block to look at.</summary>
+    public long From { get; init; }
+}
+
+/// <summary>
+/// Of `remap`, `unremap`, `retest` and `mark-lost`: logical blocks of the exported device, both ends
+/// included.
+/// </summary>
 public sealed record RemapArguments
 {
     public required long First { get; init; }

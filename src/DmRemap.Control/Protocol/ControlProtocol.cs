@@ -51,6 +51,10 @@ public static class ControlCommands
     public const string Ping = "ping";
     public const string Status = "status";
     public const string Remap = "remap";
+    public const string Unremap = "unremap";
+    public const string Retest = "retest";
+    public const string MarkLost = "mark-lost";
+    public const string Lost = "lost";
     public const string FaultsAdd = "faults-add";
     public const string FaultsClear = "faults-clear";
     public const string FaultsList = "faults-list";

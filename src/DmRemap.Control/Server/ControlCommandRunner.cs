@@ -23,6 +23,10 @@ internal sealed class ControlCommandRunner(
     private static readonly ReportJson s_reports = ReportJson.Default;
     private static readonly ControlRequestJson s_requests = ControlRequestJson.Default;
 
+    private delegate Task<TReport> BlockWork<TReport>(
+        BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
+
     /// <summary>The reply's line. Progress goes to the sink before.</summary>
     public async Task<byte[]> RunAsync(
         ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
@@ -65,7 +69,19 @@ internal sealed class ControlCommandRunner(
                 RequireNoArguments(request);
                 return Element(device.GetStatus(), s_reports.DeviceStatus);
             case ControlCommands.Remap:
-                return await RemapAsync(request, sink, cancellation);
+                return await WithProgressAsync(
+                    request, sink, device.RemapAsync, s_reports.RemapReport, cancellation);
+            case ControlCommands.Unremap:
+                return await WithProgressAsync(
+                    request, sink, device.UnremapAsync, s_reports.UnremapReport, cancellation);
+            case ControlCommands.Retest:
+                return await WithProgressAsync(
+                    request, sink, device.RetestAsync, s_reports.RetestReport, cancellation);
+            case ControlCommands.MarkLost:
+                return await WithProgressAsync(
+                    request, sink, device.MarkLostAsync, s_reports.MarkLostReport, cancellation);
+            case ControlCommands.Lost:
+                return Element(ListLost(Arguments(request, s_requests.LostArguments)), s_reports.LostPage);
             case ControlCommands.FaultsAdd:
                 FaultArguments add = Arguments(request, s_requests.FaultArguments);
                 await device.AddFaultAsync(CheckedRule(request.Command, add.Rule), cancellation);
@@ -125,15 +141,26 @@ internal sealed class ControlCommandRunner(
         };
     }
 
-    /// <summary>A client that goes away ends the remap after the unit at hand.</summary>
-    private async Task<JsonElement> RemapAsync(
-        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    private LostPage ListLost(LostArguments arguments)
+    {
+        PrimaryStatus primary = device.GetStatus().Primary;
+        long blocks = primary.SizeBytes / primary.BlockSize;
+        return arguments.From >= 0 && arguments.From < blocks
+            ? device.ListLost(new BlockNumber(arguments.From))
+            : throw new RefusalException(BadArguments(
+                ControlCommands.Lost, $"block {arguments.From} does not lie in 0 to {blocks - 1}"));
+    }
+
+    /// <summary>A client that goes away ends the work after the unit at hand.</summary>
+    private async Task<JsonElement> WithProgressAsync<TReport>(
+        ControlRequest request, IControlLineSink sink, BlockWork<TReport> work, JsonTypeInfo<TReport> type,
+        CancellationToken cancellation)
     {
         RemapArguments arguments = Arguments(request, s_requests.RemapArguments);
-        CheckExtent(arguments);
+        CheckExtent(request.Command, arguments);
         using CancellationTokenSource gone = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         ProgressChannel progress = new(options.Time, options.ProgressInterval);
-        Task<RemapReport> work = RunRemapAsync(arguments, progress, gone.Token);
+        Task<TReport> running = RunAsync(work, arguments, progress, gone.Token);
         await foreach (RemapProgress step in progress.ReadAllAsync(CancellationToken.None))
         {
             JsonElement value = Element(step, s_reports.RemapProgress);
@@ -142,15 +169,16 @@ internal sealed class ControlCommandRunner(
                 await gone.CancelAsync();
             }
         }
-        return Element(await work, s_reports.RemapReport);
+        return Element(await running, type);
     }
 
-    private async Task<RemapReport> RunRemapAsync(
-        RemapArguments arguments, ProgressChannel progress, CancellationToken cancellation)
+    private static async Task<TReport> RunAsync<TReport>(
+        BlockWork<TReport> work, RemapArguments arguments, ProgressChannel progress,
+        CancellationToken cancellation)
     {
         try
         {
-            return await device.RemapAsync(
+            return await work(
                 new BlockNumber(arguments.First), new BlockNumber(arguments.Last), progress, cancellation);
         }
         finally
@@ -159,7 +187,7 @@ internal sealed class ControlCommandRunner(
         }
     }
 
-    private void CheckExtent(RemapArguments arguments)
+    private void CheckExtent(string command, RemapArguments arguments)
     {
         PrimaryStatus primary = device.GetStatus().Primary;
         long blocks = primary.SizeBytes / primary.BlockSize;
@@ -171,7 +199,7 @@ internal sealed class ControlCommandRunner(
         if (arguments.First < 0 || arguments.Last < arguments.First)
         {
             throw new RefusalException(BadArguments(
-                ControlCommands.Remap,
+                command,
                 $"blocks {arguments.First} to {arguments.Last} do not lie in 0 to {blocks - 1}"));
         }
     }

@@ -30,6 +30,35 @@ public interface IDeviceControl
         CancellationToken cancellation);
 
     /// <summary>
+    /// Copy the units of these blocks back to the main device, verify them there, and free their spare units.
+    /// Cancelled: as RemapAsync.
+    /// </summary>
+    Task<UnremapReport> UnremapAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
+
+    /// <summary>Try again, now, what does not read among these blocks. Cancelled: as RemapAsync.</summary>
+    Task<RetestReport> RetestAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
+
+    /// <summary>
+    /// Record that these blocks are lost; durable when it is answered. Cancelled: as RemapAsync.
+    /// </summary>
+    Task<MarkLostReport> MarkLostAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation);
+
+    /// <summary>A part of what is lost, from this block on. Must not wait for I/O.</summary>
+    LostPage ListLost(BlockNumber from);
+
+    /// <summary>
     /// In the syntax `FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] [delay=MS]`.
     /// </summary>
     Task AddFaultAsync(string rule, CancellationToken cancellation);

@@ -187,6 +187,15 @@ public sealed class SuspectList
         suspect = suspect with { BadBlocks = left, IsBeingRetried = false };
     }
 
+    /// <summary>A person asks: its retry is due now, unless one is on its way.</summary>
+    public void Hasten(UnitNumber unit, Instant now)
+    {
+        if (TryFind(unit, out int slot) && now < _slots[slot].NextRetry)
+        {
+            _slots[slot] = _slots[slot] with { NextRetry = now };
+        }
+    }
+
     /// <summary>
     /// Any unit whose retry time has come and that nobody retries: for retries in the background.
     /// </summary>

@@ -115,6 +115,15 @@ public sealed class CommitRequest
     }
 }
 
+/// <summary>Told of a checkpoint that it asked for.</summary>
+public interface ICheckpointWaiter
+{
+    /// <summary>
+    /// Once, on the loop's thread: no table from before the asking can be recovered any more.
+    /// </summary>
+    void OnCheckpointDurable();
+}
+
 /// <summary>
 /// Makes changes of the table durable on the spares. Commits complete in the order in which they were made;
 /// those that arrive while one is being written share the next. The caller's table holds everything that is
@@ -124,4 +133,10 @@ public sealed class CommitRequest
 public interface IMetadataLog
 {
     void Commit(CommitRequest request);
+
+    /// <summary>
+    /// Write the table anew, as soon as may be, and tell the waiter when that is durable. One waiter at a
+    /// time; it is never told by a log that stops first.
+    /// </summary>
+    void Checkpoint(ICheckpointWaiter waiter);
 }

@@ -1,4 +1,5 @@
 using System;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 
 namespace DmRemap.Engine.Metadata;
@@ -11,6 +12,17 @@ public sealed partial class MetadataStore
     private long _runsTooLong = long.MaxValue;
     private bool _isCheckpointWanted;
     private bool _isCheckpointStuck;
+    private ICheckpointWaiter? _checkpointWaiter;
+    private bool _isWaiterCovered;
+
+    /// <inheritdoc/>
+    public void Checkpoint(ICheckpointWaiter waiter)
+    {
+        Invariant.Check(_checkpointWaiter is null);
+        _checkpointWaiter = waiter;
+        _isCheckpointWanted = true;
+        Pump();
+    }
 
     void ICheckpointOwner.OnCheckpointIdle() => Pump();
 
@@ -31,6 +43,7 @@ public sealed partial class MetadataStore
             // No superblock names the idle area: what is in it now cannot win, and it may be written again.
             NoteFailure(_checkpoint.FirstFailure);
             _isCheckpointStuck = true;
+            _isCheckpointWanted |= _checkpointWaiter is not null;
             ScheduleRetry();
             OnStartCheckpointFailed();
         }
@@ -51,6 +64,8 @@ public sealed partial class MetadataStore
             return;
         }
         _isCheckpointWanted = false;
+        // One that is under way when somebody asks may have written the old rules already: it does not count.
+        _isWaiterCovered = _checkpointWaiter is not null;
         _runsTooLong = long.MaxValue;
         // Everything up to the head is in the table; later changes are in records that are replayed over it.
         _checkpointFirst = _head.Sequence + 1;
@@ -121,6 +136,17 @@ public sealed partial class MetadataStore
         _isFlipPending = true;
         RequestSuperblocks();
         _flipNeeds = _wanted;
+    }
+
+    private void TellCheckpointWaiter()
+    {
+        if (_isWaiterCovered)
+        {
+            ICheckpointWaiter waiter = _checkpointWaiter!;
+            _checkpointWaiter = null;
+            _isWaiterCovered = false;
+            waiter.OnCheckpointDurable();
+        }
     }
 
     private void FailStartIfAny()

@@ -193,6 +193,7 @@ public sealed partial class MetadataStore
             _isFlipPending = false;
             _firstNeeded = _state.FirstJournalSequence;
             CheckpointsDone++;
+            TellCheckpointWaiter();
         }
         if (_journalPhase == JournalPhase.Demoting && _groupNeeds <= _durable)
         {

@@ -189,6 +189,21 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         return true;
     }
 
+    /// <summary>Take the first run of places that follow each other out of a mask.</summary>
+    protected static bool TakeRunOf(ref ulong places, out int index, out int count)
+    {
+        index = 0;
+        count = 0;
+        if (places == 0)
+        {
+            return false;
+        }
+        index = BitOperations.TrailingZeroCount(places);
+        count = BitOperations.TrailingZeroCount(~(places >> index));
+        places &= ~BlockStates.Mask(index, count);
+        return true;
+    }
+
     private void SubmitTo(Member member)
     {
         _ioMember = member;

@@ -1,4 +1,5 @@
 using DmRemap.Core.Metadata;
+using DmRemap.Core.Remapping;
 using DmRemap.Simulator.World;
 
 namespace DmRemap.Simulator.Checkers;
@@ -37,6 +38,9 @@ internal sealed class CommitWatch(Universe universe, TableHistory history, IMeta
         ((CommitRequest)own.Context!).Complete(own.Outcome);
     }
 
+    public void Checkpoint(ICheckpointWaiter waiter) =>
+        log.Checkpoint(new Waiter(history, history.ListGivenBack(), waiter));
+
     private static string Describe(CommitRequest request)
     {
         string all = "";
@@ -45,5 +49,15 @@ internal sealed class CommitWatch(Universe universe, TableHistory history, IMeta
             all += $" {change.Kind} {TableHistory.Describe(change.Entry)};";
         }
         return all;
+    }
+
+    private sealed class Waiter(TableHistory history, SpareLocation[] freed, ICheckpointWaiter waiter)
+        : ICheckpointWaiter
+    {
+        public void OnCheckpointDurable()
+        {
+            history.OnCheckpoint(freed);
+            waiter.OnCheckpointDurable();
+        }
     }
 }

@@ -10,13 +10,17 @@ namespace DmRemap.Simulator.Checkers;
 /// <summary>
 /// What the table on the spares must be, over all starts of a run: everything that was committed with
 /// success, in order; of what was under way at a crash, the first few commits or none, each whole or not at
-/// all. And: no spare unit has two owners, and none that was retired has one.
+/// all. And: no spare unit has two owners, none that was retired has one, and none that was given back has
+/// one before a checkpoint.
 /// </summary>
 internal sealed class TableHistory
 {
     private readonly Dictionary<long, RemapEntry> _entries = [];
     private readonly Dictionary<SpareLocation, long> _owners = [];
     private readonly HashSet<SpareLocation> _retired = [];
+
+    /// <summary>Their rules have gone, and no checkpoint without them was asked for and is durable.</summary>
+    private readonly HashSet<SpareLocation> _givenBack = [];
 
     /// <summary>Rules that say what was given up as lost: a checkpoint may have written them.</summary>
     private readonly List<RemapEntry> _losses = [];
@@ -53,6 +57,12 @@ internal sealed class TableHistory
     /// know nothing of it.
     /// </summary>
     public void OnLost(in RemapEntry entry) => _losses.Add(entry);
+
+    /// <summary>Spare units that a checkpoint which begins now makes free.</summary>
+    public SpareLocation[] ListGivenBack() => [.. _givenBack];
+
+    /// <summary>It is durable.</summary>
+    public void OnCheckpoint(SpareLocation[] freed) => _givenBack.ExceptWith(freed);
 
     public void End(CommitRequest request)
     {
@@ -93,6 +103,7 @@ internal sealed class TableHistory
         _losses.Clear();
         _entries.Clear();
         _owners.Clear();
+        _givenBack.Clear();
         foreach (SpareLocation lost in _retired)
         {
             if (Array.IndexOf(retired, lost) < 0)
@@ -130,6 +141,7 @@ internal sealed class TableHistory
         _entries.Clear();
         _owners.Clear();
         _retired.Clear();
+        _givenBack.Clear();
         _unsettled.Clear();
         _losses.Clear();
     }
@@ -238,7 +250,7 @@ internal sealed class TableHistory
                     Set(change.Entry);
                     break;
                 case TableChangeKind.Remove:
-                    Release(change.Entry.Unit.Value);
+                    Release(change.Entry.Unit.Value, isGivenBack: true);
                     break;
                 case TableChangeKind.RetireSpareUnit:
                 default:
@@ -250,7 +262,7 @@ internal sealed class TableHistory
 
     private void Set(in RemapEntry entry)
     {
-        Release(entry.Unit.Value);
+        Release(entry.Unit.Value, isGivenBack: entry.Location.IsNone);
         _entries[entry.Unit.Value] = entry;
         if (!entry.Location.IsNone)
         {
@@ -259,11 +271,15 @@ internal sealed class TableHistory
         }
     }
 
-    private void Release(long unit)
+    private void Release(long unit, bool isGivenBack)
     {
         if (_entries.Remove(unit, out RemapEntry before) && !before.Location.IsNone)
         {
             _owners.Remove(before.Location);
+            if (isGivenBack)
+            {
+                _givenBack.Add(before.Location);
+            }
         }
     }
 
@@ -272,6 +288,11 @@ internal sealed class TableHistory
         if (_retired.Contains(location))
         {
             throw new Violation("owners", $"{location} is retired, and claimed for unit {unit}");
+        }
+        if (_givenBack.Contains(location))
+        {
+            throw new Violation(
+                "owners", $"{location} was given back, no checkpoint says so, and it is claimed for {unit}");
         }
         if (_owners.TryGetValue(location, out long owner) && owner != unit)
         {

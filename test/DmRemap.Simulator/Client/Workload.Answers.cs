@@ -1,5 +1,6 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Simulator.Disks;
 using DmRemap.Simulator.World;
@@ -9,9 +10,9 @@ namespace DmRemap.Simulator.Client;
 /// <summary>What the answers must be.</summary>
 internal sealed partial class Workload
 {
-    private MoveRequest? _moving;
+    private bool _isHandworkUnderWay;
 
-    public bool IsMoving => _moving is not null;
+    public bool IsMoving => _isHandworkUnderWay;
 
     public void OnCompleted(IoRequest io)
     {
@@ -221,43 +222,83 @@ internal sealed partial class Workload
                 + $" (errno {io.Errno}) in{failed}: {why}");
     }
 
-    /// <summary>A person moves a few units while everything goes on.</summary>
+    /// <summary>
+    /// A person moves a few units while everything goes on, to a spare or back, or has them tried again, or
+    /// declares their blocks lost.
+    /// </summary>
     private void Move(long start)
     {
         UnitNumber first = _device!.Units.UnitOf(new BlockNumber(start));
-        long last = Math.Min(first.Value + _dice.Spread(20) - 1, _device.Units.Units - 1);
-        UnitMoving moving = new(this) { First = first, Last = new UnitNumber(last) };
-        if (_moving is null)
+        long count = _dice.Spread(20);
+        int kind = _config.HasHandwork ? _dice.Below(8) : 0;
+        bool isOfEntries = kind is >= 3 and <= 6;
+        if (isOfEntries && _device.Table.TryGetNext(first, out RemapEntry entry))
         {
-            // Before it is asked for: where nothing is to be moved, the end comes at once.
-            _moving = moving;
-            for (long unit = first.Value; unit <= last; unit++)
-            {
-                _promptness.OnSpecial(unit);
-            }
-            bool isTaken = _device.TryStartMove(moving);
-            if (!isTaken && _device.IsHolding)
-            {
-                _moving = null;
-                return;
-            }
-            if (!isTaken)
-            {
-                throw new Violation("answers", "a move was refused, and none is running");
-            }
-            _universe.Trace.Add(TraceKind.Move, _universe.Now, first.Value, last);
+            first = entry.Unit;
         }
+        UnitNumber last = new(Math.Min(first.Value + count - 1, _device.Units.Units - 1));
+        if (_isHandworkUnderWay)
+        {
+            return;
+        }
+        // Before it is asked for: where nothing is to be done, the end comes at once.
+        _isHandworkUnderWay = true;
+        for (long unit = first.Value; unit <= last.Value; unit++)
+        {
+            _promptness.OnSpecial(unit);
+        }
+        bool isTaken = kind switch
+        {
+            >= 3 and <= 5 => _device.TryStartMove(
+                new UnitMoving(this) { First = first, Last = last, To = MoveTarget.Primary }),
+            6 => _device.TryStartRetest(new UnitRetest(this) { First = first, Last = last }),
+            7 => Declare(start, Math.Min(count, 3)),
+            _ => _device.TryStartMove(new UnitMoving(this) { First = first, Last = last }),
+        };
+        if (!isTaken && _device.IsHolding)
+        {
+            _isHandworkUnderWay = false;
+            return;
+        }
+        if (!isTaken)
+        {
+            throw new Violation("answers", "work by hand was refused, and none is running");
+        }
+        _universe.Trace.Add(TraceKind.Move, _universe.Now, first.Value, last.Value);
+    }
+
+    private bool Declare(long start, long count)
+    {
+        Extent blocks = new(
+            new BlockNumber(start), new BlockCount(Math.Min(count, _config.Blocks - start)));
+        for (int sector = 0; sector < blocks.Count.Value * _config.SectorsPerBlock; sector++)
+        {
+            _readability.OnFailed((start * _config.SectorsPerBlock) + sector);
+        }
+        return _device!.TryStartDeclaration(new LossDeclaring(this) { Blocks = blocks });
+    }
+
+    private void EndHandwork()
+    {
+        if (!_isHandworkUnderWay)
+        {
+            throw new Violation("answers", "work by hand ended twice");
+        }
+        _isHandworkUnderWay = false;
     }
 
     private sealed class UnitMoving(Workload workload) : MoveRequest
     {
-        public override void OnFinished()
-        {
-            if (!ReferenceEquals(workload._moving, this))
-            {
-                throw new Violation("answers", "a move ended twice");
-            }
-            workload._moving = null;
-        }
+        public override void OnFinished() => workload.EndHandwork();
+    }
+
+    private sealed class UnitRetest(Workload workload) : RetestRequest
+    {
+        public override void OnFinished() => workload.EndHandwork();
+    }
+
+    private sealed class LossDeclaring(Workload workload) : DeclareRequest
+    {
+        public override void OnFinished() => workload.EndHandwork();
     }
 }

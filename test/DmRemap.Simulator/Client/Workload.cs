@@ -96,7 +96,7 @@ internal sealed partial class Workload : WorldEvent, IIoOwner
             }
         }
         UnderWay = 0;
-        _moving = null;
+        _isHandworkUnderWay = false;
         _promptness.OnKilled();
         _model.OnKill();
     }

@@ -106,6 +106,7 @@ internal sealed partial class SimulatedSystem
             Log = _log,
             Events = this,
             ProbesNeighbourhood = _config.ProbesNeighbourhood,
+            RetriesUnreadable = _config.HasHandwork,
         });
         set.Store.Membership = device;
     }

@@ -108,6 +108,10 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         Device = new RemapDevice(parts);
         Phase = SystemPhase.Serving;
         _universe.Trace.Add(TraceKind.Recovered, _universe.Now, Device.Table.Count);
+        if (_config.HasHandwork)
+        {
+            Device.Retries.Begin();
+        }
         if (_config.ScrubBytesPerSecond > 0)
         {
             _scrubber = new Scrubber(Device, _process);

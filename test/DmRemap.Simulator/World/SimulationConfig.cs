@@ -8,6 +8,8 @@ namespace DmRemap.Simulator.World;
 /// <summary>What one run is like: drawn from its seed before anything happens.</summary>
 internal sealed record SimulationConfig
 {
+    private const int HandworkWeight = 15;
+
     public required FaultKinds Faults { get; init; }
 
     public required int BlockBytes { get; init; }
@@ -82,6 +84,7 @@ internal sealed record SimulationConfig
         }
         // Some applications flush all the time.
         weights[2] = dice.OneIn(5) ? 30 : weights[2];
+        weights[5] = IsHandworkOf(blocks) ? HandworkWeight : weights[5];
         int requestBytesMax = 512 << dice.Between(3, 8);
         return new SimulationConfig
         {
@@ -114,8 +117,17 @@ internal sealed record SimulationConfig
     /// </summary>
     public long ScrubBytesPerSecond => Blocks % 4 == 1 ? ScrubPace.RateMin << (Blocks / 4 % 6) : 0;
 
+    /// <summary>
+    /// A person is at work: moves are many, to spares and back, units are tried again and blocks declared
+    /// lost; and what does not read is tried in the background. Not drawn, so that what the seeds of all
+    /// other runs do stays as it is.
+    /// </summary>
+    public bool HasHandwork => IsHandworkOf(Blocks);
+
     /// <summary>Not drawn either.</summary>
     public bool ProbesNeighbourhood => Blocks % 4 >= 2;
+
+    private static bool IsHandworkOf(int blocks) => blocks / 8 % 4 == 3;
 
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>

@@ -46,6 +46,56 @@ internal sealed class StubDevice : IDeviceControl
         CancellationToken cancellation) =>
         OnRemap(first, last, progress, cancellation);
 
+    public Task<UnremapReport> UnremapAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation)
+    {
+        progress.Report(new RemapProgress(1, 2));
+        return Task.FromResult(new UnremapReport
+        {
+            FirstBlock = first.Value,
+            LastBlock = last.Value,
+            UnitsReturned = 1,
+            UnitsFailed = 1,
+            BlocksCopied = 7,
+            BlocksLost = 1,
+            StayedExtents = [new LostExtent(first.Value, 8)],
+            Failure = "not every block of a unit could be read",
+        });
+    }
+
+    public Task<RetestReport> RetestAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation) => Task.FromResult(new RetestReport
+        {
+            FirstBlock = first.Value,
+            LastBlock = last.Value,
+            SuspectsTried = 3,
+            SuspectsGood = 2,
+            LostUnitsTried = 4,
+            BlocksBack = 5,
+        });
+
+    public Task<MarkLostReport> MarkLostAsync(
+        BlockNumber first,
+        BlockNumber last,
+        IProgress<RemapProgress> progress,
+        CancellationToken cancellation) => Task.FromResult(new MarkLostReport
+        {
+            FirstBlock = first.Value,
+            LastBlock = last.Value,
+            BlocksDeclared = last.Value - first.Value + 1,
+        });
+
+    public LostPage Lost { get; set; } =
+        new() { BlockSize = 512, LostBlocks = 0, Extents = [] };
+
+    public LostPage ListLost(BlockNumber from) => Lost;
+
     public Task AddFaultAsync(string rule, CancellationToken cancellation)
     {
         if (rule.StartsWith("bad", StringComparison.Ordinal))

@@ -73,6 +73,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             Events = this,
             ProbesNeighbourhood = o.ProbesNeighbourhood,
             ReadRetries = o.ReadRetries,
+            RetriesUnreadable = o.RetriesUnreadable,
         });
     }
 
@@ -187,6 +188,9 @@ internal sealed record BenchOptions
 
     /// <summary>Off, so that a test sees only the operations that it asked for.</summary>
     public bool ProbesNeighbourhood { get; init; }
+
+    /// <summary>Off, for the same reason.</summary>
+    public bool RetriesUnreadable { get; init; }
 
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 

@@ -43,6 +43,25 @@ internal sealed class SimulatedLog(IEventLoop loop, int seed = 1) : IMetadataLog
         Arm();
     }
 
+    /// <summary>Who waits for a checkpoint; it is durable when the test says so.</summary>
+    public ICheckpointWaiter? CheckpointWaiter { get; private set; }
+
+    public void Checkpoint(ICheckpointWaiter waiter)
+    {
+        if (CheckpointWaiter is not null)
+        {
+            throw new InvalidOperationException("two wait for a checkpoint");
+        }
+        CheckpointWaiter = waiter;
+    }
+
+    public void EndCheckpoint()
+    {
+        ICheckpointWaiter waiter = CheckpointWaiter!;
+        CheckpointWaiter = null;
+        waiter.OnCheckpointDurable();
+    }
+
     public void OnTimer(LoopTimer timer)
     {
         if (IsStuck)

@@ -1,0 +1,206 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using DmRemap.Cli.Losses;
+using DmRemap.Cli.Parsing;
+using DmRemap.Control.Contracts;
+using DmRemap.Control.Server;
+using DmRemap.Tests.Control;
+using Xunit;
+
+namespace DmRemap.Tests.Cli;
+
+/// <summary>What a person does to blocks by hand, and what is said of what was lost.</summary>
+public sealed class HandworkCommandTests : IAsyncDisposable
+{
+    private readonly CliRun _cli = new();
+    private readonly StubDevice _device = new();
+    private ControlServer? _server;
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_server is not null)
+        {
+            await _server.DisposeAsync();
+        }
+        _cli.Dispose();
+    }
+
+    [Theory]
+    [InlineData("unremap disk1 5", 3)]
+    [InlineData("retest disk1", 3)]
+    [InlineData("lost disk1", 3)]
+    [InlineData("mark-lost disk1 5 --yes", 3)]
+    public async Task A_device_that_nobody_knows_exits_3(string line, int exitCode)
+    {
+        CliResult result = await _cli.RunAsync($"{line} --json".Split(' '));
+        Assert.Equal(exitCode, result.ExitCode);
+        Assert.Equal("disk1", result.Json.GetProperty("error").GetProperty("device").GetString());
+    }
+
+    [Fact]
+    public async Task Unremap_says_what_went_back_what_stayed_and_why_and_exits_7()
+    {
+        Start();
+        CliResult result = await _cli.RunAsync("unremap", "disk1", "8-23");
+        Assert.Equal(7, result.ExitCode);
+        Assert.Equal(
+            "disk1: blocks 8-23: 1 unit back on the main device, 7 blocks copied and read back; 0 units had "
+                + "nothing on a spare\n"
+                + "1 block had been lost before: reads of them go on failing until they are written, "
+                + "whatever the main device holds there\n"
+                + "1 unit stayed on the spare, unchanged: not every block of a unit could be read\n"
+                + "  8-15\n",
+            result.Output);
+        result = await _cli.RunAsync("unremap", "disk1", "8-23", "--json");
+        Assert.Equal(1, result.Json.GetProperty("unitsReturned").GetInt64());
+        Assert.Equal(8, result.Json.GetProperty("stayedExtents")[0].GetProperty("firstBlock").GetInt64());
+    }
+
+    [Fact]
+    public async Task Retest_without_blocks_is_of_the_whole_device()
+    {
+        Start();
+        CliResult result = await _cli.RunAsync("retest", "disk1", "--json");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal(0, result.Json.GetProperty("firstBlock").GetInt64());
+        Assert.Equal(524287, result.Json.GetProperty("lastBlock").GetInt64());
+        result = await _cli.RunAsync("retest", "disk1", "8-15");
+        Assert.Equal(
+            "disk1: 2 of 3 suspect units read now; of 4 units given up as unreadable, 5 blocks came back and "
+                + "are on a spare now\n",
+            result.Output);
+    }
+
+    [Fact]
+    public async Task Mark_lost_asks_first()
+    {
+        Start();
+        CliResult result = await _cli.RunAsync("mark-lost", "disk1", "8-15");
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("[DMR-USAGE-NEEDS-YES]", result.Error, StringComparison.Ordinal);
+        result = await _cli.RunAsync("mark-lost", "disk1", "8-15", "--yes");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal("disk1: blocks 8-15: 8 blocks newly declared lost\n", result.Output);
+    }
+
+    [Fact]
+    public async Task Lost_says_reason_error_and_day_and_what_is_needed_for_files()
+    {
+        Start();
+        Assert.Equal("disk1: no block is lost\n", (await _cli.RunAsync("lost", "disk1")).Output);
+        _device.Lost = new LostPage
+        {
+            BlockSize = 512,
+            LostBlocks = 9,
+            Extents =
+            [
+                new LostRun
+                {
+                    FirstBlock = 800, Blocks = 8, Reason = LossReasons.Unreadable, Day = "2026-11-27",
+                    Error = "EIO",
+                },
+                new LostRun { FirstBlock = 5000, Blocks = 1, Reason = LossReasons.Declared },
+            ],
+        };
+        CliResult result = await _cli.RunAsync("lost", "disk1", "--files");
+        Assert.Equal(7, result.ExitCode);
+        Assert.StartsWith(
+            "disk1: 9 blocks lost (4.5 KiB); reads of them fail until they are written\n"
+                + "  blocks 800-807: unreadable, last error EIO, 2026-11-27; tried again in the background\n"
+                + "  block 5000: declared, since when is not recorded; the main device's content is never "
+                + "looked at\n"
+                + "files: unknown (disk1 is not attached",
+            result.Output, StringComparison.Ordinal);
+        result = await _cli.RunAsync("lost", "disk1", "--json");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal(2, result.Json.GetProperty("extents").GetArrayLength());
+    }
+
+    [Fact]
+    public async Task Mark_bad_moves_every_run_of_the_list_and_nothing_where_one_lies_outside()
+    {
+        List<(long, long)> asked = [];
+        _device.OnRemap = (first, last, _, _) =>
+        {
+            asked.Add((first.Value, last.Value));
+            return Task.FromResult(Sample.Remap(first.Value, last.Value));
+        };
+        Start();
+        string list = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            await File.WriteAllTextAsync(list, "# bad\n100\n\n8-15 # here\n14-20\n", Ended);
+            CliResult result = await _cli.RunAsync("mark-bad", "disk1", "--list", list);
+            Assert.Equal(0, result.ExitCode);
+            Assert.Equal([(8, 20), (100, 100)], asked);
+            asked.Clear();
+            result = await _cli.RunAsync("mark-bad", "disk1", "--list", list, "--list-block", "1024");
+            Assert.Equal(0, result.ExitCode);
+            Assert.Equal([(16, 41), (200, 201)], asked);
+            asked.Clear();
+            await File.WriteAllTextAsync(list, "8\n524288\n", Ended);
+            result = await _cli.RunAsync("mark-bad", "disk1", "--list", list);
+            Assert.Equal(2, result.ExitCode);
+            await File.WriteAllTextAsync(list, "8\neight\n", Ended);
+            result = await _cli.RunAsync("mark-bad", "disk1", "--list", list);
+            Assert.Equal(2, result.ExitCode);
+            Assert.Contains("line 2", result.Error, StringComparison.Ordinal);
+            Assert.Empty(asked);
+        }
+        finally
+        {
+            File.Delete(list);
+        }
+    }
+
+    [Theory]
+    [InlineData("", false)]
+    [InlineData("# nothing\n", false)]
+    [InlineData("-5", false)]
+    [InlineData("9-8", false)]
+    [InlineData("9223372036854775807", true)]
+    [InlineData("99999999999999999999", false)]
+    public void Block_list_takes_its_form_and_nothing_else(string text, bool isTaken) =>
+        Assert.Equal(isTaken, BlockList.TryParse(text, out _) is not null);
+
+    [Fact]
+    public void Inodes_of_blocks_are_taken_only_for_blocks_that_were_asked_for()
+    {
+        Dictionary<long, SortedSet<long>> found = [];
+        SortedSet<long> inNoFile = [];
+        string output = "Block\tInode number\n10\t12\n11\t12\n12\t<block not found>\n13\t8\n99\t77\n";
+        Assert.True(ExtFiles.TryTakeInodes(output, [10, 11, 12, 13], found, inNoFile));
+        Assert.Equal([10, 11], found[12]);
+        Assert.Single(found);
+        Assert.Equal([12, 13], inNoFile);
+        Assert.False(ExtFiles.TryTakeInodes(output, [10, 14], found, inNoFile));
+    }
+
+    [Fact]
+    public void Names_of_inodes_are_plain_and_only_those_that_were_asked_for()
+    {
+        Dictionary<long, List<string>> names = [];
+        string output = "Inode\tPathname\n12\t//a\n12\t/d/b\u001b[2J\n13\t/x\nforged\n14\tnot a path\n";
+        ExtFiles.TakeNames(output, [12, 14], names);
+        Assert.Equal(["/a", "/d/b\\u001b[2J"], names[12]);
+        Assert.Single(names);
+    }
+
+    [Theory]
+    [InlineData("Block size:               4096\n", 4096)]
+    [InlineData("Block size:               4096 \nBlock size: 1\n", 4096)]
+    [InlineData("Block size:               -1\n", null)]
+    [InlineData("Block size:               0\n", null)]
+    [InlineData("Block size:               99999999\n", null)]
+    [InlineData("", null)]
+    public void Block_size_of_a_file_system_is_taken_where_it_can_be_one(string output, int? expected) =>
+        Assert.Equal(expected, ExtFiles.BlockSizeOf(output));
+
+    private static CancellationToken Ended => TestContext.Current.CancellationToken;
+
+    private void Start() =>
+        _server = ControlServer.Start(_cli.Directories.ControlSocketPath("disk1"), _device);
+}
