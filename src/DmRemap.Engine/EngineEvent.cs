@@ -64,6 +64,15 @@ public enum EngineEventKind : byte
 
     /// <summary>A person said that blocks are lost.</summary>
     Declared = 17,
+
+    /// <summary>A member answers as a disk does that is not there.</summary>
+    MemberGone = 18,
+
+    /// <summary>A member that was gone answers again.</summary>
+    MemberBack = 19,
+
+    /// <summary>Something answers in the place of a spare that was gone, and is not that spare.</summary>
+    MemberStranger = 20,
 }
 
 /// <param name="Kind">What happened.</param>

@@ -2,6 +2,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Accounting;
 using DmRemap.Core.Faults;
 using DmRemap.Engine.Flushing;
+using DmRemap.Engine.Presence;
 
 namespace DmRemap.Engine;
 
@@ -43,7 +44,28 @@ public sealed class Member
     /// <summary>A spare that has not been here since the start: nothing was ever sent to it.</summary>
     public bool IsAbsent { get; init; }
 
+    /// <summary>
+    /// What it acknowledged without FUA may be gone with its power until it is flushed. False where the
+    /// device says so itself, as an NBD client does.
+    /// </summary>
+    public bool HasVolatileCache { get; init; } = true;
+
+    /// <summary>How it is known again when it was gone; null: by being there, no more.</summary>
+    public IMemberIdentity? Identity { get; init; }
+
     public bool IsPrimary => Index == Primary;
+
+    /// <summary>Its disk is gone (F-17).</summary>
+    public bool IsGone => Gate.IsGone;
+
+    /// <summary>While it is gone: since when.</summary>
+    public Instant GoneSince => Gate.GoneSince;
+
+    /// <summary>Requests that wait for its return.</summary>
+    public int RequestsKept => Gate.Kept;
+
+    /// <summary>Given by the device that it becomes a member of.</summary>
+    internal MemberGate Gate { get; set; } = null!;
 
     public long Reads { get; set; }
 

@@ -24,6 +24,10 @@ public sealed partial class RemapDevice
 
     private void TakeFailure(FragmentIo fragment)
     {
+        if (TryTakeGone(fragment))
+        {
+            return;
+        }
         switch (fragment.Io.Operation)
         {
             case IoOperation.Read:

@@ -51,8 +51,8 @@ public sealed partial class RemapDevice
 
     internal static ErrorClass Classify(Member member, IoOperation operation, IoStatus status, int errno,
         Duration elapsed) =>
-        status != IoStatus.DeviceError
-            ? ErrorClass.Other
+        status == IoStatus.DeviceGone ? ErrorClass.Gone
+            : status != IoStatus.DeviceError ? ErrorClass.Other
             : ErrorClassifier.Classify(new DeviceFailure
             {
                 Member = member.Kind,
@@ -380,7 +380,7 @@ public sealed partial class RemapDevice
     /// <param name="IsSameContent">It holds what the primary holds.</param>
     private readonly record struct Doubt(SpareLocation Fresh, bool IsSameContent);
 
-    private void GiveUpSpare(Member spare, ErrorClass kind)
+    internal void GiveUpSpare(Member spare, ErrorClass kind)
     {
         if (kind != ErrorClass.Gone)
         {

@@ -34,7 +34,8 @@ public sealed partial class RemapDevice
 
     /// <summary>The same, but that a record of what is lost may be on its way to the metadata.</summary>
     public bool IsDataQuiet =>
-        InFlight == _waitingParents && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree;
+        InFlight == _waitingParents && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree
+            && !IsLookingForMembers;
 
     /// <summary>
     /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk
@@ -48,6 +49,7 @@ public sealed partial class RemapDevice
             RefuseRequests();
         }
         _stopOwner = owner;
+        EndKeeping();
         AbandonMove();
         Probe?.Stop();
         Retries.Stop();

@@ -316,7 +316,14 @@ public sealed partial class RemapDevice
         fragment.Member = member;
         fragment.Exported = exported;
         fragment.Io.Prepare(this, operation, onMember, buffer, flags);
-        member.Device.Submit(fragment.Io);
+        if (member.Gate.IsOpen)
+        {
+            member.Device.Submit(fragment.Io);
+        }
+        else
+        {
+            SubmitToGone(fragment);
+        }
     }
 
     /// <summary>

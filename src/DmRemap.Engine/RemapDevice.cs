@@ -5,6 +5,7 @@ using DmRemap.Core.Spares;
 using DmRemap.Engine.Background;
 using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
+using DmRemap.Engine.Presence;
 using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
@@ -62,6 +63,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         for (int i = 0; i < Limits.RequestsInFlightMax; i++)
         {
             _freeRequests = new RemapRequest { Next = _freeRequests };
+        }
+        foreach (Member member in Members)
+        {
+            member.Gate = new MemberGate(this, _loop, member, parts.OnGone);
         }
         Tally = TableTally.Of(Table);
         _flush = new FlushCoordinator(this);
@@ -148,7 +153,8 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     public void OnCompleted(IoRequest request)
     {
         FragmentIo fragment = (FragmentIo)request.Context!;
-        fragment.Member!.Latencies.Record(request);
+        Member member = fragment.Member!;
+        member.Latencies.Record(request);
         if (request.Status == IoStatus.Ok)
         {
             TakeSuccess(fragment);
@@ -156,6 +162,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         else
         {
             TakeFailure(fragment);
+        }
+        if (!member.Gate.IsOpen)
+        {
+            member.Gate.Continue();
         }
         Pump();
     }

@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
@@ -33,6 +34,9 @@ public sealed record RemapDeviceParts
 
     /// <summary>Try again in the background what did not read.</summary>
     public bool RetriesUnreadable { get; init; } = true;
+
+    /// <summary>What becomes of requests for a disk that is gone.</summary>
+    public OnGone OnGone { get; init; }
 
     public bool IsReadOnly { get; init; }
 }

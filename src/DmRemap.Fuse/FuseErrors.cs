@@ -31,6 +31,7 @@ public static class FuseErrors
             case IoStatus.Unreadable:
             case IoStatus.OutOfSpares:
             case IoStatus.MetadataUnavailable:
+            case IoStatus.DeviceGone:
             case IoStatus.Unsupported:
                 return InputOutput;
             case IoStatus.Invalid:

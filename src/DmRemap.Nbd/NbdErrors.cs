@@ -19,6 +19,7 @@ public static class NbdErrors
             case IoStatus.Unreadable:
             case IoStatus.OutOfSpares:
             case IoStatus.MetadataUnavailable:
+            case IoStatus.DeviceGone:
                 return NbdError.InputOutput;
             case IoStatus.Invalid:
                 return NbdError.Invalid;

@@ -90,7 +90,7 @@ public sealed class NbdMemberTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(new byte[MiB]);
         NbdKit main = await NbdKit.StartAsync(device, "main", model);
         await CreateAsync(device, main.Uri, device.SparePath);
-        await device.ServeAsync();
+        await DeviceUnderTest.WaitUntilReadyAsync(device.StartServe("--on-gone=fail"));
         using NbdTestClient client = await device.ConnectAsync();
         Assert.Equal(0u, await client.FlushAsync());
         await main.KillAsync();
@@ -148,7 +148,7 @@ public sealed class NbdMemberTests
         NbdKit spare = await NbdKit.StartAsync(
             device, "spare", new byte[DeviceUnderTest.SpareBytesDefault]);
         await CreateAsync(device, device.MainPath, spare.Uri);
-        await device.ServeAsync("800-807 write", "1600-1607 write");
+        await device.ServeAsync(["--on-gone=fail"], "800-807 write", "1600-1607 write");
         using NbdTestClient client = await device.ConnectAsync();
         Content.Fill(model.AsSpan(800 * 512, Unit), 800 * 512, 2);
         Assert.Equal(0u, await client.WriteAsync(800 * 512, model.AsMemory(800 * 512, Unit)));

@@ -83,7 +83,7 @@ public sealed class ScrubTests
         Assert.Contains("storm is cleared", cleared, StringComparison.Ordinal);
         conditions = (await device.StatusAsync()).GetProperty("conditions");
         Assert.DoesNotContain("storm", conditions.ToString(), StringComparison.Ordinal);
-        CommandResult refused = (await device.RunAsync("clear", Name, "gone")).Expect(2);
+        CommandResult refused = (await device.RunAsync("clear", Name, "degraded")).Expect(2);
         Assert.Contains("it ends when what causes it does", refused.Error, StringComparison.Ordinal);
     }
 

@@ -17,7 +17,7 @@ internal sealed class ClearCommand
 
     private readonly Argument<string> _condition = new("CONDITION")
     {
-        Description = $"Which: {ConditionCatalog.Storm}.",
+        Description = $"Which: {ConditionCatalog.Gone} or {ConditionCatalog.Storm}.",
     };
 
     public static Command Build(CliServices services, CommonOptions common)

@@ -10,6 +10,7 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -18,6 +19,7 @@ namespace DmRemap.Cli.Commands;
 internal sealed class ServeCommand
 {
     private const int MetadataDeadlineSecondsMin = 1;
+    private const long NanosecondsPerSecond = 1_000_000_000;
 
     private readonly Argument<string> _name = CommonOptions.Name();
 
@@ -101,6 +103,16 @@ internal sealed class ServeCommand
         Description = "Do not read around sectors that turn out bad, to find weak ones there.",
     };
 
+    private readonly Option<OnGone> _onGone = new("--on-gone")
+    {
+        Description = "What becomes of requests for a disk that is gone: wait for its return, so many "
+            + "seconds at most, or fail at once with an I/O error (default hold:"
+            + $"{OnGone.Default.Patience!.Value.Nanoseconds / NanosecondsPerSecond}).",
+        HelpName = OnGoneText.Form,
+        CustomParser = ParseOnGone,
+        DefaultValueFactory = _ => OnGone.Default,
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -119,7 +131,7 @@ internal sealed class ServeCommand
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
-            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._backend,
+            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._onGone, parts._backend,
             parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
@@ -164,6 +176,16 @@ internal sealed class ServeCommand
                 result.AddError($"--backend {result.Tokens[0].Value}: expected io_uring or epoll.");
                 return LoopBackend.Automatic;
         }
+    }
+
+    private static OnGone ParseOnGone(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!OnGoneText.TryParse(text, out OnGone policy))
+        {
+            result.AddError($"--on-gone {text}: expected {OnGoneText.Form}, at least one second.");
+        }
+        return policy;
     }
 
     private static int ParseReadRetries(ArgumentResult result)
@@ -215,6 +237,7 @@ internal sealed class ServeCommand
             MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
             ReadRetries = parsed.GetValue(_readRetries),
             ProbesNeighbourhood = !parsed.GetValue(_noProbe),
+            OnGone = parsed.GetValue(_onGone),
         };
         DeviceName.Require(options.Name);
         RequireLoopback(options);

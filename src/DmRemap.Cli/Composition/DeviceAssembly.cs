@@ -7,6 +7,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Devices;
 using DmRemap.Engine;
@@ -76,6 +77,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 
     public bool ProbesNeighbourhood { get; init; } = true;
+
+    public OnGone OnGone { get; init; } = OnGone.Default;
 
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
@@ -288,7 +291,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
             {
                 Kind = members[position].Kind,
+                HasVolatileCache = members[position].HasVolatileCache,
                 OpeningFlush = here.OpeningFlush,
+                Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[i].Uuid),
             };
         }
         FaultInjecting faults = new(host.Loop, files[0]);
@@ -298,7 +303,10 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Primary =
                 new Member(Member.Primary, members[0].Path, faults,
                     new BlockNumber(0))
-                { Kind = members[0].Kind },
+                {
+                    Kind = members[0].Kind,
+                    HasVolatileCache = members[0].HasVolatileCache,
+                },
             Spares = spares,
             Table = set.Table,
             Allocator = set.Allocator,
@@ -307,6 +315,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             IsReadOnly = isReadOnly,
             ReadRetries = ReadRetries,
             ProbesNeighbourhood = ProbesNeighbourhood,
+            OnGone = OnGone,
         });
         set.Store.Membership = device;
         return new AssembledDevice

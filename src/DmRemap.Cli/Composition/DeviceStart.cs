@@ -73,6 +73,7 @@ internal sealed class DeviceStart(
             Without = Options.Without,
             ReadRetries = Options.ReadRetries,
             ProbesNeighbourhood = Options.ProbesNeighbourhood,
+            OnGone = Options.OnGone,
             MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
         };
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);

@@ -152,6 +152,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
     {
         _door.CloseListeners();
         _assembled.Device.AbandonMove();
+        // What waits for a disk that is gone would keep every connection from closing.
+        _assembled.Device.EndKeeping();
         Scrub?.End();
         if (_assembled.Device.IsHolding)
         {

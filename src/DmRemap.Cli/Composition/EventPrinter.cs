@@ -120,6 +120,13 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.StormOfMoves =>
                 $"DMR-EVENT-STORM {member}: writes moved too many units in a minute{error}, far from each "
                     + $"other; {StormMeans}",
+            EngineEventKind.MemberGone =>
+                $"DMR-EVENT-GONE {member}: its disk is gone{error}; nothing is remapped for that, and what "
+                    + "needs it waits or fails as --on-gone says: check cable and power, or the server",
+            EngineEventKind.MemberBack => $"DMR-EVENT-BACK {member}: its disk answers again",
+            EngineEventKind.MemberStranger =>
+                $"DMR-EVENT-STRANGER {member}: what answers in its place is not this spare: nothing is "
+                    + "sent there; bring back the right one, or leave it out at the next start",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}, elsewhere too: not bad "
                     + "sectors; such writes fail until it takes one again",

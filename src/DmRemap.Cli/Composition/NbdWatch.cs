@@ -65,8 +65,8 @@ internal sealed class NbdWatch(Action<string> say) : INbdClientWatcher
         if (!_said.TryGetValue(client.Name, out string? said) || said != client.Problem)
         {
             _said[client.Name] = client.Problem;
-            say($"DMR-EVENT-MEMBER-GONE {client.Name}: {client.Problem}; requests to it fail until it is "
-                + "back, and nothing is remapped for that");
+            say($"DMR-EVENT-MEMBER-GONE {client.Name}: {client.Problem}; what needs it waits or fails as "
+                + "--on-gone says, and nothing is remapped for that");
         }
     }
 }

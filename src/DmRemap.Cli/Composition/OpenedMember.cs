@@ -71,6 +71,12 @@ internal sealed class OpenedMember : IDisposable
     public bool IsDirect => File?.IsDirect ?? Kind != MemberKind.Memory;
 
     /// <summary>
+    /// What it acknowledged may be lost with its power until it is flushed. The client of an export keeps
+    /// account of that itself.
+    /// </summary>
+    public bool HasVolatileCache => Kind != MemberKind.Nbd && File?.HasWriteThroughCache != true;
+
+    /// <summary>
     /// Waits off the caller's thread while a dead instance's write is with the kernel, and says so.
     /// </summary>
     public static async Task<OpenedMember> ClaimAsync(

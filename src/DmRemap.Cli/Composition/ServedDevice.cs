@@ -118,7 +118,7 @@ internal sealed class ServedDevice : IDisposable
     /// <summary>Only what stays until a person has looked can be cleared.</summary>
     public Task<bool> ClearAsync(string condition)
     {
-        if (condition != ConditionCatalog.Storm)
+        if (condition is not ConditionCatalog.Storm and not ConditionCatalog.Gone)
         {
             bool isKnown = ConditionCatalog.Find(condition) is not null;
             throw new RefusalException(new Refusal(
@@ -128,10 +128,12 @@ internal sealed class ServedDevice : IDisposable
                 isKnown
                     ? $"{condition} cannot be cleared: it ends when what causes it does."
                     : $"\"{condition}\" is no condition.",
-                $"What can be cleared: {ConditionCatalog.Storm}. `dmremap status` says what each condition "
-                    + "needs."));
+                $"What can be cleared: {ConditionCatalog.Gone}, {ConditionCatalog.Storm}. `dmremap status` "
+                    + "says what each condition needs."));
         }
-        return _host.RunAsync(Assembled.Device.Breaker.Clear);
+        return condition == ConditionCatalog.Gone
+            ? _host.RunAsync(Assembled.Device.ClearGone)
+            : _host.RunAsync(Assembled.Device.Breaker.Clear);
     }
 
     public void Dispose() => _stop.Dispose();

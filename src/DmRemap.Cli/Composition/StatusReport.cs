@@ -74,7 +74,8 @@ internal static class StatusReport
         bool isExhausted = device.Allocator.TotalUnitsAllocatable == 0;
         (string Name, bool Holds)[] all =
         [
-            (ConditionCatalog.Gone, IsAway(served.Assembled.Files[0])),
+            (ConditionCatalog.Gone,
+                IsAway(served.Assembled.Files[0]) || device.Members.Any(member => member.IsGone)),
             (ConditionCatalog.WritesRejected, device.AreWritesRejected),
             (ConditionCatalog.MetadataUnavailable, device.IsMetadataUnavailable),
             (ConditionCatalog.Exhausted, isExhausted),
@@ -118,6 +119,7 @@ internal static class StatusReport
             Mode = ModeOf(served.Assembled.Members[0]!),
             Connection = ConnectionOf(served.Assembled.Files[0]),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
+            Gone = GoneOf(served, served.Assembled.Device.Primary),
             Io = IoOf(served, served.Assembled.Device.Primary),
             Latencies = LatencyReport.Of(served.Assembled.Device.Primary.Latencies),
         };
@@ -138,6 +140,7 @@ internal static class StatusReport
             Connection = ConnectionOf(device.Spare(index).Device),
             Units = new SpareUnits(used + free + retired, used, free, retired),
             Errors = ErrorsOf(device.Spare(index)),
+            Gone = GoneOf(served, device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
             Latencies = LatencyReport.Of(device.Spare(index).Latencies),
         };
@@ -146,7 +149,8 @@ internal static class StatusReport
     private static string StateOf(ServedDevice served, int index)
     {
         bool isHere = served.Assembled.Members[index + 1] is not null;
-        if (!isHere || IsAway(served.Assembled.Device.Spare(index).Device))
+        Member spare = served.Assembled.Device.Spare(index);
+        if (!isHere || spare.IsGone || IsAway(spare.Device))
         {
             return Missing;
         }
@@ -220,6 +224,10 @@ internal static class StatusReport
 
     private static bool IsAway(IBlockDevice member) => member is NbdClient { IsConnected: false };
 
+    private static MemberGone? GoneOf(ServedDevice served, Member member) => member.IsGone
+        ? new MemberGone(
+            (served.Now - member.GoneSince).Nanoseconds / NanosecondsPerMs, member.RequestsKept)
+        : null;
 
     private static MemberErrors ErrorsOf(Member member) =>
         new(member.ReadErrors, member.WriteErrors, member.FlushErrors);

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Net;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -77,6 +78,9 @@ public sealed record ServeOptions
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 
     public bool ProbesNeighbourhood { get; init; } = true;
+
+    /// <summary>What becomes of requests for a disk that is gone.</summary>
+    public OnGone OnGone { get; init; } = OnGone.Default;
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

@@ -102,12 +102,14 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         PrimaryStatus primary = status.Primary;
         table.WriteHead();
         table.WriteRow(primary.Path, "main", PrimaryState(status), primary.Errors, "-");
+        WriteGone(primary.Gone);
         WriteOutstanding(status, primary.Io);
         for (int i = 0; i < status.Spares.Count; i++)
         {
             SpareStatus spare = status.Spares[i];
             string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
             table.WriteRow(spare.Path, $"spare {i}", spare.State, spare.Errors, used);
+            WriteGone(spare.Gone);
             WriteOutstanding(status, spare.Io);
         }
     }
@@ -127,6 +129,15 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             $"    waits for {Amounts.Plural(io.InFlight, "operation")}{oldest}");
     }
 
+    private void WriteGone(MemberGone? gone)
+    {
+        if (gone is not null)
+        {
+            writer.WriteLine($"    gone for {Amounts.Time(gone.SinceMs / 1000)}, "
+                + $"{Amounts.Plural(gone.RequestsHeld, "request")} waiting for it");
+        }
+    }
+
     private static bool IsServed(DeviceStatus status) =>
         status.State is not DeviceStates.Stopped and not DeviceStates.Starting;
 
@@ -136,7 +147,9 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             return "unknown";
         }
-        return Findings.Contains(status.Conditions, ConditionCatalog.Gone) ? "gone" : "active";
+        bool isGone = status.Primary.Gone is not null
+            || status.Primary.Connection == MemberConnections.Disconnected;
+        return isGone ? "gone" : "active";
     }
 
     private static string UsedUnits(SpareUnits units) =>

@@ -41,8 +41,10 @@ public static class ConditionCatalog
     public static IReadOnlyList<Condition> All { get; } =
     [
         new(Gone, MessageIds.ConditionGone, Severity.Critical,
-            "The primary does not answer. Nothing is remapped for that: this is not a bad sector.",
-            "Check cable, power and the kernel's log; requests are answered again when the disk is back."),
+            "The disk of a member is gone. Nothing is remapped for that: this is not a bad sector. What "
+            + "needs it waits for its return, or fails, as `serve --on-gone` says.",
+            "Check cable, power and the kernel's log. It ends when the disk answers again; a disk that came "
+            + "back under another name needs `dmremap stop` and `serve`."),
         new(WritesRejected, MessageIds.ConditionWritesRejected, Severity.Critical,
             "The primary refuses every write, and has taken none in between: a disk that is "
                 + "write-protected or "

@@ -152,6 +152,11 @@ public static class DevicePhases
 public sealed record MemberIo(long InFlight, long? OldestMs);
 
 /// <summary>
+/// The disk of a member is gone: since when, and how many requests wait for it. SinceMs in milliseconds.
+/// </summary>
+public sealed record MemberGone(long SinceMs, long RequestsHeld);
+
+/// <summary>
 /// Since the device was started; an operation that was not seen is null. Zeroings are discards and
 /// write-zeroes.
 /// </summary>
@@ -187,6 +192,9 @@ public sealed record PrimaryStatus
 
     public MemberErrors? Errors { get; init; }
 
+    /// <summary>Null while its disk is there.</summary>
+    public MemberGone? Gone { get; init; }
+
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }
 
@@ -215,6 +223,9 @@ public sealed record SpareStatus
     public SpareUnits? Units { get; init; }
 
     public MemberErrors? Errors { get; init; }
+
+    /// <summary>Null while its disk is there.</summary>
+    public MemberGone? Gone { get; init; }
 
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }

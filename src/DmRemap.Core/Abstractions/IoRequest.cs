@@ -107,6 +107,15 @@ public sealed class IoRequest
         _state = State.Submitted;
     }
 
+    /// <summary>The device that has it gives it to another one, as if it had never had it.</summary>
+    public void PassOn()
+    {
+        Invariant.Check(_state == State.Submitted);
+        Invariant.Check(Status == IoStatus.Pending);
+        _state = State.Idle;
+        Next = null;
+    }
+
     /// <summary>
     /// Set the result. The device then delivers it, through the loop: see <see cref="Deliver"/>.
     /// </summary>

@@ -77,4 +77,7 @@ public enum IoStatus : byte
 
     /// <summary>The device is stopping and takes no new requests.</summary>
     ShuttingDown = 9,
+
+    /// <summary>The disk is gone, and nobody waits for its return any more.</summary>
+    DeviceGone = 10,
 }

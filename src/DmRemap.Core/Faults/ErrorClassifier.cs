@@ -118,7 +118,7 @@ public static class ErrorClassifier
         Invariant.Check(failed.Status != IoStatus.Ok);
         if (failed.Status != IoStatus.DeviceError)
         {
-            return ErrorClass.Other;
+            return failed.Status == IoStatus.DeviceGone ? ErrorClass.Gone : ErrorClass.Other;
         }
         return Classify(new DeviceFailure
         {

@@ -58,7 +58,17 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         int index = (int)request.Token;
         Member member = _device.Members[index];
         member.Latencies.Record(request);
-        if (request.Status == IoStatus.Ok)
+        if (request.Status != IoStatus.Ok)
+        {
+            // First, as it decides whether what this flush is to cover can still become durable (F-8).
+            member.Gate.Note(request);
+            if (!member.HasLostFlush && member.Gate.TryKeep(request))
+            {
+                return;
+            }
+        }
+        // A disk that was gone meanwhile may have come back without its cache, and flushed nothing.
+        if (request.Status == IoStatus.Ok && !member.HasLostFlush)
         {
             member.Flushes++;
             member.FlushedWrites = _covered[index];
@@ -67,7 +77,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         {
             member.FlushErrors++;
             member.HasLostFlush = true;
-            Fail(request.Status, request.Errno);
+            Fail(request.Status == IoStatus.Ok ? IoStatus.DeviceError : request.Status, request.Errno);
             _device.Publish(EngineEventKind.FlushFailed, member, default, default, request.Errno);
         }
         _outstanding--;
@@ -116,6 +126,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         for (int i = 0; i < _io.Length; i++)
         {
             Member member = _device.Members[i];
+            member.Gate.JudgeCache();
             if (member.HasLostFlush)
             {
                 Fail(IoStatus.DeviceError, 5);
@@ -143,7 +154,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         Member member = _device.Members[index];
         _covered[index] = member.CompletedWrites;
         _io[index].Prepare(this, IoOperation.Flush, default, default);
-        member.Device.Submit(_io[index]);
+        member.Gate.Submit(_io[index]);
     }
 
     private void EndCycle()

@@ -59,7 +59,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             StartComposing();
             while (NextOldPiece())
             {
-                SubmitToSpare(IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count));
+                SubmitToSpare(
+                    IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count),
+                    isKeptIfGone: true);
                 yield return Wait.Io;
                 if (NeedsSpareControl())
                 {

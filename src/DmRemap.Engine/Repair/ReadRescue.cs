@@ -353,7 +353,8 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         if (_source == BlockState.OnSpare)
         {
-            SubmitToSpare(IoOperation.Read, _entry.Location, _index, _count, Buffer());
+            SubmitToSpare(
+                IoOperation.Read, _entry.Location, _index, _count, Buffer(), isKeptIfGone: true);
         }
         else
         {

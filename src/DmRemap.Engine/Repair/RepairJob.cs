@@ -41,6 +41,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     private readonly IEnumerator<Wait> _script;
     private readonly IEnumerator<Wait>? _subscript;
     private Member? _ioMember;
+    private bool _isKeptIfGone;
     private Instant _committedAt;
     private bool _isInSubscript;
     private Wait _waitingFor;
@@ -87,6 +88,10 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         Invariant.Check(_waitingFor == Wait.Io);
         _ioMember!.Latencies.Record(request);
+        if (request.Status != IoStatus.Ok && TryKeep(request))
+        {
+            return;
+        }
         Resume();
         Device.Pump();
     }
@@ -118,18 +123,21 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         IoFlags flags = IoFlags.None)
     {
         _io.Prepare(this, operation, blocks, buffer, flags);
-        SubmitTo(Device.Primary);
+        SubmitTo(Device.Primary, isKeptIfGone: true);
     }
 
-    /// <summary>Places [index, index + count) of a spare unit.</summary>
+    /// <summary>
+    /// Places [index, index + count) of a spare unit. While its disk is gone it is kept if no other spare
+    /// would do.
+    /// </summary>
     protected void SubmitToSpare(
         IoOperation operation, SpareLocation location, int index, int count, BufferSlice buffer,
-        IoFlags flags = IoFlags.None)
+        IoFlags flags = IoFlags.None, bool isKeptIfGone = false)
     {
         Member spare = Device.Spare(location.Spare);
         Extent extent = new(Device.SpareBlock(location, index), new BlockCount(count));
         _io.Prepare(this, operation, extent, buffer, flags);
-        SubmitTo(spare);
+        SubmitTo(spare, isKeptIfGone);
     }
 
     /// <summary>
@@ -143,7 +151,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
             Math.Max(geometry.LogicalBlockSize.Bytes, Math.Min(geometry.PhysicalBlockBytes, into.Length));
         Extent first = new(new BlockNumber(0), new BlockCount(bytes / geometry.LogicalBlockSize.Bytes));
         _io.Prepare(this, IoOperation.Read, first, into.Slice(0, bytes));
-        SubmitTo(spare);
+        SubmitTo(spare, isKeptIfGone: false);
     }
 
     protected void SubmitChanges()
@@ -204,10 +212,28 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         return true;
     }
 
-    private void SubmitTo(Member member)
+    private void SubmitTo(Member member, bool isKeptIfGone)
     {
         _ioMember = member;
-        member.Device.Submit(_io);
+        _isKeptIfGone = isKeptIfGone;
+        if (isKeptIfGone)
+        {
+            member.Gate.Submit(_io);
+        }
+        else
+        {
+            member.Device.Submit(_io);
+        }
+    }
+
+    private bool TryKeep(IoRequest failed)
+    {
+        if (_isKeptIfGone)
+        {
+            return _ioMember!.Gate.TryKeep(failed);
+        }
+        _ioMember!.Gate.Note(failed);
+        return false;
     }
 
     private void RunUntilWait()

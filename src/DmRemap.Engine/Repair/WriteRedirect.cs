@@ -196,7 +196,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             // they are
             // (F-6). Otherwise a power cut leaves a rule that points at what the spare held before.
             flags |= ChangesRule(part) ? IoFlags.ForceUnitAccess : IoFlags.None;
-            SubmitToSpare(IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags);
+            SubmitToSpare(
+                IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags,
+                isKeptIfGone: !LeavesNothingBehind(part));
         }
     }
 
@@ -221,10 +223,8 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         }
         member.WriteErrors++;
         part.Errno = IoErrno;
-        bool leavesNothingBehind =
-            (part.Old.Blocks.MaskOf(BlockState.OnSpare) & ~PartMask & Units.FullMask(part.Unit)) == 0;
         if (Device.MayMove(
-            member, part.Unit, IoStatus, IoErrno, IoElapsed, leavesNothingBehind, out bool isMedium))
+            member, part.Unit, IoStatus, IoErrno, IoElapsed, LeavesNothingBehind(part), out bool isMedium))
         {
             part.IsPlaceBad = isMedium;
             part.Plan = Plan.Place;
@@ -330,6 +330,10 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         ulong mask = Units.MaskIn(part.Unit, part.Blocks);
         return (part.Old.Blocks.MaskOf(BlockState.OnSpare) & mask) != mask || Device.IsInDoubt(part.Unit);
     }
+
+    /// <summary>All that only the spare unit holds is written anew.</summary>
+    private bool LeavesNothingBehind(in Part part) =>
+        Device.LeavesNothingBehind(part.Old, Units.MaskIn(part.Unit, part.Blocks));
 
     private void TakeCommit()
     {

@@ -23,6 +23,9 @@ internal sealed class FragmentIo
     /// <summary>Link: free, or waiting for a repair job.</summary>
     public FragmentIo? Next { get; set; }
 
+    /// <summary>Its member's disk is gone, and it waits for its return.</summary>
+    public bool IsKept { get; set; }
+
     public bool ChangesContent =>
         Io.Operation is IoOperation.Write or IoOperation.WriteZeroes or IoOperation.Discard;
 }
@@ -82,6 +85,24 @@ internal sealed class FragmentPool
         foreach (FragmentIo fragment in _all)
         {
             if (fragment.Io.IsSubmitted && fragment.ChangesContent && fragment.Exported.Overlaps(exported))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// Is a fragment out at the same member, not only kept for it, that must not be overtaken by this one?
+    /// Cold: scans every slot.
+    /// </summary>
+    public bool AnyAhead(FragmentIo next)
+    {
+        foreach (FragmentIo fragment in _all)
+        {
+            if (fragment.Io.IsSubmitted && !fragment.IsKept && fragment.Member == next.Member
+                && (fragment.ChangesContent || next.ChangesContent)
+                && fragment.Exported.Overlaps(next.Exported))
             {
                 return true;
             }

@@ -58,6 +58,7 @@ internal static class DeviceFacts
                 ? status.DirectMemoryAlignment
                 : own,
             HardwareTransferBytesMax = topology.TransferBytesMax(status.Device),
+            HasWriteThroughCache = topology.QueueOf(status.Device, "write_cache") == "write through",
             Identity = new MemberIdentity(status.HostDevice, status.Inode, status.Device),
             Serial = topology.SerialOf(status.Device),
             WorldWideName = topology.WorldWideNameOf(status.Device),

@@ -106,6 +106,12 @@ public sealed class MemberFile : IDisposable
     /// </summary>
     public required int HardwareTransferBytesMax { get; init; }
 
+    /// <summary>
+    /// The kernel knows of no volatile cache: what the disk has answered is on its medium. False where that
+    /// is not known.
+    /// </summary>
+    public bool HasWriteThroughCache { get; init; }
+
     public required MemberIdentity Identity { get; init; }
 
     /// <summary>Of the disk; empty when it tells none, and for files.</summary>

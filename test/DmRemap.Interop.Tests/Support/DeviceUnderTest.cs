@@ -134,11 +134,16 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
             ["create", Name, "--main", MainPath, "--spare", SparePath, "--yes", .. more])).Expect(0);
 
     /// <summary>Starts `serve` with these fault rules and waits until it says that it can be used.</summary>
-    public async Task ServeAsync(params string[] faults)
+    public Task ServeAsync(params string[] faults) => ServeAsync([], faults);
+
+    /// <param name="options">Of `serve`.</param>
+    /// <param name="faults">Rules, one each.</param>
+    public async Task ServeAsync(IReadOnlyList<string> options, params string[] faults)
     {
         string rules = Path.Combine(Folder, "faults");
         await File.WriteAllLinesAsync(rules, faults);
-        RunningProgram server = StartServe(faults.Length > 0 ? ["--faults", rules] : []);
+        RunningProgram server =
+            StartServe([.. options, .. faults.Length > 0 ? (string[])["--faults", rules] : []]);
         string line = await WaitUntilReadyAsync(server);
         Assert.Equal($"ready {Uri}", line);
     }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine;
@@ -13,7 +14,7 @@ namespace DmRemap.Simulator.Checkers;
 /// Which errors a client may see: each is traced back to what a disk answered. Everything else is a broken
 /// promise (P2, and errors without a cause).
 /// </summary>
-internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
+internal sealed class Excuses(SimulationConfig config, SimulatedDisk primary, SimulatedDisk[] spares)
 {
     /// <summary>So many fresh spare units may fail for one write; then it may give up.</summary>
     private const int PlacesTriedMax = 8;
@@ -31,6 +32,9 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     /// <summary>A person waits no longer for the stop, and commits were cancelled.</summary>
     public bool IsGivenUp { get; set; }
 
+    /// <summary>What waits for a disk that is gone fails when the device stops.</summary>
+    public bool IsStopping { get; set; }
+
     /// <summary>
     /// A sector of the primary that goes bad while its write waits for a spare loses nothing; but a spare
     /// unit that no longer reads does.
@@ -40,6 +44,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         Gather();
         _unavailable.Clear();
         IsGivenUp = false;
+        IsStopping = false;
         _isExhausted = false;
         _areWritesRejected = false;
         _isStorm = false;
@@ -87,6 +92,16 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
         {
             throw new Violation("P5", $"{happened.Blocks} were moved for errno {happened.Errno}");
         }
+        if (happened.Kind == EngineEventKind.MemberGone)
+        {
+            bool isTrue = happened.Member < 0
+                ? primary.Troubles.HasAnsweredOther
+                : Any(disk => disk.Troubles.HasAnsweredOther);
+            if (!isTrue)
+            {
+                throw new Violation("P9", "a member is called gone, and none has answered so");
+            }
+        }
         _areWritesRejected |= happened.Kind == EngineEventKind.WritesRejected;
         if (happened.Kind == EngineEventKind.StormOfReads)
         {
@@ -104,7 +119,7 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
     {
         IoStatus.OutOfSpares => _isExhausted,
         IoStatus.MetadataUnavailable => IsGivenUp || Any(disk => disk.HasFailedMetadata),
-        IoStatus.DeviceError => primary.Troubles.HasAnsweredOther
+        IoStatus.DeviceError => HasPrimaryAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther)
             || (_areWritesRejected && primary.Troubles.MediumWriteErrors >= PlacesTriedMax)
             // In a storm: its own error, and that of a control at a place that took a write before.
@@ -125,12 +140,17 @@ internal sealed class Excuses(SimulatedDisk primary, SimulatedDisk[] spares)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
     }
 
+    /// <summary>Where requests wait for it without end, a primary that is gone fails none.</summary>
+    private bool HasPrimaryAnsweredOther =>
+        primary.Troubles.HasAnsweredNotGone
+            || (primary.Troubles.HasAnsweredOther && (config.OnGone != OnGone.Hold || IsStopping));
+
     /// <summary>Gone, full, timed out: whatever failed so is no bad sector.</summary>
     private static bool IsNeverMedium(int errno) => errno is 6 or 19 or 28 or 62 or 110;
 
     private void Gather()
     {
-        HasSeenOther |= primary.Troubles.HasAnsweredOther
+        HasSeenOther |= HasPrimaryAnsweredOther
             || Any(disk => disk.Troubles.HasAnsweredOther);
         HasSeenSpareReads |= Any(disk => disk.Troubles.MediumReadErrors > 0);
     }

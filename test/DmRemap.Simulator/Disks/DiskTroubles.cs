@@ -63,6 +63,9 @@ internal sealed class DiskTroubles
     /// <summary>An error that is no bad sector's was answered since the start.</summary>
     public bool HasAnsweredOther { get; set; }
 
+    /// <summary>Of those, one that does not say that the disk is gone.</summary>
+    public bool HasAnsweredNotGone { get; set; }
+
     /// <summary>A read, write or flush failed for the medium since the start.</summary>
     public int MediumReadErrors { get; set; }
 
@@ -80,6 +83,7 @@ internal sealed class DiskTroubles
     public void OnStart()
     {
         HasAnsweredOther = false;
+        HasAnsweredNotGone = false;
         MediumReadErrors = 0;
         MediumWriteErrors = 0;
         HasFailedFlush = false;
@@ -110,7 +114,8 @@ internal sealed class DiskTroubles
         if (now < GoneUntil)
         {
             HasAnsweredOther = true;
-            HasFailedFlush |= operation == IoOperation.Flush;
+            // Its cache counts as lost, whatever was asked of it.
+            HasFailedFlush = true;
             return Gone;
         }
         if (FailuresLeft == 0)
@@ -119,7 +124,8 @@ internal sealed class DiskTroubles
         }
         FailuresLeft--;
         HasAnsweredOther = true;
-        HasFailedFlush |= operation == IoOperation.Flush;
+        HasAnsweredNotGone |= FailureErrno is not 0 and not 6 and not 19;
+        HasFailedFlush |= operation == IoOperation.Flush || FailureErrno is 0 or 6 or 19 or 28;
         return FailureErrno;
     }
 

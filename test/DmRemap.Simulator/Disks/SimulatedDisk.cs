@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Simulator.World;
 
 namespace DmRemap.Simulator.Disks;
@@ -130,7 +131,8 @@ internal sealed partial class SimulatedDisk
         int errno = Troubles.TakeFailure(operation.Origin, request.Operation, _universe.Now);
         if (errno >= 0)
         {
-            Troubles.NoteTrouble(_universe.Now);
+            // A disk that is gone is looked after once in a while only.
+            Troubles.NoteTrouble(_universe.Now + (2 * MemberPresence.LookPause.Nanoseconds));
         }
         if (errno < 0)
         {
@@ -146,7 +148,9 @@ internal sealed partial class SimulatedDisk
         SimulatedProcess process = operation.Process!;
         long elapsed = _universe.Now - operation.SubmittedAt;
         // An error that took this long says nothing of the medium (F-17).
-        Troubles.HasAnsweredOther |= errno >= 0 && elapsed >= 24_000_000_000;
+        bool isTimeOut = errno >= 0 && elapsed >= 24_000_000_000;
+        Troubles.HasAnsweredOther |= isTimeOut;
+        Troubles.HasAnsweredNotGone |= isTimeOut;
         Troubles.HasFailedMetadata |= IsLate(operation, Budget.MetadataLateMs);
         Forget(operation);
         if (!process.IsDead)

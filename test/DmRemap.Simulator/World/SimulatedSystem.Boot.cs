@@ -85,7 +85,7 @@ internal sealed partial class SimulatedSystem
         for (int i = 0; i < members.Length; i++)
         {
             members[i] = set.Members[i] is MetadataMember here
-                ? Present(i, _offered[set.SpareOfMember[i]], here)
+                ? Present(i, _offered[set.SpareOfMember[i]], here, set)
                 : Absent(i, set);
             _members = set.Members;
             set.Allocator.SetUsable(i, set.Members[i] is { IsActive: true });
@@ -107,6 +107,7 @@ internal sealed partial class SimulatedSystem
             Events = this,
             ProbesNeighbourhood = _config.ProbesNeighbourhood,
             RetriesUnreadable = _config.HasHandwork,
+            OnGone = _config.OnGone,
         });
         set.Store.Membership = device;
     }
@@ -140,13 +141,14 @@ internal sealed partial class SimulatedSystem
         _store!.BeginStop(this);
     }
 
-    private Member Present(int index, SimulatedDisk disk, MetadataMember here)
+    private Member Present(int index, SimulatedDisk disk, MetadataMember here, RecoveredSet set)
     {
         _watch.Learn(disk.Index, here.Layout);
         return new Member(index, $"spare{disk.Index}", View(disk, IoOrigin.Data), here.Layout.DataStart)
         {
             Kind = KindOf(disk),
             OpeningFlush = here.OpeningFlush,
+            Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[index].Uuid),
         };
     }
 
@@ -155,7 +157,7 @@ internal sealed partial class SimulatedSystem
     {
         _excuses.OnAbsent(index, set.Table);
         AbsentDisk disk = new(_process, _spares[0].Geometry);
-        Member absent = new(index, $"absent{index}", disk, new BlockNumber(0));
+        Member absent = new(index, $"absent{index}", disk, new BlockNumber(0)) { IsAbsent = true };
         absent.FlushedWrites = absent.CompletedWrites;
         return absent;
     }

@@ -201,6 +201,7 @@ internal sealed partial class Simulation
         bool isImpatient = _asides.OneIn(4);
         deadline = isImpatient ? began + (_asides.Spread(Budget.IdleStopMs) * Millisecond) : deadline;
         _workload.IsStopping = true;
+        _excuses.IsStopping = true;
         system.BeginStop();
         bool isOver = RunUntil(
             () => system.Phase == SystemPhase.Stopped || _universe.Now > deadline);

@@ -49,7 +49,7 @@ internal sealed partial class Simulation
                 i, _universe, dice.Fork(), workshop.Pages, SpareGeometry(), _config.Spare, Stamp.FillForeign);
         }
         _model = new SectorModel(_config.Sectors);
-        _excuses = new Excuses(_primary, _spares);
+        _excuses = new Excuses(_config, _primary, _spares);
         Array.ForEach(_spares, spare => spare.OnCacheLost = _model.OnCacheLost);
         _watch = new WriteWatch(_spares);
         Dice misfortune = dice.Fork();

@@ -1,5 +1,6 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Scrubbing;
 
@@ -129,6 +130,14 @@ internal sealed record SimulationConfig
 
     private static bool IsHandworkOf(int blocks) => blocks / 8 % 4 == 3;
 
+    /// <summary>Not drawn either.</summary>
+    public OnGone OnGone => (Blocks / 4 % 3) switch
+    {
+        0 => OnGone.Hold,
+        1 => OnGone.HoldFor(Duration.FromSeconds(5)),
+        _ => OnGone.Fail,
+    };
+
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"
@@ -136,7 +145,7 @@ internal sealed record SimulationConfig
             + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
             + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)},"
-            + $" scrub {ScrubBytesPerSecond}\n"
+            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
     private static FaultKinds DrawFaults(Dice dice, FaultKinds allowed)

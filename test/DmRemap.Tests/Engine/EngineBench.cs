@@ -1,10 +1,12 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Engine.Flushing;
+using DmRemap.Engine.Presence;
 using DmRemap.Tests.Support;
 
 namespace DmRemap.Tests.Engine;
@@ -47,6 +49,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             spares[i] = new Member(i, $"spare{i}", Spares[i], new BlockNumber(units.BlocksPerUnit))
             {
                 OpeningFlush = new OpeningFlush(),
+                Identity = o.SpareIdentity,
             };
             allocator.AddSpare(i, o.SpareUnits);
         }
@@ -74,6 +77,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             ProbesNeighbourhood = o.ProbesNeighbourhood,
             ReadRetries = o.ReadRetries,
             RetriesUnreadable = o.RetriesUnreadable,
+            OnGone = o.OnGone,
         });
     }
 
@@ -193,6 +197,10 @@ internal sealed record BenchOptions
     public bool RetriesUnreadable { get; init; }
 
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
+
+    public OnGone OnGone { get; init; }
+
+    public IMemberIdentity? SpareIdentity { get; init; }
 
     public byte[]? PrimaryImage { get; init; }
 
