@@ -13,6 +13,7 @@
 #                                                       with 54 GB in --table-in)
 #   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
 #                                                       loop device, and one on the same file; as root
+#   ./bench.sh faults [--svg FILE]     the faults that the lab's models generate beside published ones
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -23,7 +24,7 @@ usage() { sed -n '2,/^set /{/^#/p}' "$0" >&2; exit 2; }
 
 what=serving
 case ${1:-} in
-metadata | tls | remaps | attach) what=$1; shift ;;
+metadata | tls | remaps | attach | faults) what=$1; shift ;;
 esac
 # What is not given has its default where it is used.
 seconds=
@@ -36,7 +37,8 @@ svg=()
 while [ $# -gt 0 ]; do
     case $what:$1 in
     serving:--seconds | remaps:--seconds | attach:--seconds) seconds=${2:?--seconds needs a number}; shift ;;
-    metadata:--rounds) usage ;;
+    faults:--svg) svg=("${2:?--svg needs a file}"); shift ;;
+    metadata:--rounds | faults:*) usage ;;
     *:--rounds) rounds=${2:?--rounds needs a number}; shift ;;
     *:--in) place=${2:?--in needs a directory}; shift ;;
     metadata:--table-in | remaps:--table-in) table_place=${2:?--table-in needs a directory}; shift ;;

@@ -106,4 +106,5 @@ test_packages=(
     nbdkit=nbdkit nbdcopy=libnbd-bin nbdinfo=libnbd-bin "nbdfuse=nbdfuse|libnbd-bin" qemu-io=qemu-utils
     qemu-img=qemu-utils nbdsh=python3-libnbd fio=fio mkfs.ext4=e2fsprogs e2fsck=e2fsprogs
     losetup=mount flock=util-linux fusermount3=fuse3 mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs
+    ddrescue=gddrescue
 )

@@ -2,6 +2,7 @@ using System;
 using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Composition;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Lab;
 using DmRemap.Linux.Members;
 
 namespace DmRemap.Cli;
@@ -25,6 +26,7 @@ internal static class Services
             Server = new DeviceServer(services),
             MetadataTools = new MetadataTools(services),
             Rebinder = new DeviceRebinder(services),
+            Lab = new LabServer(services),
             Demonstration = new Demonstration.Demonstration(services),
         };
     }

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Runtime.CompilerServices;
 using DmRemap.Core.Abstractions;
@@ -6,15 +7,14 @@ using DmRemap.Core.Faults.Injection;
 namespace DmRemap.Devices;
 
 /// <summary>
-/// A device on which things go wrong by rule (see <see cref="FaultRules"/>). A request that no rule is about
-/// goes straight to the device below, as it is. One that is to fail never reaches it: nothing is read,
-/// nothing is written. Rules are added and removed on the loop's thread.
+/// A device on which things go wrong (see <see cref="DiskFaults"/>). A request that nothing is about goes
+/// straight to the device below, as it is. One that is to fail never reaches it: nothing is read, nothing is
+/// written. Faults are added and removed on the loop's thread.
 /// </summary>
 public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
 {
     private readonly IEventLoop _loop;
     private readonly IBlockDevice _below;
-    private readonly FaultMatcher _matcher = new();
     private readonly long _sectorsPerBlock;
     private readonly List<Delayed> _delayed = [];
     private Delayed? _firstFree;
@@ -24,15 +24,19 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
         _loop = loop;
         _below = below;
         Geometry = below.Geometry;
+        Faults = new DiskFaults(Math.Max(Geometry.PhysicalBlockBytes, FaultRule.SectorBytes));
         _sectorsPerBlock = Geometry.LogicalBlockSize.Bytes / FaultRule.SectorBytes;
     }
 
     public DeviceGeometry Geometry { get; }
 
-    /// <summary>Requests made to fail since the device was made.</summary>
-    public long InjectedErrors => _matcher.InjectedErrors;
+    /// <summary>All that is wrong with it.</summary>
+    public DiskFaults Faults { get; }
 
-    public int RuleCount => _matcher.Count;
+    /// <summary>Requests that rules have made fail since the device was made.</summary>
+    public long InjectedErrors => Faults.Rules.InjectedErrors;
+
+    public int RuleCount => Faults.Rules.Count;
 
     /// <summary>With those that are held back here; the device below counts the others.</summary>
     public int InFlight
@@ -49,16 +53,16 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
     }
 
     /// <summary>False when there are <see cref="FaultRules.RulesMax"/> already.</summary>
-    public bool TryAdd(FaultRule rule) => _matcher.TryAdd(rule);
+    public bool TryAdd(FaultRule rule) => Faults.Rules.TryAdd(rule);
 
     /// <summary>Remove every rule equal to this one; how many.</summary>
-    public int Remove(FaultRule rule) => _matcher.Remove(rule);
+    public int Remove(FaultRule rule) => Faults.Rules.Remove(rule);
 
     /// <summary>Remove all rules; how many.</summary>
-    public int Clear() => _matcher.Clear();
+    public int Clear() => Faults.Rules.Clear();
 
     /// <summary>The rules and what each has done, in the order they were added.</summary>
-    public IReadOnlyList<FaultRuleCount> Counts() => _matcher.Counts();
+    public IReadOnlyList<FaultRuleCount> Counts() => Faults.Rules.Counts();
 
     public bool TryGetOldest(out Instant submittedAt)
     {
@@ -75,22 +79,25 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
         return isThere;
     }
 
+    /// <summary>
+    /// Requests that a stall holds up are decided about anew, now: it has ended, or something else came.
+    /// </summary>
+    public void LookAgain()
+    {
+        foreach (Delayed delayed in _delayed)
+        {
+            delayed.LookAgain();
+        }
+    }
+
     public void Submit(IoRequest request)
     {
-        if (_matcher.Count == 0)
+        if (Faults.IsNothingWrong(_loop.Now))
         {
             _below.Submit(request);
             return;
         }
-        Extent extent = request.Extent;
-        bool isInside = extent.Count.Value <= Geometry.Blocks.Value
-            && extent.Start.Value <= Geometry.Blocks.Value - extent.Count.Value;
-        FaultDecision decision = isInside && !extent.IsEmpty
-            ? _matcher.Decide(
-                request.Operation,
-                extent.Start.Value * _sectorsPerBlock,
-                extent.Count.Value * _sectorsPerBlock)
-            : default;
+        FaultDecision decision = Decide(request);
         if (decision.IsNothing)
         {
             _below.Submit(request);
@@ -101,12 +108,28 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
         }
     }
 
+    private FaultDecision Decide(IoRequest request)
+    {
+        Extent extent = request.Extent;
+        bool isInside = extent.Count.Value <= Geometry.Blocks.Value
+            && extent.Start.Value <= Geometry.Blocks.Value - extent.Count.Value;
+        bool isWhole = !extent.IsEmpty || request.Operation == IoOperation.Flush;
+        return isInside && isWhole
+            ? Faults.Decide(
+                request.Operation, request.Flags, FirstSector(extent), SectorCount(extent), _loop.Now)
+            : default;
+    }
+
+    private long FirstSector(Extent extent) => extent.Start.Value * _sectorsPerBlock;
+
+    private long SectorCount(Extent extent) => extent.Count.Value * _sectorsPerBlock;
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Inject(IoRequest request, FaultDecision decision)
     {
         request.MarkSubmitted();
         request.SubmittedAt = _loop.Now;
-        if (decision.Delay == Duration.Zero)
+        if (decision.Delay == Duration.Zero && decision.Errno != 0)
         {
             request.SetResult(IoStatus.DeviceError, decision.Errno, Duration.Zero);
             _loop.DeliverLater(request);
@@ -118,8 +141,9 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
     }
 
     /// <summary>
-    /// A request that completes late: the delay first, then the error or the device below. The request itself
-    /// is submitted already, so another one stands for it there.
+    /// A request that completes late, or that a defect concerns: the delay first, then the error, or the
+    /// device below and what the defect makes of it. The request itself is submitted already, so another one
+    /// stands for it there.
     /// </summary>
     private sealed class Delayed : IIoOwner, ITimerOwner
     {
@@ -127,7 +151,7 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
         private readonly LoopTimer _timer;
         private readonly IoRequest _proxy = new();
         private IoRequest? _request;
-        private int _errno;
+        private FaultDecision _decision;
 
         public Delayed(FaultInjecting device)
         {
@@ -145,27 +169,69 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
         public void Start(IoRequest request, FaultDecision decision)
         {
             _request = request;
-            _errno = decision.Errno;
-            _device._loop.Schedule(_timer, _device._loop.Now + decision.Delay);
+            Follow(decision);
+        }
+
+        /// <summary>As if the time of a hold-up had passed; any other waiting goes on.</summary>
+        public void LookAgain()
+        {
+            if (_timer.IsSet && _decision.Sequel == FaultSequel.AskedAgain)
+            {
+                _device._loop.Schedule(_timer, _device._loop.Now);
+            }
         }
 
         public void OnTimer(LoopTimer timer)
         {
-            if (_errno != 0)
+            if (_decision.Errno != 0)
             {
-                Finish(IoStatus.DeviceError, _errno);
-                return;
+                Finish(IoStatus.DeviceError, _decision.Errno);
             }
-            IoRequest request = _request!;
-            _proxy.Prepare(this, request.Operation, request.Extent, request.Buffer, request.Flags);
-            _device._below.Submit(_proxy);
+            else if (_decision.Sequel == FaultSequel.AskedAgain)
+            {
+                Follow(_device.Decide(_request!));
+            }
+            else
+            {
+                SubmitBelow();
+            }
         }
 
         public void OnCompleted(IoRequest proxy)
         {
             ref FailedExtents failed = ref _request!.Failed;
             failed = proxy.Failed;
-            Finish(proxy.Status, proxy.Errno);
+            int errno = proxy.Status == IoStatus.Ok && _decision.Sequel == FaultSequel.Watched
+                ? _device.Faults.AfterDone(
+                    proxy.Operation, _device.FirstSector(proxy.Extent), _device.SectorCount(proxy.Extent),
+                    proxy.Operation == IoOperation.Read ? proxy.Buffer.Span : default)
+                : 0;
+            Finish(errno != 0 ? IoStatus.DeviceError : proxy.Status, errno != 0 ? errno : proxy.Errno);
+        }
+
+        /// <summary>Inside Submit only where it does not end at once.</summary>
+        private void Follow(FaultDecision decision)
+        {
+            _decision = decision;
+            if (decision.Delay > Duration.Zero)
+            {
+                _device._loop.Schedule(_timer, _device._loop.Now + decision.Delay);
+            }
+            else if (decision.Errno != 0)
+            {
+                Finish(IoStatus.DeviceError, decision.Errno);
+            }
+            else
+            {
+                SubmitBelow();
+            }
+        }
+
+        private void SubmitBelow()
+        {
+            IoRequest request = _request!;
+            _proxy.Prepare(this, request.Operation, request.Extent, request.Buffer, request.Flags);
+            _device._below.Submit(_proxy);
         }
 
         private void Finish(IoStatus status, int errno)

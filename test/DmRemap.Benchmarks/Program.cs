@@ -1,5 +1,6 @@
 using System;
 using BenchmarkDotNet.Running;
+using DmRemap.Benchmarks.Faults;
 using DmRemap.Benchmarks.Metadata;
 using DmRemap.Benchmarks.Serving;
 
@@ -11,7 +12,8 @@ namespace DmRemap.Benchmarks;
 /// such a table on the spare of a device of 1 TiB; `-- stop SOCKET SECONDS` for how long a served device
 /// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>); `-- remaps
 /// PROGRAM FOLDER SECONDS ROUNDS` for what a table costs (see <see cref="RemapBenchmark"/>); `-- load SOCKET
-/// KIND BYTES DEPTH SECONDS` for the batching client alone, beside which a server can be looked at.
+/// KIND BYTES DEPTH SECONDS` for the batching client alone, beside which a server can be looked at; `--
+/// faults FILE` for the picture of the lab's models.
 /// </summary>
 internal static class Program
 {
@@ -40,6 +42,11 @@ internal static class Program
         if (arguments.Length > 2 && arguments[0] == "stop")
         {
             StopMeasurement.Run(arguments[1], arguments[2]);
+            return;
+        }
+        if (arguments.Length == 2 && arguments[0] == "faults")
+        {
+            FaultPlots.Run(arguments[1]);
             return;
         }
         if (arguments.Length > 2 && arguments[0] == "fill")

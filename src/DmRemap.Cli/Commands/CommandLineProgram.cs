@@ -91,6 +91,7 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(DumpCommand.Build(services, common));
         root.Add(RebindCommand.Build(services, common));
         root.Add(DeleteCommand.Build(services, common));
+        root.Add(LabCommand.Build(services, common));
         root.Add(DemoCommand.Build(services, common));
         foreach (Option option in root.Options)
         {
@@ -138,7 +139,7 @@ internal sealed class CommandLineProgram(CliServices services)
     private static Refusal BadUsage(ParseResult result)
     {
         Command command = result.CommandResult.Command;
-        string path = command is RootCommand ? "dmremap" : $"dmremap {command.Name}";
+        string path = command is RootCommand ? "dmremap" : $"dmremap {CommandPath.Of(command)}";
         List<string> messages = [];
         if (command is RootCommand && result.UnmatchedTokens.Count > 0)
         {

@@ -86,6 +86,34 @@ internal static class Examples
         ],
         "delete" => ["dmremap delete disk1 --yes"],
         "demo" => ["dmremap demo"],
+        _ => OfLab(command),
+    };
+
+    private static string[] OfLab(string command) => command switch
+    {
+        "lab" =>
+        [
+            "dmremap lab serve bad --size 1G --model nearline",
+            "dmremap lab add-bad bad 2048-2055 weak tries=3 delay=1500",
+            "dmremap lab status bad",
+        ],
+        "lab serve" =>
+        [
+            "dmremap lab serve bad --size 1G --model scratch --seed 7",
+            "dmremap lab serve bad --size 1T --model nearline --clock 105120   a year in 5 min",
+            "dmremap lab serve bad --file copy.img --mapfile rescue.map",
+            "dmremap lab serve bad --size 4G --bad-count 100 --bad-kind weak",
+        ],
+        "lab add-bad" => ["dmremap lab add-bad bad 2048-2055", "dmremap lab add-bad bad 4096 dead"],
+        "lab heal" => ["dmremap lab heal bad 2048-2055", "dmremap lab heal bad"],
+        "lab stall" => ["dmremap lab stall bad 60", "dmremap lab stall bad     until `lab return`"],
+        "lab reset" => ["dmremap lab reset bad 5"],
+        "lab slow" => ["dmremap lab slow bad 60"],
+        "lab vanish" => ["dmremap lab vanish bad"],
+        "lab return" => ["dmremap lab return bad"],
+        "lab status" => ["dmremap lab status bad --json"],
+        "lab list" => ["dmremap lab list", "dmremap lab list bad > defects.txt"],
+        "lab stop" => ["dmremap lab stop bad"],
         _ => [],
     };
 }

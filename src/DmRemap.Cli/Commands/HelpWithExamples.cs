@@ -16,7 +16,7 @@ internal sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLine
         int result = help.Invoke(parseResult);
         TextWriter output = parseResult.InvocationConfiguration.Output;
         Command command = parseResult.CommandResult.Command;
-        string[] lines = command is RootCommand ? Examples.Root : Examples.Of(command.Name);
+        string[] lines = command is RootCommand ? Examples.Root : Examples.Of(CommandPath.Of(command));
         if (lines.Length > 0)
         {
             output.WriteLine("Examples:");

@@ -138,7 +138,7 @@ internal sealed class ServeCommand
         return command;
     }
 
-    private static IPEndPoint? ParseListen(ArgumentResult result)
+    public static IPEndPoint? ParseListen(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
         if (!ListenText.TryParse(text, out IPEndPoint? address))
@@ -164,7 +164,7 @@ internal sealed class ServeCommand
         }
     }
 
-    private static LoopBackend ParseBackend(ArgumentResult result)
+    public static LoopBackend ParseBackend(ArgumentResult result)
     {
         switch (result.Tokens[0].Value)
         {
@@ -240,7 +240,10 @@ internal sealed class ServeCommand
             OnGone = parsed.GetValue(_onGone),
         };
         DeviceName.Require(options.Name);
-        RequireLoopback(options);
+        if (options.Tls != NbdTlsMode.Require)
+        {
+            RequireLoopback(options.Name, options.Listen);
+        }
         RequireTlsDirectory(options);
         RequireStdioAlone(options, parsed.GetValue(common.Json));
         RequireDegraded(options);
@@ -299,15 +302,14 @@ internal sealed class ServeCommand
     }
 
     /// <summary>NBD has neither encryption nor a password, unless TLS brings them.</summary>
-    private static void RequireLoopback(ServeOptions options)
+    public static void RequireLoopback(string name, IPEndPoint? address)
     {
-        if (options.Tls != NbdTlsMode.Require
-            && options.Listen is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
+        if (address is not null && !IPAddress.IsLoopback(address.Address))
         {
             throw new RefusalException(new Refusal(
                 MessageIds.ListenNotLoopback,
                 ExitCode.RefusedForSafety,
-                options.Name,
+                name,
                 $"{address} can be reached from other machines, and the connection has no encryption or "
                     + "password.",
                 "Listen on 127.0.0.1 or [::1]; where another machine needs it, use --tls require, or a "

@@ -1,7 +1,5 @@
 using System;
-using System.IO;
 using System.Linq;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
@@ -40,7 +38,9 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         DeviceRecord record = services.OpenRegistry().Load(options.Name);
         directories.PrepareRun();
         WaysIn ways = WaysIn.Find(options, directories, services.Environment);
-        FaultRulesParsed? faults = options.FaultsPath is null ? null : ReadFaults(options, record);
+        FaultRulesParsed? faults = options.FaultsPath is null
+            ? null
+            : FaultsFile.Read(options.FaultsPath, record.MainBytes / record.BlockBytes * record.BlockBytes);
 
         await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
         using TlsDoor? tls = TlsDoor.Open(options, services.Time, events.Say);
@@ -50,7 +50,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         await using ControlSocketOfDevice control =
             new(directories.ControlSocketPath(options.Name), life, services.Time);
         using CancellationTokenRegistration interrupting = cancellation.Register(life.Interrupt);
-        using Signals signals = new(life.Interrupt, services.Time);
+        using StopSignals signals = new(life.Interrupt, services.Time);
         control.TryOpen();
         DeviceStart start = new(services, directories, record, events)
         {
@@ -73,7 +73,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
     }
 
     private static async Task<StopReport> RunAsync(
-        DeviceStart start, DeviceLife life, ControlSocketOfDevice control, Signals signals,
+        DeviceStart start, DeviceLife life, ControlSocketOfDevice control, StopSignals signals,
         CommandOutput output, EventPrinter events)
     {
         StartedDevice started;
@@ -132,7 +132,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         }
     }
 
-    private static async Task<StopReport> StopAsync(DeviceLife life, Signals signals)
+    private static async Task<StopReport> StopAsync(DeviceLife life, StopSignals signals)
     {
         Task<StopReport> stopping = life.StopAsync(s_stopDeadline).WaitAsync(s_stopDeadline + s_stopGrace);
         if (await Task.WhenAny(stopping, signals.Second) != stopping)
@@ -152,91 +152,6 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
                 ByDeadline = true,
                 Left = "the data thread did not answer by the deadline; the next start recovers",
             };
-        }
-    }
-
-    private static FaultRulesParsed ReadFaults(ServeOptions options, DeviceRecord record)
-    {
-        string path = options.FaultsPath!;
-        string text;
-        try
-        {
-            text = File.ReadAllText(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new RefusalException(
-                new Refusal(
-                    "DMR-FAULTS-UNREADABLE", ExitCode.Usage, path,
-                    $"The fault rules in {path} cannot be read: {e.Message}", "Check the path."),
-                e);
-        }
-        long bytes = record.MainBytes / record.BlockBytes * record.BlockBytes;
-        FaultRulesParsed parsed = FaultRules.Parse(text, bytes / FaultRule.SectorBytes);
-        if (parsed.IsOk && parsed.Rules.Count <= FaultRules.RulesMax)
-        {
-            return parsed;
-        }
-        string first = parsed.IsOk ? $"more than {FaultRules.RulesMax} rules" : parsed.Errors[0].ToString();
-        throw new RefusalException(new Refusal(
-            "DMR-FAULTS-INVALID",
-            ExitCode.Usage,
-            path,
-            $"{path}: {first}.",
-            "Write one rule a line: FIRST-LAST read|write|both [after=OPS] [tries=K] [errno=NAME] "
-                + "[delay=MS]."));
-    }
-
-    /// <summary>
-    /// SIGTERM and SIGINT: the first ends a start that waits, or asks for a stop; the second is in a hurry.
-    /// </summary>
-    private sealed class Signals : IDisposable
-    {
-        private static readonly TimeSpan s_sameSignal = TimeSpan.FromSeconds(0.5);
-
-        private readonly TaskCompletionSource _first =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly TaskCompletionSource _second =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly PosixSignalRegistration[] _registrations;
-
-        public Signals(Action onFirst, TimeProvider time)
-        {
-            long firstAt = 0;
-            void Handle(PosixSignalContext context)
-            {
-                context.Cancel = true;
-                if (_first.TrySetResult())
-                {
-                    firstAt = time.GetTimestamp();
-                    onFirst();
-                    return;
-                }
-                // Whoever signals a process and its group sends the same signal twice at once: that is one
-                // wish.
-                if (time.GetElapsedTime(firstAt) >= s_sameSignal)
-                {
-                    _second.TrySetResult();
-                }
-            }
-
-            _registrations =
-            [
-                PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle),
-                PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle),
-            ];
-        }
-
-        public Task First => _first.Task;
-
-        public Task Second => _second.Task;
-
-        public void Dispose()
-        {
-            foreach (PosixSignalRegistration registration in _registrations)
-            {
-                registration.Dispose();
-            }
         }
     }
 }

@@ -149,7 +149,7 @@ internal sealed class DeviceStart(
         await host.RunAsync(() => Prepare(assembled));
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         stopAsked.ThrowIfCancellationRequested();
-        await door.OpenAsync(host, assembled.Device);
+        await door.OpenAsync(host, assembled.Device, $"dm-remap device {record.Name}");
     }
 
     private async Task EndUnservedAsync(LoopHost host, AssembledDevice assembled)

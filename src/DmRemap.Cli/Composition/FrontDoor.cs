@@ -4,7 +4,6 @@ using System.IO;
 using System.Threading.Tasks;
 using DmRemap.Cli.Tls;
 using DmRemap.Core.Abstractions;
-using DmRemap.Engine;
 using DmRemap.FrontEnds.Nbd;
 using DmRemap.Linux.Native;
 using DmRemap.Linux.Sockets;
@@ -82,7 +81,7 @@ internal sealed class FrontDoor : IDisposable
     /// <exception cref="RefusalException">
     /// Another came first. Nobody has been served; the door is to be disposed of.
     /// </exception>
-    public async Task OpenAsync(LoopHost host, RemapDevice device)
+    public async Task OpenAsync(LoopHost host, IBlockDevice device, string description)
     {
         _server = await host.RunAsync(() => new NbdServer(
             host.Loop,
@@ -91,7 +90,7 @@ internal sealed class FrontDoor : IDisposable
             new NbdServerOptions
             {
                 ExportName = _name,
-                Description = $"dm-remap device {_name}",
+                Description = description,
                 Tls = _tls?.Mode ?? NbdTlsMode.Off,
                 StartTls = _tls is null ? null : _tls.TryStart,
                 LastClosed = _client is null ? null : () => _clientLeft.TrySetResult(),

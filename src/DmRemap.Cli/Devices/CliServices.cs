@@ -23,6 +23,8 @@ public sealed record CliServices
     public IMetadataTools MetadataTools { get; init; } = new NotBuiltYet();
     public IDeviceRebinder Rebinder { get; init; } = new NotBuiltYet();
 
+    public ILabServer Lab { get; init; } = new NotBuiltYet();
+
     public IDemonstration Demonstration { get; init; } = new NotBuiltYet();
 
     public TimeProvider Time { get; init; } = TimeProvider.System;

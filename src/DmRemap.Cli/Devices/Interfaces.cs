@@ -63,6 +63,14 @@ public interface IMetadataTools
         RepairOptions options, CommandOutput output, CancellationToken cancellation);
 }
 
+/// <summary>Serves a disk that fails on purpose, in the foreground.</summary>
+public interface ILabServer
+{
+    /// <summary>Returns when it is stopped: Done, or DoneDegraded when the deadline ended it.</summary>
+    /// <exception cref="RefusalException">It could not be started.</exception>
+    Task<ExitCode> ServeAsync(LabOptions options, CommandOutput output, CancellationToken cancellation);
+}
+
 /// <summary>The demonstration.</summary>
 public interface IDemonstration
 {

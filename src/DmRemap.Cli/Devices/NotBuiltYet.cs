@@ -7,7 +7,8 @@ namespace DmRemap.Cli.Devices;
 
 /// <summary>The one place that refuses what this build does not contain.</summary>
 internal sealed class NotBuiltYet
-    : IDeviceCreator, IDeviceServer, IDeviceAttacher, IMetadataTools, IDeviceRebinder, IDemonstration
+    : IDeviceCreator, IDeviceServer, IDeviceAttacher, IMetadataTools, IDeviceRebinder, ILabServer,
+        IDemonstration
 {
     public Task<CreateReport> CreateAsync(
         CreateOptions options, CommandOutput output, CancellationToken cancellation) =>
@@ -46,6 +47,10 @@ internal sealed class NotBuiltYet
     public Task<ExitCode> RunAsync(
         DemoOptions options, CommandOutput output, CancellationToken cancellation) =>
         throw new RefusalException(Missing("demo", "-"));
+
+    public Task<ExitCode> ServeAsync(
+        LabOptions options, CommandOutput output, CancellationToken cancellation) =>
+        throw new RefusalException(Missing("lab serve", options.Name));
 
     private static Refusal Missing(string command, string device) => new(
         MessageIds.NotBuilt,

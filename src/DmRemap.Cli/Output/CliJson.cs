@@ -101,6 +101,9 @@ internal sealed record RepairedParts(
 /// <summary>`serve --json`, one line: clients may come.</summary>
 internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<string> Exports, int Pid);
 
+/// <summary>`lab list --json` without a name.</summary>
+internal sealed record LabListDocument(IReadOnlyList<LabStatus> Disks);
+
 /// <summary>What `--json` prints: indented, since people read it too, and every field present.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(DeviceStatus))]
@@ -126,6 +129,10 @@ internal sealed record ReadyDocument(string Name, bool Ready, IReadOnlyList<stri
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(RepairDocument))]
 [JsonSerializable(typeof(ReadyDocument))]
+[JsonSerializable(typeof(LabStatus))]
+[JsonSerializable(typeof(LabChange))]
+[JsonSerializable(typeof(LabDefects))]
+[JsonSerializable(typeof(LabListDocument))]
 [JsonSerializable(typeof(RebindReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]

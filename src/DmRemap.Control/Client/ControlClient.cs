@@ -220,7 +220,7 @@ public sealed class ControlClient : IDisposable
         new RemapArguments { First = first.Value, Last = last.Value },
         ControlRequestJson.Default.RemapArguments);
 
-    private static JsonElement Element<T>(T value, JsonTypeInfo<T> type) =>
+    internal static JsonElement Element<T>(T value, JsonTypeInfo<T> type) =>
         JsonSerializer.SerializeToElement(value, type);
 
     private async Task GreetAsync(CancellationToken cancellation)
@@ -258,7 +258,7 @@ public sealed class ControlClient : IDisposable
         return await WithinAsync(call, deadline + _timeout, command);
     }
 
-    private async Task<T> QuickAsync<T>(
+    internal async Task<T> QuickAsync<T>(
         string command, JsonElement? arguments, JsonTypeInfo<T> type, CancellationToken cancellation)
         where T : class => await WithinAsync(
             CallAsync(command, arguments, type, null, cancellation), _timeout, command);

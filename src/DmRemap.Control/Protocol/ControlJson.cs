@@ -24,6 +24,10 @@ namespace DmRemap.Control.Protocol;
 [JsonSerializable(typeof(DeadlineArguments))]
 [JsonSerializable(typeof(ClearArguments))]
 [JsonSerializable(typeof(ScrubArguments))]
+[JsonSerializable(typeof(LabAddBadArguments))]
+[JsonSerializable(typeof(LabHealArguments))]
+[JsonSerializable(typeof(LabTroubleArguments))]
+[JsonSerializable(typeof(LabListArguments))]
 internal sealed partial class ControlRequestJson : JsonSerializerContext;
 
 /// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
@@ -60,6 +64,9 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(ClearReport))]
 [JsonSerializable(typeof(ScrubReport))]
+[JsonSerializable(typeof(LabStatus))]
+[JsonSerializable(typeof(LabChange))]
+[JsonSerializable(typeof(LabDefects))]
 [JsonSerializable(typeof(PingReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]

@@ -1,5 +1,7 @@
+using System.Collections.Generic;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Control.Protocol;
@@ -100,8 +102,34 @@ public sealed record ScrubArguments
 
 public sealed record ClearArguments
 {
-    /// <summary>A name from <see cref="Contracts.ConditionCatalog"/>.</summary>
+    /// <summary>A name from <see cref="ConditionCatalog"/>.</summary>
     public required string Condition { get; init; }
+}
+
+public sealed record LabAddBadArguments
+{
+    /// <summary>`FIRST[-LAST] [KIND] [tries=K] [delay=MS]` each.</summary>
+    public required IReadOnlyList<string> Runs { get; init; }
+}
+
+public sealed record LabHealArguments
+{
+    /// <summary>Null: everything.</summary>
+    public LabRange? Range { get; init; }
+}
+
+public sealed record LabTroubleArguments
+{
+    /// <summary>A word of <see cref="LabTroubles"/>.</summary>
+    public required string Trouble { get; init; }
+
+    /// <summary>Null: until it is healed.</summary>
+    public double? Seconds { get; init; }
+}
+
+public sealed record LabListArguments
+{
+    public long From { get; init; }
 }
 
 /// <summary>Of `stop` and `suspend`.</summary>

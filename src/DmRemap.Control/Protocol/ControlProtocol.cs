@@ -64,4 +64,10 @@ public static class ControlCommands
     public const string Scrub = "scrub";
     public const string Attach = "attach";
     public const string Stop = "stop";
+
+    /// <summary>Of a disk of the lab, which has ping, status and stop too.</summary>
+    public const string LabAddBad = "lab-add-bad";
+    public const string LabHeal = "lab-heal";
+    public const string LabTrouble = "lab-trouble";
+    public const string LabList = "lab-list";
 }

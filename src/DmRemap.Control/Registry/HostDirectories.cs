@@ -71,10 +71,29 @@ public sealed class HostDirectories
     /// <summary>What a daemon that was started by `attach` has to say.</summary>
     public string LogPath(string name) => SocketPath(name, ".log");
 
-    private string SocketPath(string name, string suffix)
+    /// <summary>Disks of the lab have a folder of their own: their names are not those of devices.</summary>
+    public string LabPath => Path.Combine(RunPath, "lab");
+
+    /// <inheritdoc cref="PrepareConfiguration"/>
+    public void PrepareLab()
+    {
+        PrepareRun();
+        Prepare(LabPath, DirectoryRule.Chosen, "DMREMAP_RUN_DIR");
+    }
+
+    public string LabNbdSocketPath(string name) => SocketPath(name, ".nbd", LabPath);
+
+    public string LabControlSocketPath(string name) => SocketPath(name, ".sock", LabPath);
+
+    /// <summary>The content of a disk of the lab that goes with its process.</summary>
+    public string LabDiskPath(string name) => SocketPath(name, ".img", LabPath);
+
+    private string SocketPath(string name, string suffix) => SocketPath(name, suffix, RunPath);
+
+    private static string SocketPath(string name, string suffix, string folder)
     {
         DeviceName.Require(name);
-        string path = Path.Combine(RunPath, name + suffix);
+        string path = Path.Combine(folder, name + suffix);
         if (Encoding.UTF8.GetByteCount(path) > SocketPathBytesMax)
         {
             throw new RefusalException(new Refusal(

@@ -28,22 +28,24 @@ public sealed class ControlServer : IAsyncDisposable
         new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private readonly string _path;
-    private readonly IDeviceControl _device;
+    private readonly IControlled _device;
     private readonly ControlServerOptions _options;
     private readonly Socket _listener;
-    private readonly ControlCommandRunner _runner;
+    private readonly CommandRunner _runner;
     private readonly Task _accepting;
     private StopReport? _stopReport;
     private volatile bool _isClosed;
 
-    private ControlServer(string path, IDeviceControl device, ControlServerOptions options, Socket listener)
+    private ControlServer(string path, IControlled device, ControlServerOptions options, Socket listener)
     {
         _path = path;
         _device = device;
         _options = options;
         _listener = listener;
         EndTimeout = options.SendTimeout;
-        _runner = new ControlCommandRunner(device, options, StopDeviceAsync);
+        _runner = device is ILabControl lab
+            ? new LabCommandRunner(lab, StopDeviceAsync)
+            : new ControlCommandRunner((IDeviceControl)device, options, StopDeviceAsync);
         _accepting = AcceptAsync();
     }
 
@@ -64,11 +66,12 @@ public sealed class ControlServer : IAsyncDisposable
     /// <exception cref="RefusalException">The socket is served by somebody else, or cannot be
     /// made.</exception>
     public static ControlServer Start(
-        string path, IDeviceControl device, ControlServerOptions? options = null)
-    {
-        Socket listener = ControlSocket.Listen(path, device.Name);
-        return new ControlServer(path, device, options ?? new ControlServerOptions(), listener);
-    }
+        string path, IDeviceControl device, ControlServerOptions? options = null) =>
+        StartAny(path, device, options);
+
+    /// <inheritdoc cref="Start(string, IDeviceControl, ControlServerOptions?)"/>
+    public static ControlServer Start(string path, ILabControl lab, ControlServerOptions? options = null) =>
+        StartAny(path, lab, options);
 
     /// <summary>
     /// Removes the socket, ends idle sessions, tells running commands to end, and waits for their answers,
@@ -99,6 +102,13 @@ public sealed class ControlServer : IAsyncDisposable
             // A fault here is a bug of ours: it must not end unseen.
             await ended;
         }
+    }
+
+    private static ControlServer StartAny(
+        string path, IControlled controlled, ControlServerOptions? options)
+    {
+        Socket listener = ControlSocket.Listen(path, controlled.Name);
+        return new ControlServer(path, controlled, options ?? new ControlServerOptions(), listener);
     }
 
     private async Task AcceptAsync()

@@ -23,7 +23,7 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
     private readonly Socket _socket;
     private readonly NetworkStream _stream;
     private readonly ControlLineReader _reader;
-    private readonly ControlCommandRunner _runner;
+    private readonly CommandRunner _runner;
     private readonly string _device;
     private readonly ControlServerOptions _options;
     private readonly CancellationToken _stopping;
@@ -32,7 +32,7 @@ internal sealed class ControlSession : IControlLineSink, IDisposable
 
     public ControlSession(
         Socket socket,
-        ControlCommandRunner runner,
+        CommandRunner runner,
         string device,
         ControlServerOptions options,
         CancellationToken stopping)

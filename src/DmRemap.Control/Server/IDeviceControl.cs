@@ -7,15 +7,26 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Control.Server;
 
+/// <summary>What a control socket leads to.</summary>
+public interface IControlled
+{
+    /// <summary>As greeted.</summary>
+    string Name { get; }
+
+    /// <summary>
+    /// Refuse new requests, finish or fail what is in flight by the deadline, and let go of everything.
+    /// Answers by the deadline even if a disk never does. May be called again while it runs: the earlier
+    /// deadline counts, and every caller gets the same report.
+    /// </summary>
+    Task<StopReport> StopAsync(TimeSpan deadline);
+}
+
 /// <summary>
 /// The running device as its control socket sees it. Called from pool threads, several at once; the
 /// implementation posts to the data thread. A command that is refused throws <see cref="RefusalException"/>.
 /// </summary>
-public interface IDeviceControl
+public interface IDeviceControl : IControlled
 {
-    /// <summary>The device's name, as greeted.</summary>
-    string Name { get; }
-
     /// <summary>A snapshot; must not wait for I/O, so that it answers while every disk hangs.</summary>
     DeviceStatus GetStatus();
 
@@ -95,11 +106,4 @@ public interface IDeviceControl
 
     /// <summary>Make the device a file that the kernel can use; it is one already: say where.</summary>
     Task<AttachReport> AttachAsync();
-
-    /// <summary>
-    /// Refuse new requests, finish or fail what is in flight by the deadline, detach the front ends, close
-    /// the metadata or leave it to recovery. Answers by the deadline even if a member never does. May be
-    /// called again while it runs: the earlier deadline counts, and every caller gets the same report.
-    /// </summary>
-    Task<StopReport> StopAsync(TimeSpan deadline);
 }

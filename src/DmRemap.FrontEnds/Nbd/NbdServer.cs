@@ -26,6 +26,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     private ILoopMessage? _whenClosed;
     private int _idleCount;
     private int _openCount;
+    private bool _isCutOff;
 
     public NbdServer(IEventLoop loop, BufferPool pool, IBlockDevice device, NbdServerOptions options)
     {
@@ -79,7 +80,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
 
     public IByteStreamOwner? OnAccepted(IByteStream stream)
     {
-        if (IsStopping || _idleCount == 0)
+        if (IsStopping || _isCutOff || _idleCount == 0)
         {
             Counters.ConnectionRefused();
             return null;
@@ -137,6 +138,21 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
             connection.Abort();
         }
     }
+
+    /// <summary>
+    /// Close every connection now, answered or not, and accept nobody until LetIn: what clients see when the
+    /// machine of a server has gone.
+    /// </summary>
+    public void CutOff()
+    {
+        _isCutOff = true;
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.Abort();
+        }
+    }
+
+    public void LetIn() => _isCutOff = false;
 
     /// <summary>
     /// Look for clients that take no replies while others wait for the buffers these fill, and for those that

@@ -4,12 +4,27 @@ using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Core.Faults.Injection;
 
+/// <summary>What follows on a request's delay, where no error does.</summary>
+public enum FaultSequel : byte
+{
+    /// <summary>The device below does it, and that is all.</summary>
+    None = 0,
+
+    /// <summary>When the device below has done it, it concerns a defect: see DiskFaults.AfterDone.</summary>
+    Watched = 1,
+
+    /// <summary>It was held up, and is decided about anew.</summary>
+    AskedAgain = 2,
+}
+
 /// <summary>What is to happen to a request: nothing (default), an error, a delay, or both.</summary>
 /// <param name="Errno">0: none.</param>
 /// <param name="Delay">Of the completion.</param>
-public readonly record struct FaultDecision(int Errno, Duration Delay)
+/// <param name="Sequel">What comes after the delay.</param>
+public readonly record struct FaultDecision(
+    int Errno, Duration Delay, FaultSequel Sequel = FaultSequel.None)
 {
-    public bool IsNothing => Errno == 0 && Delay.Nanoseconds == 0;
+    public bool IsNothing => Errno == 0 && Delay.Nanoseconds == 0 && Sequel == FaultSequel.None;
 }
 
 /// <summary>A rule and what it has done.</summary>
