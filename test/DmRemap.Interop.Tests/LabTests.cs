@@ -250,9 +250,7 @@ public sealed class LabTests
         await lab.StopAsync();
         Assert.NotEmpty(old);
         await lab.ServeAsync([.. disk, "--clock", "7884000"]);
-        JsonElement status = await lab.StatusAsync();
-        Assert.InRange(status.GetProperty("ageDays").GetDouble(), 0, 365);
-        while ((status = await lab.StatusAsync()).GetProperty("ageDays").GetDouble() < 366)
+        while ((await lab.StatusAsync()).GetProperty("ageDays").GetDouble() < 366)
         {
         }
         Assert.Equal(old, await lab.ListAsync());

@@ -49,7 +49,8 @@ internal static class FaultPlots
     {
         (string Color, string Text)[] entries =
         [
-            (Nearline, "generated, nearline"), (Enterprise, "generated, enterprise"), (Published, "published"),
+            (Nearline, "generated, nearline"), (Enterprise, "generated, enterprise"),
+            (Published, "published"),
         ];
         for (int i = 0; i < entries.Length; i++)
         {
