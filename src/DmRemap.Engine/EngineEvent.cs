@@ -73,6 +73,12 @@ public enum EngineEventKind : byte
 
     /// <summary>Something answers in the place of a spare that was gone, and is not that spare.</summary>
     MemberStranger = 20,
+
+    /// <summary>Most of what the spares can lend is in use.</summary>
+    SparesLow = 21,
+
+    /// <summary>Nearly all of it is.</summary>
+    SparesNearlyExhausted = 22,
 }
 
 /// <param name="Kind">What happened.</param>

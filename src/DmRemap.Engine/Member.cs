@@ -53,6 +53,11 @@ public sealed class Member
     /// <summary>How it is known again when it was gone; null: by being there, no more.</summary>
     public IMemberIdentity? Identity { get; init; }
 
+    /// <summary>
+    /// It has left the set for ever, with nothing on it: nothing goes there, and no flush asks it.
+    /// </summary>
+    public bool IsRemoved { get; set; }
+
     public bool IsPrimary => Index == Primary;
 
     /// <summary>Its disk is gone (F-17).</summary>
@@ -98,7 +103,7 @@ public sealed class Member
     /// <summary>The value of <see cref="CompletedWrites"/> that the last successful flush covered.</summary>
     public long FlushedWrites { get; set; }
 
-    public bool IsDirty => CompletedWrites != FlushedWrites;
+    public bool IsDirty => CompletedWrites != FlushedWrites && !IsRemoved;
 
     /// <summary>Of a spare: what its start knows of its cache; null for the primary.</summary>
     public OpeningFlush? OpeningFlush { get; init; }

@@ -3,6 +3,7 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 using DmRemap.Engine.Metadata;
 using DmRemap.Engine.Requests;
 
@@ -16,6 +17,7 @@ public sealed partial class RemapDevice
     private readonly Dictionary<long, Doubt> _inDoubt = new(64);
     private readonly HashSet<long> _unread = new(64);
     private ReadControl? _readControl;
+    private SpareFill _fill;
 
     private const int UnreadMax = 4096;
 
@@ -36,6 +38,12 @@ public sealed partial class RemapDevice
 
     /// <summary>Loop thread only, but for a look whether it is tripped.</summary>
     public StormBreaker Breaker { get; } = new();
+
+    /// <summary>Loop thread only.</summary>
+    public ExhaustionForecast Forecast { get; }
+
+    /// <summary>Loop thread only.</summary>
+    public SpareFill Fill => SpareFills.Of(Allocator.TotalUnitsUsed, Allocator.TotalUnitsAllocatable);
 
     internal WriteControl WriteControl { get; } = new();
 
@@ -217,6 +225,23 @@ public sealed partial class RemapDevice
         if (Breaker.OnWriteMoved(isNear, Allocator.TotalUnitsAllocatable, _loop.Now))
         {
             Publish(EngineEventKind.StormOfMoves, Primary, Units.ExtentOf(unit), SpareLocation.None, errno);
+        }
+    }
+
+    /// <summary>A spare unit was lent: say it, once, when that leaves little.</summary>
+    internal void NoteLent(bool isAsked)
+    {
+        if (!isAsked)
+        {
+            Forecast.OnMoved(_loop.Now);
+        }
+        SpareFill before = _fill;
+        _fill = Fill;
+        if (_fill > before && _fill is SpareFill.Low or SpareFill.NearlyExhausted)
+        {
+            Publish(
+                _fill == SpareFill.Low ? EngineEventKind.SparesLow : EngineEventKind.SparesNearlyExhausted,
+                Primary, default, SpareLocation.None, 0);
         }
     }
 

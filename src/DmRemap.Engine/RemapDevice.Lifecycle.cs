@@ -105,7 +105,8 @@ public sealed partial class RemapDevice
         IsHandIdle && !Retries.IsAsked && !IsStopping && !IsHolding && !_isRefusing && !Geometry.IsReadOnly;
 
     /// <summary>Nothing that a person asked to be moved or declared is under way.</summary>
-    private bool IsHandIdle => _move.IsIdle && _return.IsIdle && _declaration.IsIdle;
+    private bool IsHandIdle =>
+        _move.IsIdle && _return.IsIdle && _declaration.IsIdle && _evacuation.IsIdle;
 
     internal void OnHandworkEnded() => ContinueEnds();
 

@@ -91,6 +91,7 @@ public sealed partial class RemapDevice
         _move.Abandon();
         _return.Abandon();
         _declaration.Abandon();
+        _evacuation.Abandon();
         Retries.Abandon();
     }
 

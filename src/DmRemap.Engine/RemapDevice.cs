@@ -31,6 +31,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     private readonly RequestQueue _waitingForFragments = new();
     private readonly FlushCoordinator _flush;
     private readonly BufferSlice _zeroes;
+    private readonly OnGone _onGone;
     private RemapRequest? _freeRequests;
     private IoRequest? _firstWaitingParent;
     private IoRequest? _lastWaitingParent;
@@ -49,6 +50,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         Allocator = parts.Allocator;
         Log = parts.Log;
         ReadRetries = parts.ReadRetries;
+        _onGone = parts.OnGone;
         DeviceGeometry disk = parts.Primary.Device.Geometry;
         Geometry = disk with
         {
@@ -66,9 +68,11 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         foreach (Member member in Members)
         {
-            member.Gate = new MemberGate(this, _loop, member, parts.OnGone);
+            member.Gate = new MemberGate(this, _loop, member, _onGone);
         }
         Tally = TableTally.Of(Table);
+        Forecast = new ExhaustionForecast(_loop.Now);
+        _fill = Fill;
         _flush = new FlushCoordinator(this);
         Losses = new UnrecordedLosses(this, _loop);
         _rescues = new RepairLine<ReadRescue>(JobsMax, () => new ReadRescue(this));
@@ -79,6 +83,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         _declaration = new LossDeclaration(this);
         GivenBack = new GivenBackUnits(this);
         Retries = new UnreadableRetry(this, _loop, parts.RetriesUnreadable);
+        _evacuation = new SpareEvacuation(this);
         Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
     }
 
@@ -88,8 +93,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
 
     public RemapCounters Counters { get; } = new();
 
-    /// <summary>The primary, then the spares.</summary>
-    public Member[] Members { get; }
+    /// <summary>
+    /// The primary, then the spares by their index in the set. Replaced as a whole when a spare is added.
+    /// </summary>
+    public Member[] Members { get; private set; }
 
     public Member Primary { get; }
 

@@ -82,6 +82,7 @@ internal sealed class CommandLineProgram(CliServices services)
         root.Add(MarkLostCommand.Build(services, common));
         root.Add(FaultsCommand.Build(services, common));
         root.Add(ScrubCommand.Build(services, common));
+        root.Add(SpareCommand.Build(services, common));
         root.Add(ClearCommand.Build(services, common));
         root.Add(SuspendCommand.Build(services, common));
         root.Add(ResumeCommand.Build(services, common));

@@ -31,11 +31,22 @@ internal sealed record AssembledDevice
     /// <summary>Of this machine.</summary>
     public HostHistory? History { get; init; }
 
-    /// <summary>The primary, then the spares that are here by their index in the set.</summary>
-    public required IMemberDevice[] Files { get; init; }
+    /// <summary>
+    /// The primary, then everything else that is claimed. Replaced as a whole, on the loop's thread.
+    /// </summary>
+    public required IMemberDevice[] Files { get; set; }
 
-    /// <summary>The primary, then the spares by their index in the set; null where one is not here.</summary>
-    public required OpenedMember?[] Members { get; init; }
+    /// <summary>
+    /// The primary, then the spares by their index in the set; null where one is not here. Replaced as a
+    /// whole when the set grows.
+    /// </summary>
+    public required OpenedMember?[] Members { get; set; }
+
+    /// <summary>Claimed, with superblocks of ours, and not of the set: what is left of a removal.</summary>
+    public IMemberDevice? Aside { get; set; }
+
+    /// <summary>By member index. On the loop's thread.</summary>
+    public string[] SpareNames => [.. Device.Members.Skip(1).Select(member => member.Name)];
 
     /// <summary>Of a device with NBD members.</summary>
     public NbdFence? Fence { get; init; }
@@ -127,12 +138,14 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         StartJudge judge = new(host.Loop, files[0], expected);
         await BeginRecoveryAsync(host, files, judge);
         RecoveredSet set = await RecoveredAsync(judge);
+        SpareReading[] copies = (await judge.Ended).Reading.Copies;
         return await host.RunAsync(() =>
         {
             AssembledDevice built = Build(host, members, files, set, events) with
             {
                 Begun = judge.Begun,
                 History = history,
+                Aside = AsideOf(copies, files, set),
             };
             watch.Returned = client => NoteBack(built, client);
             return built;
@@ -193,8 +206,21 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         }
     }
 
+    /// <summary>The file that a removal has left as a member that the set does not list any more.</summary>
+    private IMemberDevice? AsideOf(SpareReading[] copies, IMemberDevice[] files, RecoveredSet set)
+    {
+        int? position = UnsettledSpare.PositionIn(record, [.. _sparePaths]);
+        bool isOurs = position is int at
+            && Array.IndexOf(set.SpareOfMember, at) < 0
+            && copies[at].Newest is Superblock newest
+            && newest.Set.SetUuid == record.SetUuid
+            && record.Spares.Any(one => one.Uuid == newest.MemberUuid && one.Transit != SpareTransit.None);
+        return isOurs ? files[position!.Value + 1] : null;
+    }
+
     private SetExpectation Expected() => new()
     {
+        Unsettled = UnsettledSpare.PositionIn(record, [.. _sparePaths]),
         SetUuid = record.SetUuid,
         PrimaryBytes = record.MainBytes,
         AllowsMissing = IsDegraded,
@@ -213,6 +239,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             {
                 claimed.Add(await ClaimAsync(spare.Path, options, cancellation));
                 _sparePaths.Add(spare.Path);
+            }
+            catch (RefusalException e) when (spare.Transit != SpareTransit.None && record.Spares.Count > 1)
+            {
+                // It may be somebody else's by now. Where the set counts it, that says that it is missing.
+                onWaiting($"{spare.Path} was being added or removed and cannot be opened now: {e.Message}");
             }
             catch (RefusalException e) when (MissingSpares.IsMissing(e) && record.Spares.Count > 1)
             {
@@ -279,6 +310,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             if (set.Members[i] is not MetadataMember here)
             {
                 spares[i] = AbsentSpare(host, set, i, MissingSpares.NameOf(record, set.Set.Members[i]));
+                spares[i].IsRemoved = set.Set.Members[i].State == MemberState.Retired;
                 set.Allocator.SetUsable(i, false);
                 continue;
             }
@@ -296,6 +328,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[i].Uuid),
             };
         }
+        // What is left aside is ours to let go of, too.
+        present.AddRange(files.Where(file => !present.Contains(file)));
         FaultInjecting faults = new(host.Loop, files[0]);
         RemapDevice device = new(new RemapDeviceParts
         {
@@ -334,7 +368,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         foreach (Member member in built.Device.Members)
         {
             bool isIt = ReferenceEquals(member.Device, client);
-            if (isIt && !member.IsPrimary && built.Set.Members[member.Index] is { IsActive: true })
+            if (isIt && !member.IsPrimary && built.Set.Store.Members[member.Index] is { IsActive: true })
             {
                 built.Device.NoteSpareBack(member.Index);
             }

@@ -60,7 +60,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             MemberPath.RequireApart(mainPath, sparePaths);
             foreach (string path in sparePaths)
             {
-                spares.Add(await OpenSpareAsync(path, main, units, output, cancellation));
+                spares.Add(await OpenSpareAsync(path, main, units, output.Note, cancellation));
             }
             await Task.Run(() => RequireOfNoOther(others, main, spares, warnings), cancellation);
             await ConfirmAsync(options, mainPath, spares, made, warnings, output, cancellation);
@@ -171,7 +171,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     }
 
     /// <summary>What it is (a directory, say) is told by the claim.</summary>
-    private static void RequirePresent(string path, long mainBytes)
+    internal static void RequirePresent(string path, long mainBytes)
     {
         try
         {
@@ -203,8 +203,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static async Task<OpenedMember> OpenSpareAsync(
-        string path, OpenedMember main, UnitGeometry units, CommandOutput output,
+    internal static async Task<OpenedMember> OpenSpareAsync(
+        string path, OpenedMember main, UnitGeometry units, Action<string> note,
         CancellationToken cancellation)
     {
         MemberPath.RequireUnused(path);
@@ -213,7 +213,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             BlockBytes = units.BlockSize.Bytes,
             FilePhysicalBlockBytes = main.Geometry.PhysicalBlockBytes,
         };
-        OpenedMember spare = await OpenedMember.ClaimAsync(path, options, output.Note, cancellation);
+        OpenedMember spare = await OpenedMember.ClaimAsync(path, options, note, cancellation);
         try
         {
             MemberPath.RequireSpareMode(main, spare);
@@ -228,7 +228,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     }
 
     /// <summary>Of files; an export's server sees to its own store.</summary>
-    private static void WriteHoles(List<OpenedMember> spares, CancellationToken cancellation)
+    internal static void WriteHoles(List<OpenedMember> spares, CancellationToken cancellation)
     {
         foreach (OpenedMember spare in spares)
         {
@@ -239,7 +239,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static List<Refusal> FindConcerns(
+    internal static List<Refusal> FindConcerns(
         string mainPath, string[] sparePaths, List<OpenedMember> spares)
     {
         List<Refusal> concerns = [.. MemberRules.FindConcerns(mainPath, MemberPath.Files(sparePaths))];

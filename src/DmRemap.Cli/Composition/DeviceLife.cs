@@ -133,22 +133,22 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
     public Task<RemapReport> RemapAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
         CancellationToken cancellation) =>
-        RequireHandwork("remap").RemapAsync(first, last, progress, cancellation);
+        RequireMoving("remap").Handwork.RemapAsync(first, last, progress, cancellation);
 
     public Task<UnremapReport> UnremapAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
         CancellationToken cancellation) =>
-        RequireHandwork("unremap").UnremapAsync(first, last, progress, cancellation);
+        RequireMoving("unremap").Handwork.UnremapAsync(first, last, progress, cancellation);
 
     public Task<RetestReport> RetestAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
         CancellationToken cancellation) =>
-        RequireHandwork("retest").RetestAsync(first, last, progress, cancellation);
+        RequireMoving("retest").Handwork.RetestAsync(first, last, progress, cancellation);
 
     public Task<MarkLostReport> MarkLostAsync(
         BlockNumber first, BlockNumber last, IProgress<RemapProgress> progress,
         CancellationToken cancellation) =>
-        RequireHandwork("mark-lost").MarkLostAsync(first, last, progress, cancellation);
+        RequireMoving("mark-lost").Handwork.MarkLostAsync(first, last, progress, cancellation);
 
     public LostPage ListLost(BlockNumber from) => RequireServed("lost").ListLost(from);
 
@@ -168,6 +168,17 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
     public ScrubReport GetScrub() => RequireServed("scrub").Scrub!.Report();
 
     public Task<bool> ClearAsync(string condition) => RequireServed("clear").ClearAsync(condition);
+
+    public Task<SpareAddReport> AddSpareAsync(
+        string path, long? sizeBytes, bool force, CancellationToken cancellation) =>
+        RequireMoving("spare add").Spares!.AddAsync(path, sizeBytes, force, cancellation);
+
+    public Task<SpareRemoveReport> RemoveSpareAsync(
+        string spare, bool acceptLoss, IProgress<RemapProgress> progress, CancellationToken cancellation) =>
+        RequireMoving("spare remove").Spares!.RemoveAsync(spare, acceptLoss, progress, cancellation);
+
+    public Task<SpareStopReport> StopSpareRemovalAsync() =>
+        RequireServed("spare remove --stop").Spares!.StopRemovalAsync();
 
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline)
     {
@@ -323,12 +334,13 @@ internal sealed class DeviceLife : IDeviceControl, IDisposable
             : decision;
     }
 
-    private DeviceHandwork RequireHandwork(string words)
+    /// <summary>For what makes I/O of its own.</summary>
+    private ServedDevice RequireMoving(string words)
     {
         lock (_gate)
         {
             Require(LifeCommand.Move, words);
-            return _served!.Handwork;
+            return _served!;
         }
     }
 

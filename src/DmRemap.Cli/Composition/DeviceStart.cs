@@ -116,17 +116,34 @@ internal sealed class DeviceStart(
         {
             Residence = Residence.TakeUp(),
         };
-        RecursionWatch watch = new(record, statePaths, events.Say, services.Time);
+        RecursionWatch watch = new(() => served.Record, statePaths, events.Say, services.Time);
         served.Watch = watch;
         DeviceScrub scrub = new(
             host, assembled, record, services.OpenScrub(record.Name), services.Time, events.Say);
         served.Scrub = scrub;
         await scrub.RestoreAsync();
         await host.RunAsync(assembled.Device.Retries.Begin);
+        DeviceSpares spares = new(services, host, assembled, served, events);
+        served.Spares = spares;
         Life.OnServed(served);
+        _ = Task.Run(() => FinishSparesAsync(spares), CancellationToken.None);
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
         return new StartedDevice(host, door, served, watch, noting, scrub);
+    }
+
+    /// <summary>Beside the clients: they are served whatever a spare does.</summary>
+    private async Task FinishSparesAsync(DeviceSpares spares)
+    {
+        try
+        {
+            await spares.FinishAsync();
+        }
+        catch (Exception e) when (e is RefusalException or TimeoutException)
+        {
+            events.Say($"warning: {record.Name}: a change of its spares that was cut off is not finished: "
+                + $"{e.Message}");
+        }
     }
 
     private void SayIfSlower(LoopHost host)
@@ -147,6 +164,7 @@ internal sealed class DeviceStart(
             events.Say(line);
         }
         await host.RunAsync(() => Prepare(assembled));
+        events.SpareNames = await host.RunAsync(() => assembled.SpareNames);
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         stopAsked.ThrowIfCancellationRequested();
         await door.OpenAsync(host, assembled.Device, $"dm-remap device {record.Name}");

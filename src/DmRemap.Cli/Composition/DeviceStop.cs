@@ -232,8 +232,9 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         member.HasLostFlush
             || member.Device is NbdClient { IsConnected: false }
             || (member.IsPrimary && _assembled.Files[0] is NbdClient { IsConnected: false })
-            || (!member.IsPrimary && !member.IsAbsent
-                && _assembled.Set.Members[member.Index] is not { IsActive: true });
+            || (!member.IsPrimary && !member.IsAbsent && !member.IsRemoved
+                && !(member.Index < _assembled.Set.Store.MemberCount
+                    && _assembled.Set.Store.Members[member.Index] is { IsActive: true }));
 
     /// <summary>All connections are closed: the kernel's is next.</summary>
     private sealed class NbdClosed(DeviceStop stop) : ILoopMessage

@@ -4,6 +4,7 @@ using System.Threading;
 using System.Threading.Channels;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Linux.Native;
 
@@ -27,17 +28,19 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         new BoundedChannelOptions(QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly Action<string> _print;
-    private readonly string[] _spares;
     private readonly Task _printing;
     private long _dropped;
 
     public EventPrinter(Action<string> print, string[] sparePaths)
     {
         _print = print;
-        _spares = sparePaths;
+        SpareNames = sparePaths;
         // Not on the caller's thread: printing is a write that lasts until somebody reads.
         _printing = Task.Run(PrintAsync);
     }
+
+    /// <summary>By member index; replaced as a whole when the set changes.</summary>
+    public string[] SpareNames { get; set; }
 
     public void Publish(in EngineEvent happened) => Add(new Line(null, happened));
 
@@ -80,12 +83,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
     private string Describe(in EngineEvent happened)
     {
         string where = Blocks(happened.Blocks);
-        string member = happened.Member < 0 ? "main" : _spares[happened.Member];
+        string member = happened.Member < 0 ? "main" : NameOf(happened.Member);
         string error = happened.Errno == 0 ? "" : $" ({Errno.Name(happened.Errno)})";
         string spare = happened.Location.IsNone
             ? ""
             : string.Create(CultureInfo.InvariantCulture,
-                $"{_spares[happened.Location.Spare]} unit {happened.Location.Unit.Value}");
+                $"{NameOf(happened.Location.Spare)} unit {happened.Location.Unit.Value}");
         return happened.Kind switch
         {
             EngineEventKind.Remapped =>
@@ -107,6 +110,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
             EngineEventKind.Exhausted =>
                 $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
+            EngineEventKind.SparesLow =>
+                $"DMR-EVENT-SPARES-LOW {SpareFills.LowPercent} % or more of the spare units are in use; add "
+                    + "a spare (dmremap spare add)",
+            EngineEventKind.SparesNearlyExhausted =>
+                $"DMR-EVENT-SPARES-NEARLY-EXHAUSTED {SpareFills.NearlyExhaustedPercent} % or more of the "
+                    + "spare units are in use; when none is left, writes to bad sectors fail",
             EngineEventKind.CommitFailed =>
                 "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
             EngineEventKind.FlushFailed =>
@@ -136,6 +145,12 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.None => "DMR-EVENT-NONE",
             _ => $"DMR-EVENT-{happened.Kind}",
         };
+    }
+
+    private string NameOf(int spare)
+    {
+        string[] names = SpareNames;
+        return spare < names.Length ? names[spare] : $"spare {spare}";
     }
 
     /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>

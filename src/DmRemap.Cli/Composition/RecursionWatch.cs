@@ -23,10 +23,12 @@ internal sealed class RecursionWatch : IAsyncDisposable
     private readonly PeriodicLook _looking;
     private string _said = string.Empty;
 
-    public RecursionWatch(DeviceRecord record, string[] statePaths, Action<string> say, TimeProvider time)
+    public RecursionWatch(
+        Func<DeviceRecord> current, string[] statePaths, Action<string> say, TimeProvider time)
         : this(
             () =>
             {
+                DeviceRecord record = current();
                 MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
                 MemberPath.RequireApart(record.MainPath, [.. record.Spares.Select(spare => spare.Path)]);
             },

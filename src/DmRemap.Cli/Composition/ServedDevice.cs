@@ -44,7 +44,8 @@ internal sealed class ServedDevice : IDisposable
 
     public string Name => Record.Name;
 
-    public DeviceRecord Record { get; }
+    /// <summary>As it is registered; replaced when spares change.</summary>
+    public DeviceRecord Record { get; set; }
 
     public AssembledDevice Assembled { get; }
 
@@ -63,6 +64,9 @@ internal sealed class ServedDevice : IDisposable
     public DeviceHandwork Handwork { get; }
 
     public RecursionWatch? Watch { get; set; }
+
+    /// <summary>Null until it is served.</summary>
+    public DeviceSpares? Spares { get; set; }
 
     /// <summary>Null until it is served.</summary>
     public DeviceScrub? Scrub

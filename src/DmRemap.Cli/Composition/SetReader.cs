@@ -66,7 +66,7 @@ internal sealed class SetReader(CliServices services, Action<string> say)
                 await OpenRegisteredAsync(record, opened, absent, forecast, cancellation);
             }
             forecast.JudgeMembers(opened);
-            SetExpectation expected = ExpectationOf(record);
+            SetExpectation expected = ExpectationOf(record, opened);
             MetadataReading found = await ReadAsync(opened, expected, forecast, cancellation);
             string[] paths = [.. opened.Select(member => member.Path)];
             string subject = choice.Name ?? paths[0];
@@ -82,8 +82,9 @@ internal sealed class SetReader(CliServices services, Action<string> say)
     }
 
     /// <summary>What is missing is reported, not refused: `serve` decides that.</summary>
-    private SetExpectation ExpectationOf(DeviceRecord? record) => new()
+    private SetExpectation ExpectationOf(DeviceRecord? record, List<OpenedMember> opened) => new()
     {
+        Unsettled = UnsettledSpare.PositionIn(record, [.. opened.Select(member => member.Path)]),
         SetUuid = record?.SetUuid,
         PrimaryBytes = record?.MainBytes,
         AllowsMissing = true,

@@ -1,13 +1,17 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Numerics;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Lifecycle;
+using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
+using DmRemap.Core.Spares;
 using DmRemap.Devices;
 using DmRemap.Engine;
+using DmRemap.Engine.Metadata;
 
 namespace DmRemap.Cli.Composition;
 
@@ -18,6 +22,8 @@ internal static class StatusReport
     private const int EntriesMax = 100_000;
 
     private const string Missing = "missing";
+    private const string Adding = "adding";
+    private const string Leaving = "leaving";
     private const long NanosecondsPerMs = 1_000_000;
 
     /// <summary>What takes no longer than this is not worth a word.</summary>
@@ -44,14 +50,15 @@ internal static class StatusReport
             MemoryLocked = served.Residence.IsLocked,
             IoFlusher = served.Residence.IsFlusher,
             Primary = Primary(served),
-            Spares = [.. Enumerable.Range(0, device.Members.Length - 1).Select(i => Spare(served, i))],
+            Spares = [.. SparesOf(device).Select(i => Spare(served, i))],
             Remaps = device.Tally.RemappedUnits,
             LostBlocks = device.Tally.LostBlocks,
             ZeroBlocks = device.Tally.ZeroBlocks,
             SuspectUnits = device.Suspects.Count,
-            UnavailableUnits = Enumerable.Range(0, device.Members.Length - 1)
+            UnavailableUnits = SparesOf(device)
                 .Where(i => StateOf(served, i) == Missing)
                 .Sum(device.Allocator.UnitsUsed),
+            Forecast = ForecastOf(served),
             Scrub = served.Scrub?.Report(),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
@@ -71,20 +78,22 @@ internal static class StatusReport
     private static List<string> Conditions(ServedDevice served)
     {
         RemapDevice device = served.Assembled.Device;
-        bool isExhausted = device.Allocator.TotalUnitsAllocatable == 0;
+        SpareFill fill = device.Fill;
         (string Name, bool Holds)[] all =
         [
             (ConditionCatalog.Gone,
                 IsAway(served.Assembled.Files[0]) || device.Members.Any(member => member.IsGone)),
             (ConditionCatalog.WritesRejected, device.AreWritesRejected),
             (ConditionCatalog.MetadataUnavailable, device.IsMetadataUnavailable),
-            (ConditionCatalog.Exhausted, isExhausted),
+            (ConditionCatalog.Exhausted, fill == SpareFill.Exhausted),
+            (ConditionCatalog.SparesNearlyExhausted, fill == SpareFill.NearlyExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
             (ConditionCatalog.VolatileLost, HasLostCache(served)),
             (ConditionCatalog.Storm, device.Breaker.IsTripped),
             (ConditionCatalog.Unanswering,
                 device.Members.Any(member => IoOf(served, member)?.OldestMs >= UnansweringMs)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
+            (ConditionCatalog.SparesLow, fill == SpareFill.Low),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal,
                 served.Assembled.Members.Any(member => member is { IsDirect: false })),
@@ -99,11 +108,12 @@ internal static class StatusReport
     private static bool IsDegraded(ServedDevice served)
     {
         RemapDevice device = served.Assembled.Device;
-        bool hasIllSpare =
-            Enumerable.Range(0, device.Members.Length - 1).Any(i => !device.Allocator.IsUsable(i));
-        bool hasInactive = served.Assembled.Set.Members.Any(member => member is not { IsActive: true });
+        // One that joins or leaves is neither ill nor missing.
+        bool hasIllSpare = SparesOf(device).Any(
+            i => StateOf(served, i) is not (Adding or Leaving)
+                && !(IsCounted(served, i) && device.Allocator.IsUsable(i)));
         bool hasSpareAway = served.Assembled.Files.Skip(1).Any(IsAway);
-        return hasIllSpare || hasInactive || hasSpareAway || served.Watch is { IsRecursive: true };
+        return hasIllSpare || hasSpareAway || served.Watch is { IsRecursive: true };
     }
 
     private static PrimaryStatus Primary(ServedDevice served)
@@ -134,11 +144,13 @@ internal static class StatusReport
         return new SpareStatus
         {
             Path = device.Spare(index).Name,
-            Uuid = served.Assembled.Set.Set.Members[index].Uuid.ToString(),
+            Index = index,
+            Uuid = UuidOf(served, index),
             State = StateOf(served, index),
             Mode = served.Assembled.Members[index + 1] is OpenedMember member ? ModeOf(member) : "",
             Connection = ConnectionOf(device.Spare(index).Device),
-            Units = new SpareUnits(used + free + retired, used, free, retired),
+            Units = new Control.Contracts.SpareUnits(used + free + retired, used, free, retired),
+            Table = TableOf(served, index),
             Errors = ErrorsOf(device.Spare(index)),
             Gone = GoneOf(served, device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
@@ -146,15 +158,62 @@ internal static class StatusReport
         };
     }
 
+    private static SpareForecast ForecastOf(ServedDevice served)
+    {
+        RemapDevice device = served.Assembled.Device;
+        double rate = device.Forecast.MovesPerHour(served.Now);
+        return new SpareForecast(
+            device.Forecast.MovesInWindow(served.Now),
+            rate > 0 ? Math.Round(rate, 3) : null,
+            device.Forecast.SecondsLeft(device.Allocator.TotalUnitsAllocatable, served.Now));
+    }
+
+    /// <summary>By their index, without those that have left.</summary>
+    private static IEnumerable<int> SparesOf(RemapDevice device) =>
+        Enumerable.Range(0, device.Members.Length - 1).Where(i => !device.Spare(i).IsRemoved);
+
+    private static bool IsCounted(ServedDevice served, int index)
+    {
+        MetadataStore store = served.Assembled.Set.Store;
+        return index < store.MemberCount && store.Members[index] is { IsActive: true };
+    }
+
+    private static string UuidOf(ServedDevice served, int index)
+    {
+        MetadataStore store = served.Assembled.Set.Store;
+        return index < store.MemberCount ? store.DescriptionOf(index).Uuid.ToString() : "";
+    }
+
+    private static TableCopies TableOf(ServedDevice served, int index)
+    {
+        if (!IsCounted(served, index))
+        {
+            return new TableCopies(0, 0, 0);
+        }
+        MemberDescription member = served.Assembled.Set.Store.DescriptionOf(index);
+        return new TableCopies(
+            SpareLayout.SuperblockCopies - BitOperations.PopCount(member.BadCopies),
+            SpareLayout.Places - BitOperations.PopCount(member.BadJournals),
+            SpareLayout.Places - BitOperations.PopCount(member.BadCheckpoints));
+    }
+
     private static string StateOf(ServedDevice served, int index)
     {
+        if (served.Spares?.Adding == index)
+        {
+            return Adding;
+        }
         bool isHere = served.Assembled.Members[index + 1] is not null;
         Member spare = served.Assembled.Device.Spare(index);
         if (!isHere || spare.IsGone || IsAway(spare.Device))
         {
             return Missing;
         }
-        if (served.Assembled.Set.Members[index] is not { IsActive: true })
+        if (served.Spares?.Leaving == index)
+        {
+            return Leaving;
+        }
+        if (!IsCounted(served, index))
         {
             return "inactive";
         }
@@ -194,7 +253,7 @@ internal static class StatusReport
         Generation = (long)served.Assembled.Set.Store.Generation,
         Epoch = served.Assembled.Set.Store.Epoch.ToString("x16"),
         Entries = served.Assembled.Set.Store.EntryCount,
-        ActiveCopies = served.Assembled.Set.Members.Count(member => member is { IsActive: true }),
+        ActiveCopies = SparesOf(served.Assembled.Device).Count(i => IsCounted(served, i)),
         Sequence = (long)served.Assembled.Set.Store.Sequence,
         JournalSlotsUsed = served.Assembled.Set.Store.JournalSlotsUsed,
         JournalSlots = served.Assembled.Set.Store.JournalSlots,

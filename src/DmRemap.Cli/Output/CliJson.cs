@@ -79,6 +79,10 @@ internal sealed record LostDocument
     public HitFiles? Files { get; init; }
 }
 
+/// <summary>`spare list --json`. Forecast is null while the device is stopped.</summary>
+internal sealed record SpareListDocument(
+    string Name, IReadOnlyList<SpareStatus> Spares, SpareForecast? Forecast);
+
 /// <summary>`stop --json`. Report is null when the device was not running.</summary>
 internal sealed record StopDocument(string Name, bool WasRunning, StopReport? Report);
 
@@ -119,6 +123,10 @@ internal sealed record LabListDocument(IReadOnlyList<LabStatus> Disks);
 [JsonSerializable(typeof(ResumeReport))]
 [JsonSerializable(typeof(ClearReport))]
 [JsonSerializable(typeof(ScrubReport))]
+[JsonSerializable(typeof(SpareListDocument))]
+[JsonSerializable(typeof(SpareAddReport))]
+[JsonSerializable(typeof(SpareRemoveReport))]
+[JsonSerializable(typeof(SpareStopReport))]
 [JsonSerializable(typeof(FaultList))]
 [JsonSerializable(typeof(FaultsCleared))]
 [JsonSerializable(typeof(AttachedDevice))]

@@ -9,9 +9,6 @@ internal sealed record Finding(string MessageId, Severity Severity, string Meani
 /// <summary>What deserves a person's attention in a status, most urgent first.</summary>
 internal static class Findings
 {
-    /// <summary>Share of all spare units in use from which on `status` warns.</summary>
-    private const int SpareLowPercent = 80;
-
     public static IReadOnlyList<Finding> Of(DeviceStatus status)
     {
         List<Finding> findings = [];
@@ -31,16 +28,6 @@ internal static class Findings
                 "Some blocks could not be read and their content is lost. Reading them fails; it never "
                     + "returns zeros.",
                 "Restore the files that lie there. Writing a block ends its loss."));
-        }
-        SpareUnits units = SpareTotals(status);
-        bool isLow = units.Total > 0 && (double)units.Used / units.Total * 100 >= SpareLowPercent;
-        if (isLow && !Contains(status.Conditions, ConditionCatalog.Exhausted))
-        {
-            findings.Add(new Finding(
-                MessageIds.SpareLow,
-                Severity.Warning,
-                $"{Amounts.Percent(units.Used, units.Total)} of the spare units are in use.",
-                "Copy the data off this disk before no unit is left."));
         }
         return MostUrgentFirst(findings);
     }

@@ -108,7 +108,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             SpareStatus spare = status.Spares[i];
             string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
-            table.WriteRow(spare.Path, $"spare {i}", spare.State, spare.Errors, used);
+            table.WriteRow(spare.Path, $"spare {spare.Index ?? i}", spare.State, spare.Errors, used);
             WriteGone(spare.Gone);
             WriteOutstanding(status, spare.Io);
         }
@@ -165,6 +165,10 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             ? $", {Amounts.Plural(status.ZeroBlocks ?? 0, "block")} kept as zeros"
             : "";
         Line("remaps", text);
+        if (status.Forecast is { SecondsLeft: not null } forecast)
+        {
+            Line("forecast", SpareText.Of(forecast));
+        }
         if (status.SuspectUnits > 0)
         {
             Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not "

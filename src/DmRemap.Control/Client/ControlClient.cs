@@ -160,6 +160,32 @@ public sealed class ControlClient : IDisposable
             ControlCommands.Scrub, arguments, ReportJson.Default.ScrubReport, cancellation);
     }
 
+    /// <summary>Takes as long as writing the new spare does.</summary>
+    public async Task<SpareAddReport> AddSpareAsync(
+        string path, long? sizeBytes, bool force, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new SpareAddArguments { Path = path, SizeBytes = sizeBytes, Force = force },
+            ControlRequestJson.Default.SpareAddArguments);
+        return await CallAsync(
+            ControlCommands.SpareAdd, arguments, ReportJson.Default.SpareAddReport, null, cancellation);
+    }
+
+    /// <summary>Takes as long as moving what is on it does.</summary>
+    public async Task<SpareRemoveReport> RemoveSpareAsync(
+        string spare, bool acceptLoss, Action<RemapProgress>? onProgress, CancellationToken cancellation)
+    {
+        JsonElement arguments = Element(
+            new SpareRemoveArguments { Spare = spare, AcceptLoss = acceptLoss },
+            ControlRequestJson.Default.SpareRemoveArguments);
+        return await CallAsync(
+            ControlCommands.SpareRemove, arguments, ReportJson.Default.SpareRemoveReport, onProgress,
+            cancellation);
+    }
+
+    public async Task<SpareStopReport> StopSpareRemovalAsync(CancellationToken cancellation) =>
+        await QuickAsync(ControlCommands.SpareStop, null, ReportJson.Default.SpareStopReport, cancellation);
+
     public async Task<SuspendReport> SuspendAsync(TimeSpan deadline, CancellationToken cancellation) =>
         await ByDeadlineAsync(
             ControlCommands.Suspend, deadline, ReportJson.Default.SuspendReport, cancellation);

@@ -27,6 +27,8 @@ public static class ConditionCatalog
     public const string Gone = "gone";
     public const string MetadataUnavailable = "metadata-unavailable";
     public const string Exhausted = "exhausted";
+    public const string SparesLow = "spares-low";
+    public const string SparesNearlyExhausted = "spares-nearly-exhausted";
     public const string TableFull = "table-full";
     public const string VolatileLost = "volatile-lost";
     public const string Storm = "storm";
@@ -55,7 +57,10 @@ public static class ConditionCatalog
             "Look at the spares' errors below; replace or reconnect a spare, then restart the device."),
         new(Exhausted, MessageIds.ConditionExhausted, Severity.Critical,
             "No spare unit is free. A write to a bad sector fails; everything remapped so far keeps working.",
-            "Copy the data off this disk, or set it up again with a larger spare."),
+            "Add a spare: dmremap spare add NAME PATH. Copy the data off this disk."),
+        new(SparesNearlyExhausted, MessageIds.ConditionSparesNearlyExhausted, Severity.Critical,
+            "95 % or more of the spare units are in use. When none is left, writes to bad sectors fail.",
+            "Add a spare now: dmremap spare add NAME PATH. Copy the data off this disk."),
         new(TableFull, MessageIds.ConditionTableFull, Severity.Critical,
             "The metadata area has no room for another entry. A write to a bad sector fails.",
             "Copy the data off this disk, or set it up again with a larger spare."),
@@ -73,6 +78,9 @@ public static class ConditionCatalog
         new(Degraded, MessageIds.ConditionDegraded, Severity.Warning,
             "A spare is ill or missing. What it holds may be out of reach, and the table has fewer copies.",
             "Look at the spares' states below; reconnect or replace the spare."),
+        new(SparesLow, MessageIds.ConditionSparesLow, Severity.Warning,
+            "80 % or more of the spare units are in use.",
+            "Add a spare: dmremap spare add NAME PATH; and copy the data off before no unit is left."),
         new(Slow, MessageIds.ConditionSlow, Severity.Warning,
             "A member answers much more slowly than it used to, as disks do before they fail.",
             "Copy what matters off this disk now."),

@@ -63,6 +63,9 @@ public sealed record DeviceStatus
     /// <summary>Units that failed and are not given up yet.</summary>
     public long? SuspectUnits { get; init; }
 
+    /// <summary>When the spares will be used up; null while it is not served.</summary>
+    public SpareForecast? Forecast { get; init; }
+
     /// <summary>Null while it is not served.</summary>
     public ScrubReport? Scrub { get; init; }
 
@@ -209,9 +212,14 @@ public sealed record SpareStatus
 {
     public required string Path { get; init; }
 
+    /// <summary>In the set; null while stopped.</summary>
+    public int? Index { get; init; }
+
     public required string Uuid { get; init; }
 
-    /// <summary>"active", "degraded", "missing", or "unknown" while stopped.</summary>
+    /// <summary>
+    /// "active", "degraded", "inactive", "missing", "adding", "leaving", or "unknown" while stopped.
+    /// </summary>
     public required string State { get; init; }
 
     /// <summary>One of <see cref="MemberModes"/>; null while stopped.</summary>
@@ -221,6 +229,9 @@ public sealed record SpareStatus
     public string? Connection { get; init; }
 
     public SpareUnits? Units { get; init; }
+
+    /// <summary>Null while nobody serves it.</summary>
+    public TableCopies? Table { get; init; }
 
     public MemberErrors? Errors { get; init; }
 
@@ -235,6 +246,18 @@ public sealed record SpareStatus
     /// </summary>
     public Latencies? Latencies { get; init; }
 }
+
+/// <summary>
+/// Units that got a spare unit in the last day, or since the start; how many an hour, and in how many seconds
+/// none is left if that goes on. Null where too few moved to tell.
+/// </summary>
+public sealed record SpareForecast(long MovesLastDay, double? MovesPerHour, long? SecondsLeft);
+
+/// <summary>
+/// Places of the table on one spare that are good: superblock copies of 6, journal places and places of the
+/// checkpoint of 2 each. All 0 where the spare is left out.
+/// </summary>
+public sealed record TableCopies(int Superblocks, int Journals, int Checkpoints);
 
 public static class MemberModes
 {

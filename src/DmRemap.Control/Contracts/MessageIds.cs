@@ -11,6 +11,8 @@ public static class MessageIds
     public const string ConditionUnanswering = "DMR-CONDITION-UNANSWERING";
     public const string BeyondEnd = "DMR-BLOCKS-BEYOND-END";
     public const string ConditionExhausted = "DMR-CONDITION-EXHAUSTED";
+    public const string ConditionSparesLow = "DMR-CONDITION-SPARES-LOW";
+    public const string ConditionSparesNearlyExhausted = "DMR-CONDITION-SPARES-NEARLY-EXHAUSTED";
     public const string ConditionTableFull = "DMR-CONDITION-TABLE-FULL";
     public const string ConditionVolatileLost = "DMR-CONDITION-VOLATILE-LOST";
     public const string ConditionStorm = "DMR-CONDITION-STORM";
@@ -21,7 +23,6 @@ public static class MessageIds
     public const string ConditionWritesRejected = "DMR-CONDITION-WRITES-REJECTED";
 
     public const string LostData = "DMR-STATUS-LOST-DATA";
-    public const string SpareLow = "DMR-STATUS-SPARE-LOW";
     public const string NotRunning = "DMR-DEVICE-NOT-RUNNING";
     public const string Running = "DMR-DEVICE-RUNNING";
     public const string Stopping = "DMR-DEVICE-STOPPING";

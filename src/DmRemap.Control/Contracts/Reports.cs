@@ -39,6 +39,47 @@ public sealed record RemapReport
 /// <summary>How far a remap is.</summary>
 public sealed record RemapProgress(long UnitsDone, long UnitsTotal);
 
+/// <summary>What `spare add` did.</summary>
+public sealed record SpareAddReport
+{
+    public required string Path { get; init; }
+
+    public required string Uuid { get; init; }
+
+    /// <summary>Its index in the set.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>Units that it lends.</summary>
+    public required long Units { get; init; }
+
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}
+
+/// <summary>What `spare remove` did.</summary>
+public sealed record SpareRemoveReport
+{
+    public required string Path { get; init; }
+
+    /// <summary>It has left the set for ever. False: it is a spare as before; Failure says why.</summary>
+    public required bool Removed { get; init; }
+
+    public long UnitsMoved { get; init; }
+
+    /// <summary>Units of which blocks did not read: they stay on the spare.</summary>
+    public long UnitsUnread { get; init; }
+
+    /// <summary>Blocks that were given up, as agreed to.</summary>
+    public long BlocksLost { get; init; }
+
+    /// <summary>Its superblocks are zeros now. False where it could not be written.</summary>
+    public bool Erased { get; init; }
+
+    public string? Failure { get; init; }
+}
+
+/// <summary>WasRunning: false when no spare was being removed.</summary>
+public sealed record SpareStopReport(bool WasRunning);
+
 /// <summary>How a device stopped.</summary>
 public sealed record StopReport
 {

@@ -28,6 +28,8 @@ namespace DmRemap.Control.Protocol;
 [JsonSerializable(typeof(LabHealArguments))]
 [JsonSerializable(typeof(LabTroubleArguments))]
 [JsonSerializable(typeof(LabListArguments))]
+[JsonSerializable(typeof(SpareAddArguments))]
+[JsonSerializable(typeof(SpareRemoveArguments))]
 internal sealed partial class ControlRequestJson : JsonSerializerContext;
 
 /// <summary>What a server sends. A field that is null is left out of the envelope.</summary>
@@ -67,6 +69,9 @@ internal sealed partial class ControlReplyJson : JsonSerializerContext;
 [JsonSerializable(typeof(LabStatus))]
 [JsonSerializable(typeof(LabChange))]
 [JsonSerializable(typeof(LabDefects))]
+[JsonSerializable(typeof(SpareAddReport))]
+[JsonSerializable(typeof(SpareRemoveReport))]
+[JsonSerializable(typeof(SpareStopReport))]
 [JsonSerializable(typeof(PingReport))]
 [JsonSerializable(typeof(EmptyReport))]
 [JsonSerializable(typeof(ErrorDocument))]

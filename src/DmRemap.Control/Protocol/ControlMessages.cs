@@ -100,6 +100,27 @@ public sealed record ScrubArguments
     public long? BytesPerSecond { get; init; }
 }
 
+public sealed record SpareAddArguments
+{
+    /// <summary>Absolute.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Make it as a file of this size; null: it is there.</summary>
+    public long? SizeBytes { get; init; }
+
+    /// <summary>Also where it seems to carry data.</summary>
+    public bool Force { get; init; }
+}
+
+public sealed record SpareRemoveArguments
+{
+    /// <summary>Its path, or its index in the set.</summary>
+    public required string Spare { get; init; }
+
+    /// <summary>Give up what does not read.</summary>
+    public bool AcceptLoss { get; init; }
+}
+
 public sealed record ClearArguments
 {
     /// <summary>A name from <see cref="ConditionCatalog"/>.</summary>

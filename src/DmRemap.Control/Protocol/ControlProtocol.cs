@@ -35,6 +35,9 @@ public static class ControlProtocol
     /// <summary>The longest fault rule, in characters.</summary>
     public const int FaultRuleLengthMax = 1024;
 
+    /// <summary>The longest path, in characters.</summary>
+    public const int PathLengthMax = 4096;
+
     /// <summary>The version of this program, as in "0.1.0".</summary>
     public static string ProgramVersion { get; } = FindVersion();
 
@@ -62,6 +65,9 @@ public static class ControlCommands
     public const string Resume = "resume";
     public const string Clear = "clear";
     public const string Scrub = "scrub";
+    public const string SpareAdd = "spare-add";
+    public const string SpareRemove = "spare-remove";
+    public const string SpareStop = "spare-stop";
     public const string Attach = "attach";
     public const string Stop = "stop";
 

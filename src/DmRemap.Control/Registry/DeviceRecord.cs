@@ -15,8 +15,21 @@ public enum LostPolicy
     Strict = 2,
 }
 
+/// <summary>What is being done to a spare: the set may not count it yet, or not any more.</summary>
+public enum SpareTransit
+{
+    /// <summary>Nothing: it is of the set.</summary>
+    None = 0,
+    Adding = 1,
+    Removing = 2,
+}
+
 /// <summary>One spare as the user named it, and the member UUID that we wrote on it.</summary>
-public sealed record SpareRecord(string Path, Guid Uuid);
+public sealed record SpareRecord(string Path, Guid Uuid)
+{
+    /// <summary>Recorded before the set knows of it, so that every crash leaves what a start takes.</summary>
+    public SpareTransit Transit { get; init; }
+}
 
 /// <summary>
 /// What this machine knows of one device: where its members are. What the members *are* is in their

@@ -34,6 +34,9 @@ public static class RegistryCodec
 
     private const int PathLengthMax = 4096;
 
+    private const string Adding = "adding";
+    private const string Removing = "removing";
+
     public static byte[] Encode(DeviceRecord record)
     {
         Invariant.Check(DeviceName.IsValid(record.Name));
@@ -41,7 +44,17 @@ public static class RegistryCodec
         for (int i = 0; i < spares.Length; i++)
         {
             SpareRecord spare = record.Spares[i];
-            spares[i] = new SpareDocument { Path = spare.Path, Uuid = spare.Uuid.ToString("D") };
+            spares[i] = new SpareDocument
+            {
+                Path = spare.Path,
+                Uuid = spare.Uuid.ToString("D"),
+                Transit = spare.Transit switch
+                {
+                    SpareTransit.Adding => Adding,
+                    SpareTransit.Removing => Removing,
+                    _ => null,
+                },
+            };
         }
         RegistryDocument document = new()
         {
@@ -250,7 +263,19 @@ public static class RegistryCodec
             {
                 return $"its spare {spare.Path} has no UUID of its own";
             }
-            spares.Add(new SpareRecord(spare.Path!, uuid));
+            if (spare.Transit is not (null or Adding or Removing))
+            {
+                return $"its spare {spare.Path} is neither being added nor being removed";
+            }
+            spares.Add(new SpareRecord(spare.Path!, uuid)
+            {
+                Transit = spare.Transit switch
+                {
+                    Adding => SpareTransit.Adding,
+                    Removing => SpareTransit.Removing,
+                    _ => SpareTransit.None,
+                },
+            });
         }
         return null;
     }

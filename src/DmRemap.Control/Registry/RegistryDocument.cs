@@ -42,6 +42,10 @@ internal sealed class SpareDocument
     public string? Path { get; init; }
 
     public string? Uuid { get; init; }
+
+    /// <summary>"adding" or "removing"; left out otherwise.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Transit { get; init; }
 }
 
 [JsonSourceGenerationOptions(

@@ -36,16 +36,16 @@ internal sealed class ControlCommandRunner(
                 RequireNoArguments(request);
                 return Element(device.GetStatus(), s_reports.DeviceStatus);
             case ControlCommands.Remap:
-                return await WithProgressAsync(
+                return await WithBlocksAsync(
                     request, sink, device.RemapAsync, s_reports.RemapReport, cancellation);
             case ControlCommands.Unremap:
-                return await WithProgressAsync(
+                return await WithBlocksAsync(
                     request, sink, device.UnremapAsync, s_reports.UnremapReport, cancellation);
             case ControlCommands.Retest:
-                return await WithProgressAsync(
+                return await WithBlocksAsync(
                     request, sink, device.RetestAsync, s_reports.RetestReport, cancellation);
             case ControlCommands.MarkLost:
-                return await WithProgressAsync(
+                return await WithBlocksAsync(
                     request, sink, device.MarkLostAsync, s_reports.MarkLostReport, cancellation);
             case ControlCommands.Lost:
                 return Element(ListLost(Arguments(request, s_requests.LostArguments)), s_reports.LostPage);
@@ -77,6 +77,17 @@ internal sealed class ControlCommandRunner(
             case ControlCommands.Scrub:
                 ScrubArguments scrub = Arguments(request, s_requests.ScrubArguments);
                 return Element(await ScrubAsync(scrub), s_reports.ScrubReport);
+            case ControlCommands.SpareAdd:
+                SpareAddArguments added = Arguments(request, s_requests.SpareAddArguments);
+                return Element(
+                    await device.AddSpareAsync(
+                        CheckedPath(request.Command, added.Path), added.SizeBytes, added.Force, cancellation),
+                    s_reports.SpareAddReport);
+            case ControlCommands.SpareRemove:
+                return await RemoveSpareAsync(request, sink, cancellation);
+            case ControlCommands.SpareStop:
+                RequireNoArguments(request);
+                return Element(await device.StopSpareRemovalAsync(), s_reports.SpareStopReport);
             case ControlCommands.Attach:
                 RequireNoArguments(request);
                 return Element(await device.AttachAsync(), s_reports.AttachReport);
@@ -118,16 +129,38 @@ internal sealed class ControlCommandRunner(
                 ControlCommands.Lost, $"block {arguments.From} does not lie in 0 to {blocks - 1}"));
     }
 
-    /// <summary>A client that goes away ends the work after the unit at hand.</summary>
-    private async Task<JsonElement> WithProgressAsync<TReport>(
+    private async Task<JsonElement> WithBlocksAsync<TReport>(
         ControlRequest request, IControlLineSink sink, BlockWork<TReport> work, JsonTypeInfo<TReport> type,
         CancellationToken cancellation)
     {
         RemapArguments arguments = Arguments(request, s_requests.RemapArguments);
         CheckExtent(request.Command, arguments);
+        TReport report = await WithProgressAsync(
+            (progress, ended) => work(
+                new BlockNumber(arguments.First), new BlockNumber(arguments.Last), progress, ended),
+            request, sink, cancellation);
+        return Element(report, type);
+    }
+
+    private async Task<JsonElement> RemoveSpareAsync(
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
+        SpareRemoveArguments arguments = Arguments(request, s_requests.SpareRemoveArguments);
+        string spare = CheckedPath(request.Command, arguments.Spare);
+        SpareRemoveReport report = await WithProgressAsync(
+            (progress, ended) => device.RemoveSpareAsync(spare, arguments.AcceptLoss, progress, ended),
+            request, sink, cancellation);
+        return Element(report, s_reports.SpareRemoveReport);
+    }
+
+    /// <summary>A client that goes away ends the work after the unit at hand.</summary>
+    private async Task<T> WithProgressAsync<T>(
+        Func<IProgress<RemapProgress>, CancellationToken, Task<T>> work,
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
         using CancellationTokenSource gone = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         ProgressChannel progress = new(options.Time, options.ProgressInterval);
-        Task<TReport> running = RunAsync(work, arguments, progress, gone.Token);
+        Task<T> running = ThenCompleteAsync(work, progress, gone.Token);
         await foreach (RemapProgress step in progress.ReadAllAsync(CancellationToken.None))
         {
             JsonElement value = Element(step, s_reports.RemapProgress);
@@ -136,23 +169,28 @@ internal sealed class ControlCommandRunner(
                 await gone.CancelAsync();
             }
         }
-        return Element(await running, type);
+        return await running;
     }
 
-    private static async Task<TReport> RunAsync<TReport>(
-        BlockWork<TReport> work, RemapArguments arguments, ProgressChannel progress,
-        CancellationToken cancellation)
+    private static async Task<T> ThenCompleteAsync<T>(
+        Func<IProgress<RemapProgress>, CancellationToken, Task<T>> work,
+        ProgressChannel progress, CancellationToken cancellation)
     {
         try
         {
-            return await work(
-                new BlockNumber(arguments.First), new BlockNumber(arguments.Last), progress, cancellation);
+            return await work(progress, cancellation);
         }
         finally
         {
             progress.Complete();
         }
     }
+
+    private string CheckedPath(string command, string path) =>
+        path.Length is > 0 and <= ControlProtocol.PathLengthMax && !path.Contains('\0')
+            ? path
+            : throw new RefusalException(BadArguments(
+                command, $"a path has 1 to {ControlProtocol.PathLengthMax} characters, none of them NUL"));
 
     private void CheckExtent(string command, RemapArguments arguments)
     {

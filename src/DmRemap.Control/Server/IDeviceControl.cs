@@ -104,6 +104,23 @@ public interface IDeviceControl : IControlled
 
     ScrubReport GetScrub();
 
+    /// <summary>
+    /// Count another spare in; its content is overwritten. Cancelled: it ends before the set knows of it, or
+    /// not any more.
+    /// </summary>
+    Task<SpareAddReport> AddSpareAsync(
+        string path, long? sizeBytes, bool force, CancellationToken cancellation);
+
+    /// <summary>
+    /// Move what is on a spare to the others, then leave it out for ever. Cancelled: ends after the unit at
+    /// hand, and the spare stays.
+    /// </summary>
+    Task<SpareRemoveReport> RemoveSpareAsync(
+        string spare, bool acceptLoss, IProgress<RemapProgress> progress, CancellationToken cancellation);
+
+    /// <summary>End a removal after the unit at hand; the spare stays.</summary>
+    Task<SpareStopReport> StopSpareRemovalAsync();
+
     /// <summary>Make the device a file that the kernel can use; it is one already: say where.</summary>
     Task<AttachReport> AttachAsync();
 }

@@ -38,6 +38,18 @@ public sealed class RetiredUnits
         Count++;
     }
 
+    /// <summary>This spare leaves the set, and what is known of its units with it.</summary>
+    public void Forget(int spare)
+    {
+        int kept = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            _units[kept] = _units[i];
+            kept += _units[i].Spare == spare ? 0 : 1;
+        }
+        Count = kept;
+    }
+
     /// <summary>
     /// The first run of consecutive units behind this location (None: from the first one). False when there
     /// is none.

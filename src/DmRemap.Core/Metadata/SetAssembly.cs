@@ -16,6 +16,48 @@ public static class SetAssembly
     public static AssembledSet? Decide(
         SpareReading[] spares, SetExpectation expected, out MetadataRefusal? refusal)
     {
+        if (expected.Unsettled is not int position || IsOfSet(spares, position))
+        {
+            return DecideAll(spares, expected, out refusal);
+        }
+        // What it says of the set is nothing: it was never counted, or is counted no more (F-26).
+        SpareReading[] others = [.. spares[..position], .. spares[(position + 1)..]];
+        AssembledSet? set = DecideAll(others, expected, out refusal);
+        refusal = refusal is null || refusal.Spare < position
+            ? refusal
+            : refusal with { Spare = refusal.Spare + 1 };
+        return set is null ? null : set with
+        {
+            SpareOfMember = Array.ConvertAll(set.SpareOfMember, at => at < position ? at : at + 1),
+        };
+    }
+
+    /// <summary>
+    /// Do the others list this spare? By their newest word; the only spare there is speaks for itself.
+    /// </summary>
+    private static bool IsOfSet(SpareReading[] spares, int position)
+    {
+        Superblock? newest = null;
+        for (int i = 0; i < spares.Length; i++)
+        {
+            Superblock? other = i == position ? null : spares[i].Newest;
+            newest = other is not null && (newest is null || IsNewer(other, newest)) ? other : newest;
+        }
+        Superblock? own = spares[position].Newest;
+        if (newest is null)
+        {
+            return spares.Length == 1;
+        }
+        return own is not null
+            && own.Set.SetUuid == newest.Set.SetUuid
+            && Array.Exists(
+                newest.Set.Members,
+                member => member.Uuid == own.MemberUuid && member.State != MemberState.Retired);
+    }
+
+    private static AssembledSet? DecideAll(
+        SpareReading[] spares, SetExpectation expected, out MetadataRefusal? refusal)
+    {
         refusal = null;
         for (int i = 0; i < spares.Length; i++)
         {

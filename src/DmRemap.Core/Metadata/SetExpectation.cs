@@ -14,6 +14,12 @@ public sealed record SetExpectation
     public bool AllowsMissing { get; init; }
 
     /// <summary>
+    /// Position of a spare that was being added or removed when the last process ended: it may not be of the
+    /// set yet, or not any more, and is then left aside. Of every other one that is a refusal.
+    /// </summary>
+    public int? Unsettled { get; init; }
+
+    /// <summary>
     /// Go on without journal records that were acknowledged and are lost: what they changed may show old
     /// content. For somebody who has been told and agreed.
     /// </summary>

@@ -107,8 +107,13 @@ public sealed record SpareLayout
     /// <param name="geometry">The primary's unit grid.</param>
     /// <param name="otherSpareBytes">The sizes of the set's other spares together: each spare holds the whole
     /// table.</param>
+    /// <param name="journalBytesLeast">Of a spare that joins a set: what its journal takes.</param>
     public static SpareLayout? Compute(
-        ByteCount spareBytes, int physicalBlockBytes, UnitGeometry geometry, ByteCount otherSpareBytes)
+        ByteCount spareBytes,
+        int physicalBlockBytes,
+        UnitGeometry geometry,
+        ByteCount otherSpareBytes,
+        long journalBytesLeast = 0)
     {
         bool isPhysicalSane = physicalBlockBytes >= geometry.BlockSize.Bytes
             && physicalBlockBytes <= PhysicalBlockBytesMax
@@ -119,7 +124,8 @@ public sealed record SpareLayout
         }
         int alignment = Math.Max(SuperblockBytes, Math.Max(physicalBlockBytes, geometry.UnitBytes));
         long journalBytes = AlignUp(
-            Math.Clamp(spareBytes.Value / 64, JournalBytesMin, JournalBytesMax), alignment);
+            Math.Max(journalBytesLeast, Math.Clamp(spareBytes.Value / 64, JournalBytesMin, JournalBytesMax)),
+            alignment);
         long areaBytes = AreaBytes(spareBytes.Value, geometry, otherSpareBytes.Value, alignment);
         return Place(spareBytes.Value, physicalBlockBytes, geometry, journalBytes, areaBytes, alignment);
     }

@@ -8,19 +8,26 @@ namespace DmRemap.Core.Spares;
 public static class AllocatorLoad
 {
     /// <summary>
-    /// Null when a spare unit has two owners, or is retired and used: such a table must not be served, since
-    /// one write would change two units.
+    /// Null when a spare unit has two owners, is retired and used, or is on a member that has left: such a
+    /// table must not be served, since one write would change two units.
     /// </summary>
     public static SpareAllocator? TryLoad(SetDescription set, RemapTable table, RetiredUnits retired)
     {
         SpareAllocator allocator = new();
         for (int member = 0; member < set.Members.Length; member++)
         {
-            allocator.AddSpare(member, set.Members[member].DataUnits);
+            if (set.Members[member].State != MemberState.Retired)
+            {
+                allocator.AddSpare(member, set.Members[member].DataUnits);
+            }
         }
         foreach (SpareLocation location in retired.All)
         {
-            allocator.MarkRetired(location);
+            // Of a member that has left, nothing is lent anyway.
+            if (allocator.Contains(location))
+            {
+                allocator.MarkRetired(location);
+            }
         }
         RemapTable.RunWalk walk = table.WalkRuns();
         while (walk.TryNext(out RemapEntry first, out int count))
@@ -28,7 +35,7 @@ public static class AllocatorLoad
             for (int i = 0; i < count && !first.Location.IsNone; i++)
             {
                 SpareLocation location = new(first.Location.Spare, new(first.Location.Unit.Value + i));
-                if (!allocator.IsFree(location))
+                if (!allocator.Contains(location) || !allocator.IsFree(location))
                 {
                     return null;
                 }

@@ -53,6 +53,27 @@ public sealed class SpareAllocator
         _spares[spare] = new SpareUnits(dataUnits);
     }
 
+    /// <summary>
+    /// The place of a member that has left for ever is another's: all its units are free, and none is lent
+    /// before SetUsable.
+    /// </summary>
+    public void ReplaceSpare(int spare, long dataUnits)
+    {
+        Invariant.Check(_spares[spare] is null or { IsUsable: false });
+        _spares[spare] = new SpareUnits(dataUnits) { IsUsable = false };
+        _nextWindow[spare] = 0;
+        _nextUnit[spare] = 0;
+        for (int i = 0; i < Rememberable; i++)
+        {
+            // A window of the former one need not exist on it.
+            bool isOfFormer = !_windows[i].IsNone && _windows[i].Spare == spare;
+            _windows[i] = isOfFormer ? SpareLocation.None : _windows[i];
+        }
+    }
+
+    /// <summary>It has left for ever, and no table names it.</summary>
+    public void RemoveSpare(int spare) => _spares[spare] = null;
+
     /// <summary>Whether such a unit exists at all: to be asked of what was read from a disk.</summary>
     public bool Contains(SpareLocation location) =>
         !location.IsNone && _spares[location.Spare] is SpareUnits units && location.Unit.Value < units.Units;
@@ -87,15 +108,22 @@ public sealed class SpareAllocator
     public void Free(SpareLocation location) => Of(location).Return(location.Unit.Value);
 
     /// <summary>A degraded spare keeps what it holds and gets nothing new.</summary>
-    public void SetUsable(int spare, bool usable) => Of(spare).IsUsable = usable;
+    public void SetUsable(int spare, bool usable)
+    {
+        if (_spares[spare] is SpareUnits units)
+        {
+            units.IsUsable = usable;
+        }
+    }
 
-    public bool IsUsable(int spare) => Of(spare).IsUsable;
+    /// <summary>False also where there is none.</summary>
+    public bool IsUsable(int spare) => _spares[spare] is { IsUsable: true };
 
-    public long UnitsFree(int spare) => Of(spare).Free;
+    public long UnitsFree(int spare) => _spares[spare]?.Free ?? 0;
 
-    public long UnitsUsed(int spare) => Of(spare).Used;
+    public long UnitsUsed(int spare) => _spares[spare]?.Used ?? 0;
 
-    public long UnitsRetired(int spare) => Of(spare).Retired;
+    public long UnitsRetired(int spare) => _spares[spare]?.Retired ?? 0;
 
     /// <summary>
     /// A free unit, preferably in order with the neighbours of this primary unit. False when none is left.
@@ -202,7 +230,7 @@ public sealed class SpareAllocator
         return false;
     }
 
-    private bool MayUse(int spare) => spare != _avoided && Of(spare).IsUsable;
+    private bool MayUse(int spare) => spare != _avoided && IsUsable(spare);
 
     private static SpareLocation At(int spare, long unit) => new(spare, new UnitNumber(unit));
 

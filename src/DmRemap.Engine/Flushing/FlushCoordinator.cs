@@ -31,8 +31,8 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     public FlushCoordinator(RemapDevice device)
     {
         _device = device;
-        _io = new IoRequest[device.Members.Length];
-        _covered = new long[device.Members.Length];
+        _io = new IoRequest[Limits.SparesMax + 1];
+        _covered = new long[Limits.SparesMax + 1];
         for (int i = 0; i < _io.Length; i++)
         {
             _io[i] = new IoRequest { Token = i };
@@ -123,7 +123,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     {
         // The guard keeps a cycle with nothing to flush from ending inside the loop.
         _outstanding = 1;
-        for (int i = 0; i < _io.Length; i++)
+        for (int i = 0; i < _device.Members.Length; i++)
         {
             Member member = _device.Members[i];
             member.Gate.JudgeCache();

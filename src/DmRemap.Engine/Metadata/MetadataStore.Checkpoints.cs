@@ -58,7 +58,7 @@ public sealed partial class MetadataStore
         bool isAllowed = !_isCheckpointStuck && !_isCancelled && (_stopOwner is null || !_waiting.IsEmpty)
             && _table.RunCount < _runsTooLong;
         // The new epoch is durable before anything is written for it.
-        bool isOpen = _isStarted || _startStep == StartStep.Checkpoint;
+        bool isOpen = (_isStarted || _startStep == StartStep.Checkpoint) && !IsGrowing;
         if (!isWanted || !isIdle || !isAllowed || !isOpen)
         {
             return;

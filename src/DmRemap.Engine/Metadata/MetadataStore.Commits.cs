@@ -203,7 +203,8 @@ public sealed partial class MetadataStore
 
     private void PumpJournal()
     {
-        if (_journalPhase != JournalPhase.Idle || _waiting.IsEmpty || !_isStarted || _isCancelled)
+        bool mayBegin = _journalPhase == JournalPhase.Idle && !IsGrowing;
+        if (!mayBegin || _waiting.IsEmpty || !_isStarted || _isCancelled)
         {
             return;
         }

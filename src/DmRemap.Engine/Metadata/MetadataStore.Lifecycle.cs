@@ -61,6 +61,10 @@ public sealed partial class MetadataStore
         _journal.Abandon();
         _superblocks.Abandon();
         _checkpoint.Cancel();
+        if (IsMembershipChanging)
+        {
+            EndChange(isDone: false);
+        }
         if (_journalPhase != JournalPhase.Idle)
         {
             FinishGroup(CommitOutcome.Unknown);

@@ -80,6 +80,7 @@ public sealed partial class MetadataStore
         _groupNeeds = _groupNeeds <= _making ? _wanted : _groupNeeds;
         _flipNeeds = _flipNeeds <= _making ? _wanted : _flipNeeds;
         _stopNeeds = _stopNeeds <= _making ? _wanted : _stopNeeds;
+        _changeNeeds = _changeNeeds <= _making ? _wanted : _changeNeeds;
     }
 
     private void PumpSuperblocks()

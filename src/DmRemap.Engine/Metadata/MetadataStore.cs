@@ -1,4 +1,3 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -80,18 +79,19 @@ public sealed partial class MetadataStore
     private static readonly Duration s_retryAfter = Duration.FromSeconds(1);
 
     private readonly IEventLoop _loop;
-    private readonly MetadataMember?[] _members;
     private readonly RemapTable _table;
     private readonly RetiredUnits _retired;
     private readonly JournalRing _ring;
-    private readonly JournalWriter _journal;
     private readonly JournalRecordWriter _record;
-    private readonly SuperblockWriter _superblocks;
-    private readonly CheckpointTask _checkpoint;
     private readonly Duration _deadline;
     private readonly LoopTimer _refuseTimer;
     private readonly LoopTimer _waitTimer;
     private readonly LoopTimer _retryTimer;
+    private readonly LoopTimer _changeTimer;
+    private MetadataMember?[] _members;
+    private JournalWriter _journal;
+    private SuperblockWriter _superblocks;
+    private CheckpointTask _checkpoint;
     private SetDescription _set;
     private SuperblockState _state;
     private bool _isPumping;
@@ -119,18 +119,14 @@ public sealed partial class MetadataStore
         _refuseTimer = new LoopTimer(this);
         _waitTimer = new LoopTimer(this);
         _retryTimer = new LoopTimer(this);
-        EntriesMax = long.MaxValue;
-        foreach (MetadataMember? member in _members)
-        {
-            bool takesPart = member is { Role: not MemberRole.Absent };
-            EntriesMax = takesPart ? Math.Min(EntriesMax, member!.Layout.EntriesMax) : EntriesMax;
-        }
+        _changeTimer = new LoopTimer(this);
+        RefreshEntriesMax();
     }
 
     /// <summary>
     /// Entries that the table can have on the smallest spare that holds it; a commit beyond it fails.
     /// </summary>
-    public long EntriesMax { get; }
+    public long EntriesMax { get; private set; }
 
     /// <summary>Entries of the table.</summary>
     public long EntryCount => _table.Count;
@@ -140,15 +136,20 @@ public sealed partial class MetadataStore
     /// <summary>The last generation attempted.</summary>
     public ulong Generation => _state.Generation;
 
+    /// <summary>The highest generation that is on every active member.</summary>
+    public ulong SettledGeneration => _settledGeneration;
+
     /// <summary>The last record acknowledged; 0: none ever.</summary>
     public ulong Sequence => _head.Sequence;
 
     /// <summary>Something of it is with the kernel.</summary>
     public bool IsWriting =>
-        _journal.IsWriting || _superblocks.IsWriting || _checkpoint.IsRunning || Busy > 0;
+        _journal.IsWriting || _superblocks.IsWriting || _checkpoint.IsRunning || Busy > 0
+        || _seed is { IsWriting: true };
 
     /// <summary>Operations that were given up and the kernel still has.</summary>
-    public int Busy => _journal.Busy + _superblocks.Busy + _checkpoint.Busy;
+    public int Busy =>
+        _journal.Busy + _superblocks.Busy + _checkpoint.Busy + (_seed?.Busy ?? 0);
 
     /// <summary>
     /// The last commit failed because the table did not fit, or a checkpoint did (condition `table-full`).
@@ -194,6 +195,10 @@ public sealed partial class MetadataStore
         {
             Refuse();
         }
+        else if (timer == _changeTimer)
+        {
+            TellChange();
+        }
         else if (timer == _waitTimer)
         {
             FailOverdue();
@@ -221,6 +226,7 @@ public sealed partial class MetadataStore
         while (_isAgain)
         {
             _isAgain = false;
+            PumpMembership();
             PumpSuperblocks();
             PumpJournal();
             PumpCheckpoint();

@@ -168,7 +168,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     /// <summary>A look came back.</summary>
     public void OnCompleted(IoRequest request)
     {
-        if (_presence.IsGone && IsThere(request))
+        if (_presence.IsGone && !_member.IsRemoved && IsThere(request))
         {
             NoteBack();
         }
@@ -176,7 +176,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     }
 
     private bool IsErrorOfGone(IoRequest failed) =>
-        failed.Status == IoStatus.DeviceError && !_member.IsAbsent
+        failed.Status == IoStatus.DeviceError && !_member.IsAbsent && !_member.IsRemoved
         && RemapDevice.Classify(_member, failed.Operation, failed.Status, failed.Errno, failed.Elapsed)
             == ErrorClass.Gone;
 

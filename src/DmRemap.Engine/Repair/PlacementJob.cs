@@ -50,6 +50,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     /// </summary>
     protected RemapEntry Placed { get; private set; }
 
+    /// <summary>A person moves units: that says nothing of the disk.</summary>
+    protected virtual bool IsAsked => false;
+
     protected bool IsPlaced => Placed.State != UnitState.Healthy;
 
     protected override IEnumerator<Wait> Subscript()
@@ -71,7 +74,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                 }
                 TakeOldPiece();
             }
-            while (!IsOldUndecided && _attempts < AttemptsMax && TryPlace())
+            while (_toWrite != 0 && !IsOldUndecided && _attempts < AttemptsMax && TryPlace())
             {
                 while (NextRunToWrite())
                 {
@@ -99,13 +102,20 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     /// <summary>The rule is durable: publish it. The spare unit that it replaces is the caller's.</summary>
     protected void PublishPlacement(in RemapEntry old, in RemapEntry placed)
     {
+        PublishMoved(old, placed);
+        Device.Counters.RemapsMade++;
+        Device.NoteLent(IsAsked);
+    }
+
+    /// <summary>The same, where a unit only leaves one spare for another.</summary>
+    protected void PublishMoved(in RemapEntry old, in RemapEntry placed)
+    {
         Device.PublishRule(placed);
         ulong lost = placed.Blocks.MaskOf(BlockState.Lost) & ~old.Blocks.MaskOf(BlockState.Lost);
         if (lost != 0)
         {
             Device.NoteLostOnSpare(old, lost, _pieceErrno);
         }
-        Device.Counters.RemapsMade++;
     }
 
     private void StartComposing()

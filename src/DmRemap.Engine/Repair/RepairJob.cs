@@ -27,6 +27,9 @@ internal enum Wait : byte
 
     /// <summary>The subscript has returned.</summary>
     Return = 5,
+
+    /// <summary>For a later turn of the loop.</summary>
+    Pause = 6,
 }
 
 /// <summary>
@@ -58,6 +61,9 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 
     /// <summary>Link: the free list of this kind of job.</summary>
     public RepairJob? NextFree { get; set; }
+
+    /// <summary>Was under way when somebody asked for that, and still is.</summary>
+    public bool IsMarked { get; set; }
 
     public bool IsIdle => _waitingFor == Wait.Work;
 

@@ -15,6 +15,7 @@ internal interface IFragmentJob
 internal sealed class RepairLine<TJob>
     where TJob : RepairJob, IFragmentJob
 {
+    private readonly TJob[] _all;
     private readonly TJob[] _free;
     private readonly FragmentQueue _waiting = new();
     private int _freeCount;
@@ -26,12 +27,24 @@ internal sealed class RepairLine<TJob>
         {
             _free[i] = make();
         }
+        _all = [.. _free];
         _freeCount = jobs;
     }
 
     public bool CanStart => _freeCount > 0 && !_waiting.IsEmpty;
 
     public bool IsIdle => _freeCount == _free.Length && _waiting.IsEmpty;
+
+    /// <summary>Some job that was under way at MarkUnderWay has not ended yet.</summary>
+    public bool IsAnyMarked => Array.Exists(_all, static job => job.IsMarked);
+
+    public void MarkUnderWay()
+    {
+        foreach (TJob job in _all)
+        {
+            job.IsMarked = !job.IsIdle;
+        }
+    }
 
     public void Enqueue(FragmentIo fragment) => _waiting.Enqueue(fragment);
 
@@ -50,6 +63,7 @@ internal sealed class RepairLine<TJob>
 
     public void Return(TJob job)
     {
+        job.IsMarked = false;
         _free[_freeCount] = job;
         _freeCount++;
     }

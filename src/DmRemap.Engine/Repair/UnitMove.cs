@@ -31,6 +31,8 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
     /// <summary>End after the unit that is being moved.</summary>
     public void Abandon() => _request?.Abandon();
 
+    protected override bool IsAsked => true;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)

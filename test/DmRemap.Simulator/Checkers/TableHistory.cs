@@ -135,6 +135,19 @@ internal sealed class TableHistory
         }
     }
 
+    /// <summary>A spare has left the set: nothing may be on it, and its bad units are no matter.</summary>
+    public void OnRemoved(int spare)
+    {
+        foreach (RemapEntry entry in _entries.Values)
+        {
+            if (!entry.Location.IsNone && entry.Location.Spare == spare)
+            {
+                throw new Violation("F-26", $"spare {spare} has left with {Describe(entry)}");
+            }
+        }
+        _retired.RemoveWhere(location => location.Spare == spare);
+    }
+
     /// <summary>A set was made anew.</summary>
     public void OnFormat()
     {

@@ -22,10 +22,12 @@ internal sealed class WriteWatch
     private const int MemberBytes = 128;
     private const int MemberStateAt = 16;
     private const byte Active = 1;
+    private const ulong Seed = 1;
 
     private readonly SpareLayout?[] _layouts;
     private readonly SimulatedDisk[] _spares;
     private readonly ulong[] _generations;
+    private readonly bool[] _mayBeSeeded;
     private readonly byte[] _newest = new byte[SuperblockBytes];
     private ulong _generation;
     private ulong _generationOnDisks;
@@ -36,6 +38,7 @@ internal sealed class WriteWatch
         _spares = spares;
         _layouts = new SpareLayout?[spares.Length];
         _generations = new ulong[spares.Length];
+        _mayBeSeeded = new bool[spares.Length];
     }
 
     public long SuperblocksWritten { get; private set; }
@@ -44,6 +47,12 @@ internal sealed class WriteWatch
 
     /// <summary>Known from the start of a set on: it never changes.</summary>
     public void Learn(int spare, SpareLayout layout) => _layouts[spare] = layout;
+
+    /// <summary>It joins a set: its first superblocks are those of a member that is far behind.</summary>
+    public void ExpectSeed(int spare) => _mayBeSeeded[spare] = true;
+
+    /// <summary>It has left the set: what is written to it is nobody's.</summary>
+    public void Forget(int spare) => _layouts[spare] = null;
 
     /// <summary>A set is made anew: the former one's generations mean nothing.</summary>
     public void OnFormat()
@@ -142,6 +151,11 @@ internal sealed class WriteWatch
         {
             throw new Violation("superblocks", $"copy {index} of spare {spare} says that it is {written}");
         }
+        if (generation == Seed && _mayBeSeeded[spare])
+        {
+            return;
+        }
+        _mayBeSeeded[spare] = false;
         // A start that was shown another content than there is may not have seen the highest number.
         bool isSeen = !Array.Exists(_spares, disk => disk.Troubles.HasMisread);
         bool isNewer = (generation > _generationOnDisks || !isSeen) && generation >= _generation;

@@ -255,7 +255,7 @@ internal sealed partial class Workload
             7 => Declare(start, Math.Min(count, 3)),
             _ => _device.TryStartMove(new UnitMoving(this) { First = first, Last = last }),
         };
-        if (!isTaken && _device.IsHolding)
+        if (!isTaken && (_device.IsHolding || _device.IsEvacuating))
         {
             _isHandworkUnderWay = false;
             return;

@@ -18,6 +18,10 @@ internal sealed class Totals
 
     public long Remaps { get; private set; }
 
+    public long SparesAdded { get; private set; }
+
+    public long SparesRemoved { get; private set; }
+
     public long Crashes { get; private set; }
 
     public long Recoveries { get; private set; }
@@ -31,6 +35,8 @@ internal sealed class Totals
         Events += outcome.Events;
         Requests += outcome.Requests;
         Remaps += outcome.Remaps;
+        SparesAdded += outcome.SparesAdded;
+        SparesRemoved += outcome.SparesRemoved;
         Crashes += outcome.Crashes;
         Recoveries += outcome.Recoveries;
         Hours += outcome.Nanoseconds / NanosecondsPerHour;
@@ -38,8 +44,8 @@ internal sealed class Totals
 
     public string Details(double seconds, int threads) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Events} events, {Requests} requests, {Remaps} remaps; {Seeds / seconds / threads:0} runs a second"
-            + $" and thread");
+        $"{Events} events, {Requests} requests, {Remaps} remaps, {SparesAdded} spares added and"
+            + $" {SparesRemoved} removed; {Seeds / seconds / threads:0} runs a second and thread");
 
     public string LastLine() => string.Create(
         CultureInfo.InvariantCulture,

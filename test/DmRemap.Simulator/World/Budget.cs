@@ -14,7 +14,8 @@ internal static class Budget
         | FaultKinds.SlowWrites | FaultKinds.PowerCuts | FaultKinds.Kills
         | FaultKinds.MetadataRot | FaultKinds.MetadataReads | FaultKinds.MetadataWrites
         | FaultKinds.MetadataMisreads | FaultKinds.MissingSpare | FaultKinds.OldImage
-        | FaultKinds.MetadataRuin | FaultKinds.DegradedStarts | FaultKinds.OpeningFlush;
+        | FaultKinds.MetadataRuin | FaultKinds.DegradedStarts | FaultKinds.OpeningFlush
+        | FaultKinds.SpareChanges;
 
     /// <summary>Superblock copies of one spare that may be damaged between two complete starts.</summary>
     public const int CopiesDamagedMax = 2;

@@ -71,4 +71,7 @@ internal enum FaultKinds
     /// A start's flush of a spare fails, once or twice, and some of what its cache held is gone.
     /// </summary>
     OpeningFlush = 1 << 23,
+
+    /// <summary>No fault: spares are added and removed while requests run.</summary>
+    SpareChanges = 1 << 24,
 }

@@ -21,6 +21,11 @@ internal sealed record Outcome
 
     public required long Remaps { get; init; }
 
+    /// <summary>While requests ran, to the end.</summary>
+    public required long SparesAdded { get; init; }
+
+    public required long SparesRemoved { get; init; }
+
     /// <summary>Null: no promise was broken.</summary>
     public required Exception? Broken { get; init; }
 }

@@ -19,7 +19,6 @@ internal sealed partial class SimulatedSystem
     : IMetadataFormatOwner, IMetadataRecoveryOwner, IMetadataStopOwner
 {
     private MetadataStore? _store;
-    private MetadataMember?[] _members = [];
     private bool _isGivenUp;
 
     /// <summary>Why the start was refused; null when it was not.</summary>
@@ -30,7 +29,7 @@ internal sealed partial class SimulatedSystem
 
     public void BeginFormat(ulong epoch)
     {
-        Guid[] uuids = new Guid[_spares.Length];
+        Guid[] uuids = new Guid[_offered.Length];
         for (int i = 0; i < uuids.Length; i++)
         {
             uuids[i] = new Guid($"3e3be400-0000-4000-8000-00000000000{i}");
@@ -51,12 +50,13 @@ internal sealed partial class SimulatedSystem
         new MetadataFormatter(_process, MetadataDevices(), request, this).Begin();
     }
 
-    public void BeginRecovery(ulong epoch, bool allowsMissing = false)
+    public void BeginRecovery(ulong epoch, bool allowsMissing = false, int? unsettled = null)
     {
         SetExpectation expected = new()
         {
             PrimaryBytes = (long)_config.Blocks * _config.BlockBytes,
             AllowsMissing = allowsMissing,
+            Unsettled = unsettled,
         };
         new MetadataRecovery(_process, MetadataDevices(), expected, epoch, this).Begin();
     }
@@ -87,9 +87,12 @@ internal sealed partial class SimulatedSystem
             members[i] = set.Members[i] is MetadataMember here
                 ? Present(i, _offered[set.SpareOfMember[i]], here, set)
                 : Absent(i, set);
-            _members = set.Members;
             set.Allocator.SetUsable(i, set.Members[i] is { IsActive: true });
-            Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
+            members[i].IsRemoved = set.Set.Members[i].State == MemberState.Retired;
+            if (!members[i].IsRemoved)
+            {
+                Narrow(set.Allocator, i, set.Set.Members[i].DataUnits);
+            }
         }
         _log = new CommitWatch(_universe, _history, set.Store);
         RemapDevice device = Serve(new RemapDeviceParts
@@ -119,7 +122,8 @@ internal sealed partial class SimulatedSystem
     }
 
     /// <summary>Of a system that served: this spare was counted, to its end.</summary>
-    public bool IsCounted(int spare) => _members[spare] is { IsActive: true };
+    public bool IsCounted(int spare) =>
+        spare < _store!.MemberCount && _store.Members[spare] is { IsActive: true };
 
     /// <summary>Commits that have not been answered.</summary>
     public int CommitsPending => _log!.Pending;
@@ -156,7 +160,7 @@ internal sealed partial class SimulatedSystem
     private Member Absent(int index, RecoveredSet set)
     {
         _excuses.OnAbsent(index, set.Table);
-        AbsentDisk disk = new(_process, _spares[0].Geometry);
+        AbsentDisk disk = new(_process, _offered[0].Geometry);
         Member absent = new(index, $"absent{index}", disk, new BlockNumber(0)) { IsAbsent = true };
         absent.FlushedWrites = absent.CompletedWrites;
         return absent;

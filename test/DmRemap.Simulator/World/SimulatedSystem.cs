@@ -26,8 +26,8 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
     private readonly SimulatedProcess _process;
     private readonly SimulationConfig _config;
     private readonly SimulatedDisk _primary;
-    private readonly SimulatedDisk[] _spares;
-    private readonly SimulatedDisk[] _offered;
+    private readonly Roster _roster;
+    private SimulatedDisk[] _offered;
     private readonly TableHistory _history;
     private readonly WriteWatch _watch;
     private readonly Excuses _excuses;
@@ -35,14 +35,14 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
     private Scrubber? _scrubber;
 
     public SimulatedSystem(
-        Universe universe, SimulationConfig config, SimulatedDisk primary, SimulatedDisk[] spares,
+        Universe universe, SimulationConfig config, SimulatedDisk primary, Roster roster,
         SimulatedDisk[] offered, TableHistory history, WriteWatch watch, Excuses excuses)
     {
         _universe = universe;
         _process = universe.StartProcess();
         _config = config;
         _primary = primary;
-        _spares = spares;
+        _roster = roster;
         _offered = offered;
         _history = history;
         _watch = watch;

@@ -38,7 +38,7 @@ internal sealed partial class Simulation
         for (int attempt = 0; attempt < FormatsMax; attempt++)
         {
             _watch.OnFormat();
-            SimulatedSystem system = NewSystem(_spares);
+            SimulatedSystem system = NewSystem(Spares);
             system.BeginFormat(NewEpoch());
             bool mayCrash = HasCrashes && attempt < FormatsMax - 1 && _dice.OneIn(10);
             _crash.Clear();
@@ -62,7 +62,7 @@ internal sealed partial class Simulation
     {
         _crash.Clear();
         _history.OnFormat();
-        SimulatedSystem system = NewSystem(_spares);
+        SimulatedSystem system = NewSystem(Spares);
         system.BeginRecovery(NewEpoch());
         RunUntil(() => system.Phase != SystemPhase.Starting);
         bool isEmpty = system.Phase == SystemPhase.Refused || system.Device!.Table.Count == 0;
@@ -77,7 +77,7 @@ internal sealed partial class Simulation
         _crash.Clear();
         if (_config.Has(FaultKinds.MissingSpare) && _dice.OneIn(6))
         {
-            TryStartWithout(_dice.Below(_spares.Length));
+            TryStartWithout(_dice.Below(Spares.Length));
         }
         if (_config.Has(FaultKinds.OldImage))
         {
@@ -91,6 +91,7 @@ internal sealed partial class Simulation
         {
             TryAlternately();
         }
+        TryOneThatLeft();
         ChooseOffered();
         if (HasCrashes && !_dice.OneIn(4))
         {
@@ -100,7 +101,11 @@ internal sealed partial class Simulation
         {
             return;
         }
-        _workload.Begin(system.Device!, _config.OperationsPerBoot, _misfortune.Strike);
+        system.FinishChange();
+        _workload.Begin(
+            system.Device!,
+            _config.OperationsPerBoot,
+            _config.Has(FaultKinds.SpareChanges) ? () => StrikeOrChange(system) : _misfortune.Strike);
         if (!RunUntil(() => _workload.IsDone && (_dice.OneIn(20) || IsAnswered)))
         {
             NoteRemaps(system);
@@ -109,6 +114,12 @@ internal sealed partial class Simulation
         }
         NoteRemaps(system);
         Stop(system);
+    }
+
+    private void StrikeOrChange(SimulatedSystem system)
+    {
+        _misfortune.Strike();
+        ChangeSpares(system);
     }
 
     private bool IsAnswered => _workload.UnderWay == 0 && !_workload.IsMoving;
@@ -124,7 +135,7 @@ internal sealed partial class Simulation
             _model.OnStart();
             SimulatedSystem system = NewSystem(_offered);
             _universe.Trace.Add(TraceKind.Boot, _universe.Now, _recoveries);
-            system.BeginRecovery(NewEpoch(), _offered.Length < _spares.Length);
+            system.BeginRecovery(NewEpoch(), _offered.Length < Spares.Length, UnsettledPosition());
             if (!RunUntil(() => system.Phase != SystemPhase.Starting))
             {
                 _wasStartCutOff = true;
@@ -148,7 +159,7 @@ internal sealed partial class Simulation
             {
                 // As the refusal says: with the missing spare it must go on.
                 EndProcess();
-                _offered = _spares;
+                _offered = Spares;
                 continue;
             }
             // Only a metadata write that failed or hung may stop a start, and then the next may succeed.
@@ -188,7 +199,7 @@ internal sealed partial class Simulation
     /// only the spare holds which is missing now: the others cannot know that it was not acknowledged.
     /// </summary>
     private bool NeedsMissingSpare(SimulatedSystem system) =>
-        _wasStartCutOff && _offered.Length < _spares.Length
+        _wasStartCutOff && _offered.Length < Spares.Length
         && system.Refusal is { Kind: MetadataRefusalKind.JournalDamaged };
 
     private void Stop(SimulatedSystem system)
@@ -223,7 +234,8 @@ internal sealed partial class Simulation
         if (system.WasFlushed && system.WasCleanStop)
         {
             Require(system.TimersSet == 0, "stop", $"{system.TimersSet} timers are left");
-            int left = _primary.InFlightInTime + Array.FindAll(_spares, HasLeft).Length;
+            int left = _primary.InFlightInTime + Array.FindAll(
+                _disks, spare => HasLeft(spare) && !system.IsErasing(spare)).Length;
             Require(left == 0, "stop", $"{InFlight()} operations are left");
             _model.Flushed(_model.Tick());
             NoteImageAge();
@@ -265,12 +277,13 @@ internal sealed partial class Simulation
     /// <summary>Calm disks: the table and every sector are what they may be, and stay so.</summary>
     private void JudgeAll()
     {
-        _offered = _spares;
+        _offered = Spares;
         if (Start() is not SimulatedSystem system)
         {
             // Refused as undecidable: no crash is due here.
             return;
         }
+        system.FinishChange();
         for (int pass = 0; pass < 2; pass++)
         {
             ReadEverything(system);

@@ -21,28 +21,29 @@ internal sealed partial class Simulation
     /// </summary>
     private void ChooseOffered()
     {
-        _offered = _spares;
-        if (!_config.Has(FaultKinds.DegradedStarts) || _spares.Length == 1)
+        _offered = Spares;
+        if (!_config.Has(FaultKinds.DegradedStarts) || Spares.Length == 1 || _roster.Unsettled is not null)
         {
             return;
         }
-        _watch.OnStart(_spares);
-        int ahead = _watch.Furthest();
+        _watch.OnStart(Spares);
+        int ahead = Array.FindIndex(Spares, spare => spare.Index == _watch.Furthest());
         // One that is ahead of the others when power is cut is the more interesting to be without.
-        int missing = ahead >= 0 && !_asides.OneIn(4) ? ahead : _asides.Below(_spares.Length);
+        int missing = ahead >= 0 && !_asides.OneIn(4) ? ahead : _asides.Below(Spares.Length);
         if (!_asides.Percent(ahead >= 0 ? 80 : 25))
         {
             return;
         }
-        if (_spares[missing].IsDirty)
+        if (Spares[missing].IsDirty)
         {
             return;
         }
         bool isSafe = false;
-        for (int i = 0; i < _spares.Length; i++)
+        for (int i = 0; i < Spares.Length; i++)
         {
             // One that was only just being counted in when power was cut does not stand for the others.
-            isSafe |= i != missing && _watch.IsActive(i) && (_lastServed?.IsCounted(i) ?? true);
+            isSafe |= i != missing && _watch.IsActive(Spares[i].Index)
+                && (_lastServed?.IsCounted(Spares[i].Index) ?? true);
         }
         if (isSafe)
         {
@@ -51,7 +52,7 @@ internal sealed partial class Simulation
     }
 
     private SimulatedDisk[] AllBut(int missing) =>
-        [.. _spares[..missing], .. _spares[(missing + 1)..]];
+        [.. Spares[..missing], .. Spares[(missing + 1)..]];
 
     /// <summary>
     /// Two spares, each started without the other, now this one, now that one: each may be; both together are
@@ -59,18 +60,18 @@ internal sealed partial class Simulation
     /// </summary>
     private void TryAlternately()
     {
-        if (_spares.Length == 1 || Array.Exists(_spares, IsUnsettled))
+        if (Spares.Length == 1 || Array.Exists(Spares, IsUnsettled) || _roster.Unsettled is not null)
         {
             return;
         }
-        int one = _asides.Below(_spares.Length);
-        int other = (one + _asides.Between(1, _spares.Length - 1)) % _spares.Length;
-        _watch.OnStart(_spares);
-        if (!_watch.IsActive(one) || !_watch.IsActive(other))
+        int one = _asides.Below(Spares.Length);
+        int other = (one + _asides.Between(1, Spares.Length - 1)) % Spares.Length;
+        _watch.OnStart(Spares);
+        if (!_watch.IsActive(Spares[one].Index) || !_watch.IsActive(Spares[other].Index))
         {
             return;
         }
-        List<Page>[] images = Array.ConvertAll(_spares, spare => spare.TakeImage());
+        List<Page>[] images = Array.ConvertAll(Spares, spare => spare.TakeImage());
         _misfortune.Calm();
         int rounds = _asides.Between(1, 3);
         bool haveBoth = true;
@@ -82,7 +83,7 @@ internal sealed partial class Simulation
         if (haveBoth)
         {
             MustBeRefused(
-                [_spares[one], _spares[other]], $"spares {one} and {other} were started without each other");
+                [Spares[one], Spares[other]], $"spares {one} and {other} were started without each other");
         }
         PutBack(images);
     }
@@ -90,8 +91,8 @@ internal sealed partial class Simulation
     /// <summary>True: it served.</summary>
     private bool StartAlone(int spare)
     {
-        _watch.OnStart([_spares[spare]]);
-        SimulatedSystem system = NewSystem([_spares[spare]]);
+        _watch.OnStart([Spares[spare]]);
+        SimulatedSystem system = NewSystem([Spares[spare]]);
         system.BeginRecovery(NewEpoch(), allowsMissing: true);
         RunUntil(() => system.Phase != SystemPhase.Starting);
         bool isServing = system.Phase == SystemPhase.Serving;
@@ -110,8 +111,8 @@ internal sealed partial class Simulation
     {
         for (int i = 0; i < images.Length; i++)
         {
-            _spares[i].RestoreImage(images[i]);
-            _spares[i].DropImage(images[i]);
+            Spares[i].RestoreImage(images[i]);
+            Spares[i].DropImage(images[i]);
         }
     }
 
@@ -121,13 +122,13 @@ internal sealed partial class Simulation
     /// </summary>
     private void TryStartWithout(int missing)
     {
-        if (_spares.Length == 1)
+        if (Spares.Length == 1 || missing >= Spares.Length || _roster.Unsettled is not null)
         {
             return;
         }
         // What the others say: that it was just being counted in again is known to nobody but itself.
         _watch.OnStart(AllBut(missing));
-        if (_watch.IsActive(missing))
+        if (_watch.IsActive(Spares[missing].Index))
         {
             MustBeRefused(AllBut(missing), $"spare {missing} is missing");
         }
@@ -139,26 +140,31 @@ internal sealed partial class Simulation
     /// </summary>
     private void TryOldImage()
     {
-        SimulatedDisk spare = _spares[_imageOf];
-        if (_spares.Length == 1 || spare.IsDirty)
+        SimulatedDisk spare = _disks[_imageOf];
+        if (_image.Count > 0 && Array.IndexOf(Spares, spare) < 0)
+        {
+            // It has left the set.
+            spare.DropImage(_image);
+        }
+        if (Spares.Length == 1 || spare.IsDirty || _roster.Unsettled is not null)
         {
             return;
         }
         if (_image.Count == 0)
         {
-            _imageOf = _dice.Below(_spares.Length);
+            _imageOf = Spares[_dice.Below(Spares.Length)].Index;
             _isImageOld = false;
-            if (!_spares[_imageOf].IsDirty)
+            if (!_disks[_imageOf].IsDirty)
             {
-                _image.AddRange(_spares[_imageOf].TakeImage());
+                _image.AddRange(_disks[_imageOf].TakeImage());
             }
             return;
         }
-        _watch.OnStart(_spares);
+        _watch.OnStart(Spares);
         bool isTold = false;
-        for (int i = 0; i < _spares.Length; i++)
+        for (int i = 0; i < Spares.Length; i++)
         {
-            isTold |= i != _imageOf && _watch.IsActive(i) && _isImageOld;
+            isTold |= Spares[i].Index != _imageOf && _watch.IsActive(Spares[i].Index) && _isImageOld;
         }
         if (!isTold || !_dice.OneIn(2))
         {
@@ -167,7 +173,7 @@ internal sealed partial class Simulation
         }
         List<Page> now = spare.TakeImage();
         spare.RestoreImage(_image);
-        MustBeRefused(_spares, $"spare {_imageOf} is as it was before the last stop with it");
+        MustBeRefused(Spares, $"spare {_imageOf} is as it was before the last stop with it");
         spare.RestoreImage(now);
         spare.DropImage(now);
         spare.DropImage(_image);
@@ -179,9 +185,9 @@ internal sealed partial class Simulation
     /// </summary>
     private void NoteImageAge()
     {
-        if (_image.Count > 0 && _offered.Length == _spares.Length)
+        if (_image.Count > 0 && _offered.Length == Spares.Length)
         {
-            _watch.OnStart(_spares);
+            _watch.OnStart(Spares);
             _isImageOld |= _watch.IsActive(_imageOf);
         }
     }
@@ -192,23 +198,23 @@ internal sealed partial class Simulation
     /// </summary>
     private void TryRuined()
     {
-        if (Array.Exists(_spares, IsUnsettled))
+        if (Array.Exists(Spares, IsUnsettled) || _roster.Unsettled is not null)
         {
             return;
         }
-        List<Page>[] images = Array.ConvertAll(_spares, spare => spare.TakeImage());
-        int[] errors = Array.ConvertAll(_spares, spare => spare.Troubles.MediumReadErrors);
-        Array.ForEach(_spares, _misfortune.Ruin);
-        _watch.OnStart(_spares);
-        SimulatedSystem system = NewSystem(_spares);
+        List<Page>[] images = Array.ConvertAll(Spares, spare => spare.TakeImage());
+        int[] errors = Array.ConvertAll(Spares, spare => spare.Troubles.MediumReadErrors);
+        Array.ForEach(Spares, _misfortune.Ruin);
+        _watch.OnStart(Spares);
+        SimulatedSystem system = NewSystem(Spares);
         system.BeginRecovery(NewEpoch());
         RunUntil(() => system.Phase != SystemPhase.Starting);
         EndProcess();
         PutBack(images);
         for (int i = 0; i < errors.Length; i++)
         {
-            _spares[i].RestoreReadable();
-            _spares[i].Troubles.MediumReadErrors = errors[i];
+            Spares[i].RestoreReadable();
+            Spares[i].Troubles.MediumReadErrors = errors[i];
         }
     }
 

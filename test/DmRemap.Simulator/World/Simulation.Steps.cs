@@ -30,7 +30,10 @@ internal sealed partial class Simulation
     }
 
     private SimulatedSystem NewSystem(SimulatedDisk[] offered) => new(
-        _universe, _config, _primary, _spares, offered, _history, _watch, _excuses);
+        _universe, _config, _primary, _roster, offered, _history, _watch, _excuses)
+    {
+        OnRetired = KeepImageOf,
+    };
 
     /// <summary>Random, and not zero.</summary>
     private ulong NewEpoch() => _dice.Next() | 1;
@@ -68,7 +71,7 @@ internal sealed partial class Simulation
     {
         _universe.Trace.Add(TraceKind.PowerCut, _universe.Now, _universe.Events);
         _primary.CutPower();
-        Array.ForEach(_spares, spare => spare.CutPower());
+        Array.ForEach(_disks, spare => spare.CutPower());
         _misfortune.Calm();
         _model.OnPowerCut();
     }
@@ -84,7 +87,7 @@ internal sealed partial class Simulation
     private int InFlight()
     {
         int sum = _primary.InFlight;
-        foreach (SimulatedDisk spare in _spares)
+        foreach (SimulatedDisk spare in _disks)
         {
             sum += spare.InFlight;
         }
@@ -94,14 +97,19 @@ internal sealed partial class Simulation
     private long LastQuiet()
     {
         long last = 0;
-        foreach (SimulatedDisk spare in _spares)
+        foreach (SimulatedDisk spare in _disks)
         {
             last = Math.Max(last, spare.QuietAt());
         }
         return last;
     }
 
-    private void NoteRemaps(SimulatedSystem system) => _remaps += system.Device!.Counters.RemapsMade;
+    private void NoteRemaps(SimulatedSystem system)
+    {
+        _remaps += system.Device!.Counters.RemapsMade;
+        _sparesAdded += system.Additions;
+        _sparesRemoved += system.Removals;
+    }
 
     private static void Require(
         [System.Diagnostics.CodeAnalysis.DoesNotReturnIf(false)] bool condition, string rule, string what)

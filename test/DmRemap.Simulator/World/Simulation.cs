@@ -17,7 +17,7 @@ internal sealed partial class Simulation
     private readonly Dice _dice;
     private readonly SimulationConfig _config;
     private readonly SimulatedDisk _primary;
-    private readonly SimulatedDisk[] _spares;
+    private readonly SimulatedDisk[] _disks;
     private readonly SectorModel _model;
     private readonly Excuses _excuses;
     private readonly Workload _workload;
@@ -30,6 +30,8 @@ internal sealed partial class Simulation
     private int _crashes;
     private int _recoveries;
     private long _remaps;
+    private long _sparesAdded;
+    private long _sparesRemoved;
 
     public Simulation(ulong seed, FaultKinds allowed, Workshop workshop, Trace trace)
     {
@@ -42,16 +44,15 @@ internal sealed partial class Simulation
         _primary = new SimulatedDisk(
             -1, _universe, dice.Fork(), workshop.Pages, PrimaryGeometry(), _config.Primary,
             Stamp.FillAdopted);
-        _spares = new SimulatedDisk[_config.Spares];
-        for (int i = 0; i < _spares.Length; i++)
+        int extra = _config.Has(FaultKinds.SpareChanges) ? ExtraDisks : 0;
+        _disks = new SimulatedDisk[_config.Spares + extra];
+        for (int i = 0; i < _config.Spares; i++)
         {
-            _spares[i] = new SimulatedDisk(
-                i, _universe, dice.Fork(), workshop.Pages, SpareGeometry(), _config.Spare, Stamp.FillForeign);
+            _disks[i] = NewSpare(i, dice);
         }
         _model = new SectorModel(_config.Sectors);
-        _excuses = new Excuses(_config, _primary, _spares);
-        Array.ForEach(_spares, spare => spare.OnCacheLost = _model.OnCacheLost);
-        _watch = new WriteWatch(_spares);
+        _excuses = new Excuses(_config, _primary, _disks);
+        _watch = new WriteWatch(_disks);
         Dice misfortune = dice.Fork();
         Array.ForEach(workshop.Requests, request => request.Abandon());
         Promptness promptness = new(_config, _primary);
@@ -62,7 +63,14 @@ internal sealed partial class Simulation
         _crash = new CrashPlan(_universe, _workload, dice.Fork());
         _asides = dice.Fork();
         _misfortune = new Misfortune(
-            _universe, _config, misfortune, _primary, _spares, _watch, dice.Fork());
+            _universe, _config, misfortune, _primary, _disks, _watch, dice.Fork());
+        _changes = dice.Fork();
+        for (int i = _config.Spares; i < _disks.Length; i++)
+        {
+            _disks[i] = NewSpare(i, dice);
+        }
+        Array.ForEach(_disks, spare => spare.OnCacheLost = _model.OnCacheLost);
+        _roster = new Roster(_disks, _config.Spares);
     }
 
     public SimulationConfig Config => _config;
@@ -80,7 +88,7 @@ internal sealed partial class Simulation
             broken = e;
         }
         _primary.GiveBackPages();
-        Array.ForEach(_spares, spare => spare.GiveBackPages());
+        Array.ForEach(_disks, spare => spare.GiveBackPages());
         return new Outcome
         {
             Seed = _seed,
@@ -91,9 +99,17 @@ internal sealed partial class Simulation
             Recoveries = _recoveries,
             Requests = _workload.Asked,
             Remaps = _remaps,
+            SparesAdded = _sparesAdded,
+            SparesRemoved = _sparesRemoved,
             Broken = broken,
         };
     }
+
+    /// <summary>Those of the set, by the host's record.</summary>
+    private SimulatedDisk[] Spares => _roster.Spares;
+
+    private SimulatedDisk NewSpare(int index, Dice dice) => new(
+        index, _universe, dice.Fork(), _workshop.Pages, SpareGeometry(), _config.Spare, Stamp.FillForeign);
 
     private DeviceGeometry PrimaryGeometry() => new()
     {

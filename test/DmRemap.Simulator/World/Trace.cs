@@ -25,6 +25,7 @@ internal enum TraceKind : byte
     Resume,
     Found,
     Rot,
+    Spare,
 }
 
 /// <summary>

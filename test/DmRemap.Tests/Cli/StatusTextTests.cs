@@ -179,18 +179,6 @@ public sealed class StatusTextTests
     }
 
     [Fact]
-    public void A_spare_that_fills_up_is_said_before_it_is_full()
-    {
-        DeviceStatus status = Sample.Status();
-        DeviceStatus WithUsed(long used) => status with
-        {
-            Spares = [status.Spares[0] with { Units = new SpareUnits(1000, used, 1000 - used, 0) }],
-        };
-        Assert.DoesNotContain(MessageIds.SpareLow, Render(WithUsed(799)), StringComparison.Ordinal);
-        Assert.Contains(MessageIds.SpareLow, Render(WithUsed(800)), StringComparison.Ordinal);
-    }
-
-    [Fact]
     public void Every_condition_is_explained_with_what_to_do_and_where_to_read_on()
     {
         foreach (Condition condition in ConditionCatalog.All)

@@ -155,6 +155,38 @@ internal sealed class StubDevice : IDeviceControl
 
     public ScrubReport GetScrub() => Scrub;
 
+    public Task<SpareAddReport> AddSpareAsync(
+        string path, long? sizeBytes, bool force, CancellationToken cancellation) =>
+        Task.FromResult(new SpareAddReport
+        {
+            Path = path,
+            Uuid = "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            Index = force ? 2 : 1,
+            Units = sizeBytes ?? 100,
+        });
+
+    /// <summary>How far a removal comes before it ends.</summary>
+    public IReadOnlyList<RemapProgress> RemovalSteps { get; set; } = [];
+
+    public Task<SpareRemoveReport> RemoveSpareAsync(
+        string spare, bool acceptLoss, IProgress<RemapProgress> progress, CancellationToken cancellation)
+    {
+        foreach (RemapProgress step in RemovalSteps)
+        {
+            progress.Report(step);
+        }
+        return Task.FromResult(new SpareRemoveReport
+        {
+            Path = spare,
+            Removed = acceptLoss,
+            UnitsMoved = 3,
+            UnitsUnread = acceptLoss ? 0 : 1,
+            Failure = acceptLoss ? null : "a unit did not read",
+        });
+    }
+
+    public Task<SpareStopReport> StopSpareRemovalAsync() => Task.FromResult(new SpareStopReport(true));
+
     public Task<bool> ClearAsync(string condition) => Task.FromResult(Conditions.Remove(condition));
 
     public Task<SuspendReport> SuspendAsync(TimeSpan deadline)

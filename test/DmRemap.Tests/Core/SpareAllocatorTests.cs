@@ -284,4 +284,38 @@ public sealed class SpareAllocatorTests
         });
         Assert.Equal(0, allocator.TotalUnitsFree);
     }
+
+    [Fact]
+    public void A_spare_that_has_left_lends_nothing_and_counts_for_nothing()
+    {
+        SpareAllocator allocator = WithSpare(100);
+        allocator.AddSpare(1, 100);
+        allocator.MarkUsed(new SpareLocation(0, new UnitNumber(3)));
+        allocator.RemoveSpare(0);
+        Assert.Equal(0, allocator.TotalUnitsUsed);
+        Assert.Equal(100, allocator.TotalUnitsAllocatable);
+        Assert.False(allocator.Contains(new SpareLocation(0, new UnitNumber(3))));
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.Equal(1, Allocate(allocator, i * 16).Spare);
+        }
+        Assert.False(allocator.TryAllocate(new UnitNumber(0), out _));
+    }
+
+    [Fact]
+    public void A_smaller_spare_in_the_place_of_another_lends_its_own_units_only()
+    {
+        SpareAllocator allocator = WithSpare(1600);
+        // The neighbourhood remembers a window that the next spare does not have.
+        allocator.MarkUsed(new SpareLocation(0, new UnitNumber(1590)), new UnitNumber(6));
+        allocator.RemoveSpare(0);
+        allocator.ReplaceSpare(0, 32);
+        Assert.False(allocator.TryAllocate(new UnitNumber(7), out _));
+        allocator.SetUsable(0, true);
+        for (int i = 0; i < 32; i++)
+        {
+            Assert.InRange(Allocate(allocator, 7).Unit.Value, 0, 31);
+        }
+        Assert.Equal(0, allocator.TotalUnitsFree);
+    }
 }

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -415,6 +416,29 @@ public sealed class SetAssemblyTests
             spare.Copies[copy] = new CopyReading(
                 SuperblockVerdict.Valid, change(spare.Copies[copy].Superblock!));
         }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_spare_that_is_settled_nowhere_is_left_aside_and_of_any_other_that_is_a_refusal(int position)
+    {
+        SpareReading blank = Spare(1, 7) with { Copies = new CopyReading[SpareLayout.SuperblockCopies] };
+        foreach (SpareReading one in (SpareReading[])[blank, Spare(1, 7)])
+        {
+            List<SpareReading> spares =
+                [Spare(0, 8, 1, 1, MemberState.Retired), Spare(2, 8, 1, 1, MemberState.Retired)];
+            spares.Insert(position, one);
+            Assert.Null(SetAssembly.Decide([.. spares], new SetExpectation(), out _));
+            AssembledSet set = Decide([.. spares], new SetExpectation { Unsettled = position })!;
+            int[] positions = [set.SpareOfMember[0], set.SpareOfMember[2], position];
+            Assert.Equal([0, 1, 2], positions.Order());
+            Assert.Equal(MemberRole.Absent, set.Roles[1]);
+        }
+        // One that the others count is one.
+        SpareReading[] all = [Spare(0, 8), Spare(1, 8), Spare(2, 8)];
+        Assert.Equal([0, 1, 2], Decide(all, new() { Unsettled = position })!.SpareOfMember);
     }
 
     private static SpareReading Spare(

@@ -1,0 +1,60 @@
+using System.Collections.Generic;
+using System.Globalization;
+using DmRemap.Control.Contracts;
+
+namespace DmRemap.Cli.Output;
+
+/// <summary>The spares of a device, for people.</summary>
+internal static class SpareText
+{
+    public static IEnumerable<string> Of(DeviceStatus status)
+    {
+        for (int i = 0; i < status.Spares.Count; i++)
+        {
+            SpareStatus spare = status.Spares[i];
+            yield return $"{spare.Index ?? i}: {spare.Path}: {spare.State}";
+            if (spare.Units is SpareUnits units)
+            {
+                yield return $"    {Amounts.Plural(units.Used, "unit")} used of {units.Total}, "
+                    + $"{units.Free} free, {units.Retired} failed";
+            }
+            if (spare.Table is TableCopies table)
+            {
+                yield return $"    table: {table.Superblocks} of 6 superblocks, "
+                    + $"{table.Journals} of 2 journals, {table.Checkpoints} of 2 checkpoints are good";
+            }
+        }
+        if (status.Forecast is SpareForecast forecast)
+        {
+            yield return Of(forecast);
+        }
+    }
+
+    public static string Of(SpareForecast forecast)
+    {
+        string moved = $"{Amounts.Plural(forecast.MovesLastDay, "unit")} moved in the last day";
+        return forecast.SecondsLeft is long left && forecast.MovesPerHour is double rate
+            ? $"{moved}, {rate.ToString("0.#", CultureInfo.InvariantCulture)} an hour: at that rate the "
+                + $"spares are used up in {Amounts.Time(left)}"
+            : $"{moved}: too few to say when the spares will be used up";
+    }
+
+    public static string Of(string name, SpareRemoveReport report)
+    {
+        string moved = $"{Amounts.Plural(report.UnitsMoved, "unit")} moved to other spares";
+        string lost = report.BlocksLost > 0
+            ? $"; {Amounts.Plural(report.BlocksLost, "block")} did not read and are lost until written"
+            : "";
+        if (report.Removed)
+        {
+            return $"{name}: {report.Path} is no spare any more: {moved}{lost}"
+                + (report.Erased
+                    ? ""
+                    : "; its superblocks could not be erased: it will be refused as a spare");
+        }
+        string unread = report.UnitsUnread > 0
+            ? $"; {Amounts.Plural(report.UnitsUnread, "unit")} did not read"
+            : "";
+        return $"{name}: {report.Path} stays a spare: {report.Failure}; {moved}{unread}{lost}";
+    }
+}
