@@ -78,21 +78,33 @@ internal sealed class ControlCommandRunner(
                 ScrubArguments scrub = Arguments(request, s_requests.ScrubArguments);
                 return Element(await ScrubAsync(scrub), s_reports.ScrubReport);
             case ControlCommands.SpareAdd:
-                SpareAddArguments added = Arguments(request, s_requests.SpareAddArguments);
-                return Element(
-                    await device.AddSpareAsync(
-                        CheckedPath(request.Command, added.Path), added.SizeBytes, added.Force, cancellation),
-                    s_reports.SpareAddReport);
             case ControlCommands.SpareRemove:
-                return await RemoveSpareAsync(request, sink, cancellation);
             case ControlCommands.SpareStop:
-                RequireNoArguments(request);
-                return Element(await device.StopSpareRemovalAsync(), s_reports.SpareStopReport);
+                return await ChangeSparesAsync(request, sink, cancellation);
             case ControlCommands.Attach:
                 RequireNoArguments(request);
                 return Element(await device.AttachAsync(), s_reports.AttachReport);
             default:
                 throw new RefusalException(UnknownCommand(request.Command));
+        }
+    }
+
+    private async Task<JsonElement> ChangeSparesAsync(
+        ControlRequest request, IControlLineSink sink, CancellationToken cancellation)
+    {
+        switch (request.Command)
+        {
+            case ControlCommands.SpareAdd:
+                SpareAddArguments added = Arguments(request, s_requests.SpareAddArguments);
+                string path = CheckedPath(request.Command, added.Path);
+                return Element(
+                    await device.AddSpareAsync(path, added.SizeBytes, added.Force, cancellation),
+                    s_reports.SpareAddReport);
+            case ControlCommands.SpareRemove:
+                return await RemoveSpareAsync(request, sink, cancellation);
+            default:
+                RequireNoArguments(request);
+                return Element(await device.StopSpareRemovalAsync(), s_reports.SpareStopReport);
         }
     }
 

@@ -187,10 +187,15 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
         return Changes.Count > 0;
     }
 
-    /// <summary>Where nothing is left to be on a spare, the unit needs none.</summary>
-    private RemapEntry New => IsPlaced
-        ? Placed
-        : Old with { State = UnitState.LostUnreadable, Location = SpareLocation.None };
+    /// <summary>
+    /// Where nothing is left to be on a spare, the unit needs none. What is lost then was on the spare, and is
+    /// younger than what the primary may still hold there: a rule that never looks at the primary.
+    /// </summary>
+    private RemapEntry New => IsPlaced ? Placed : Old with
+    {
+        State = Old.Blocks.MaskOf(BlockState.Lost) != 0 ? UnitState.LostDeclared : UnitState.LostUnreadable,
+        Location = SpareLocation.None,
+    };
 
     private bool MayPublish()
     {

@@ -20,6 +20,7 @@ internal sealed class Excuses(SimulationConfig config, SimulatedDisk primary, Si
     private const int PlacesTriedMax = 8;
 
     private readonly HashSet<long> _unavailable = [];
+    private readonly HashSet<long> _givenUp = [];
     private bool _isExhausted;
     private bool _areWritesRejected;
     private bool _isStorm;
@@ -56,20 +57,13 @@ internal sealed class Excuses(SimulationConfig config, SimulatedDisk primary, Si
     /// This spare is not here: what lies on it at the start cannot be had until it is. Nothing comes to lie
     /// on it meanwhile.
     /// </summary>
-    public void OnAbsent(int spare, RemapTable table)
-    {
-        UnitNumber from = new(0);
-        while (table.TryGetNext(from, out RemapEntry entry))
-        {
-            if (!entry.Location.IsNone && entry.Location.Spare == spare)
-            {
-                _unavailable.Add(entry.Unit.Value);
-            }
-            from = new UnitNumber(entry.Unit.Value + 1);
-        }
-    }
+    public void OnAbsent(int spare, RemapTable table) => NoteUnitsOf(spare, table, _unavailable);
 
-    public bool IsUnavailable(UnitNumber unit) => _unavailable.Contains(unit.Value);
+    /// <summary>A person does without what this spare holds, which is not here: for good.</summary>
+    public void OnLossAccepted(int spare, RemapTable table) => NoteUnitsOf(spare, table, _givenUp);
+
+    public bool IsUnavailable(UnitNumber unit) =>
+        _unavailable.Contains(unit.Value) || _givenUp.Contains(unit.Value);
 
     /// <summary>What the device says of itself is checked before it excuses anything.</summary>
     public void OnEvent(in EngineEvent happened, RemapDevice device)
@@ -138,6 +132,19 @@ internal sealed class Excuses(SimulationConfig config, SimulatedDisk primary, Si
         bool isRuleInDoubt = IsGivenUp || Any(disk => disk.HasFailedMetadata);
         return (status is IoStatus.Unreadable or IoStatus.DeviceError or IoStatus.MetadataUnavailable)
             && (HasSeenOther || HasSeenSpareReads || isRuleInDoubt);
+    }
+
+    private static void NoteUnitsOf(int spare, RemapTable table, HashSet<long> units)
+    {
+        UnitNumber from = new(0);
+        while (table.TryGetNext(from, out RemapEntry entry))
+        {
+            if (!entry.Location.IsNone && entry.Location.Spare == spare)
+            {
+                units.Add(entry.Unit.Value);
+            }
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
     }
 
     /// <summary>Where requests wait for it without end, a primary that is gone fails none.</summary>

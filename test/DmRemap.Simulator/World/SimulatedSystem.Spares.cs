@@ -67,6 +67,10 @@ internal sealed partial class SimulatedSystem : IMembershipChangeOwner, IMemberE
             return;
         }
         Evacuating request = new(this) { Spare = disk.Index, AcceptsLoss = acceptsLoss };
+        if (acceptsLoss && Device!.Members[disk.Index + 1].IsAbsent)
+        {
+            _excuses.OnLossAccepted(disk.Index, Device.Table);
+        }
         _changing = disk;
         _work = SpareWork.Evacuating;
         if (!Device!.TryStartEvacuation(request))
