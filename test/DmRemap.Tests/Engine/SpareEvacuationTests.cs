@@ -57,6 +57,13 @@ public sealed class SpareEvacuationTests
         Assert.Equal(Unit, bench.Device.Tally.LostBlocks);
         Assert.Equal(IoStatus.Unreadable, bench.Read(2 * Unit, Unit).Status);
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Lost);
+
+        // What the primary holds there reads well, and is older than what was lost.
+        Assert.Empty(bench.Primary.BadForReading);
+        Retest retest = new() { First = new UnitNumber(0), Last = new UnitNumber(7) };
+        Assert.True(bench.Device.TryStartRetest(retest));
+        bench.Loop.RunUntil(() => retest.IsEnded);
+        Assert.Equal(IoStatus.Unreadable, bench.Read(2 * Unit, Unit).Status);
     }
 
     [Fact]
@@ -183,6 +190,13 @@ public sealed class SpareEvacuationTests
     }
 
     private sealed class Evacuation : EvacuationRequest
+    {
+        public bool IsEnded { get; private set; }
+
+        public override void OnFinished() => IsEnded = true;
+    }
+
+    private sealed class Retest : RetestRequest
     {
         public bool IsEnded { get; private set; }
 
