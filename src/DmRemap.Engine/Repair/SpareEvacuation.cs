@@ -193,7 +193,9 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
     /// </summary>
     private RemapEntry New => IsPlaced ? Placed : Old with
     {
-        State = Old.Blocks.MaskOf(BlockState.Lost) != 0 ? UnitState.LostDeclared : UnitState.LostUnreadable,
+        State = Old.Blocks.MaskOf(BlockState.Lost) == 0
+            ? UnitState.LostUnreadable
+            : UnitState.LostDeclared,
         Location = SpareLocation.None,
     };
 
