@@ -66,20 +66,15 @@ public sealed partial class NbdClient
 
     public void OnSent(int zeroOrNegativeErrno)
     {
-        _isSending = false;
-        if (_life == Life.Leaving)
+        if (_life != Life.Leaving && zeroOrNegativeErrno < 0)
         {
-            Leave();
-            return;
-        }
-        if (zeroOrNegativeErrno < 0)
-        {
+            _isSending = false;
             Lose($"the connection failed ({Errno.Name(-zeroOrNegativeErrno)})");
             return;
         }
-        int count = _inSendCount;
-        _inSendCount = 0;
-        for (int i = 0; i < count; i++)
+        // Still sending, until each has been looked at: what an owner asks for in answer to a completion
+        // would be sent at once, and take the places of those that are not.
+        for (int i = 0; i < _inSendCount; i++)
         {
             Slot slot = _inSend[i]!;
             slot.IsSending = false;
@@ -89,6 +84,13 @@ public sealed partial class NbdClient
             {
                 Conclude(slot);
             }
+        }
+        _inSendCount = 0;
+        _isSending = false;
+        if (_life == Life.Leaving)
+        {
+            Leave();
+            return;
         }
         GoOn();
     }

@@ -196,6 +196,52 @@ public sealed class NbdClientTests
         NbdClientWorld.AssertOk(write);
     }
 
+    /// <summary>
+    /// All of one send were answered before the kernel had done with it, more waits to be sent, and the first
+    /// owner asks for something in its completion: the others of that send complete all the same.
+    /// </summary>
+    [Fact]
+    public void Requests_made_in_a_completion_take_no_place_of_those_that_were_sent_together()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        world.Stream.IsStalled = true;
+        IoRequest alone = world.Submit(IoOperation.Write, 0, 1);
+        // A write is two parts: its header and its data.
+        const int atOnce = Limits.SendPartsMax / 2;
+        IoRequest[] together =
+            [.. Enumerable.Range(1, atOnce).Select(i => world.Submit(IoOperation.Write, i, 1))];
+        List<IoRequest> next =
+            [.. Enumerable.Range(atOnce + 1, 3).Select(i => world.Submit(IoOperation.Write, i, 1))];
+        world.Stream.Resume();
+        world.Stream.IsStalled = true;
+        world.Settle();
+        for (int command = 2; command < 3 + atOnce; command++)
+        {
+            world.Answer(CookieOf(command, world));
+        }
+        NbdClientWorld.AssertOk(alone);
+        Assert.All(together, request => Assert.True(request.IsSubmitted));
+        world.WhenCompleted = _ =>
+        {
+            world.WhenCompleted = null;
+            next.Add(world.Begin(IoOperation.Write, atOnce + 4, 1));
+        };
+        world.Stream.Resume();
+        world.Stream.IsStalled = true;
+        world.Settle();
+        Assert.All(together, NbdClientWorld.AssertOk);
+        // Being sent, whatever anybody answers: the buffers are in use.
+        Assert.Equal(4, next.Count);
+        Assert.All(next, request => Assert.True(request.IsSubmitted));
+        world.Stream.ClearOutput();
+        world.Stream.Resume();
+        for (int i = 1; i <= next.Count; i++)
+        {
+            world.Answer(world.Expect(NbdCommand.Write, (atOnce + i) * 512, 512));
+        }
+        Assert.All(next, NbdClientWorld.AssertOk);
+    }
+
     [Fact]
     public void Answer_to_what_has_not_been_sent_ends_the_connection()
     {
@@ -276,7 +322,7 @@ public sealed class NbdClientTests
     {
         Assert.True(world.Client.Outstanding > 0);
         // The slot that is free longest ago is not known from outside: the last one freed is used first.
-        int slot = sequence == 2 ? Limits.MemberQueueDepth - 1 : Limits.MemberQueueDepth - 2;
+        int slot = Limits.MemberQueueDepth + 1 - sequence;
         return ((ulong)sequence << 16) | (uint)slot;
     }
 }

@@ -86,7 +86,14 @@ internal sealed class NbdClientWorld : IStreamConnector, INbdClientWatcher, IIoO
 
     public void OnDisconnected(NbdClient client) => Heard.Add(client.Problem);
 
-    public void OnCompleted(IoRequest request) => Completed.Add(request);
+    /// <summary>What the owner does inside a completion.</summary>
+    public Action<IoRequest>? WhenCompleted { get; set; }
+
+    public void OnCompleted(IoRequest request)
+    {
+        Completed.Add(request);
+        WhenCompleted?.Invoke(request);
+    }
 
     public static ConversationBuilder Hello(int flags, long sizeBytes) =>
         new ConversationBuilder()
@@ -126,6 +133,15 @@ internal sealed class NbdClientWorld : IStreamConnector, INbdClientWatcher, IIoO
     public IoRequest Submit(
         IoOperation operation, long firstBlock, long blocks, IoFlags flags = IoFlags.None, byte seed = 1)
     {
+        IoRequest request = Begin(operation, firstBlock, blocks, flags, seed);
+        Settle();
+        return request;
+    }
+
+    /// <summary>As Submit, and nothing of what follows has happened yet.</summary>
+    public IoRequest Begin(
+        IoOperation operation, long firstBlock, long blocks, IoFlags flags = IoFlags.None, byte seed = 1)
+    {
         bool hasData = operation is IoOperation.Read or IoOperation.Write;
         BufferSlice buffer =
             hasData ? AlignedMemory.Allocate((int)(blocks * BlockBytes)) : default;
@@ -137,7 +153,6 @@ internal sealed class NbdClientWorld : IStreamConnector, INbdClientWatcher, IIoO
         Extent extent = new(new BlockNumber(firstBlock), new BlockCount(blocks));
         request.Prepare(this, operation, extent, buffer, flags);
         Client.Submit(request);
-        Settle();
         return request;
     }
 
