@@ -46,8 +46,9 @@ internal sealed class ClearCommand
         }
         else
         {
-            output.Answer(report.WasSet
-                ? $"{name}: {report.Condition} is cleared"
+            output.Answer(report.WasSet && report.Condition == "gone"
+                ? $"{name}: what waited for the disk is sent to it now; if it is still away, it is gone again"
+                : report.WasSet ? $"{name}: {report.Condition} is cleared"
                 : $"{name}: {report.Condition} did not hold; nothing to clear");
         }
         return (int)ExitCode.Done;

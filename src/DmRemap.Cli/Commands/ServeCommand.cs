@@ -103,14 +103,13 @@ internal sealed class ServeCommand
         Description = "Do not read around sectors that turn out bad, to find weak ones there.",
     };
 
-    private readonly Option<OnGone> _onGone = new("--on-gone")
+    private readonly Option<OnGone?> _onGone = new("--on-gone")
     {
         Description = "What becomes of requests for a disk that is gone: wait for its return, so many "
             + "seconds at most, or fail at once with an I/O error (default hold:"
             + $"{OnGone.Default.Patience!.Value.Nanoseconds / NanosecondsPerSecond}).",
         HelpName = OnGoneText.Form,
         CustomParser = ParseOnGone,
-        DefaultValueFactory = _ => OnGone.Default,
     };
 
     private readonly Option<LoopBackend> _backend = new("--backend")
@@ -178,7 +177,7 @@ internal sealed class ServeCommand
         }
     }
 
-    private static OnGone ParseOnGone(ArgumentResult result)
+    private static OnGone? ParseOnGone(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
         if (!OnGoneText.TryParse(text, out OnGone policy))
@@ -237,7 +236,7 @@ internal sealed class ServeCommand
             MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
             ReadRetries = parsed.GetValue(_readRetries),
             ProbesNeighbourhood = !parsed.GetValue(_noProbe),
-            OnGone = parsed.GetValue(_onGone),
+            OnGone = parsed.GetValue(_onGone) ?? OnGone.Default,
         };
         DeviceName.Require(options.Name);
         if (options.Tls != NbdTlsMode.Require)

@@ -349,6 +349,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             IsReadOnly = isReadOnly,
             ReadRetries = ReadRetries,
             ProbesNeighbourhood = ProbesNeighbourhood,
+            // Strict: what was once given up is an error until it is written, also if it read again.
+            RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
             OnGone = OnGone,
         });
         set.Store.Membership = device;

@@ -186,7 +186,8 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
                     ExitCode.NoSuchDevice,
                     path,
                     $"The spare {path} does not exist.",
-                    "Check the path, or add --spare-size SIZE to make it as a file (recommended "
+                    "Check the path, or give a size (--spare-size; of `spare add`, --size) to make it as a "
+                        + "file (recommended "
                         + $"here: {Amounts.Bytes(recommended)})."),
                 error);
         }

@@ -39,7 +39,13 @@ internal sealed class LabBacking(OpenedMember member, string path, bool isTempor
             }
             if (isTemporary || !File.Exists(path))
             {
-                await using FileStream file = new(path, FileMode.CreateNew, FileAccess.Write);
+                FileStreamOptions creation = new()
+                {
+                    Mode = FileMode.CreateNew,
+                    Access = FileAccess.Write,
+                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                };
+                await using FileStream file = new(path, creation);
                 isOurs = true;
                 file.SetLength(SizeOf(options));
             }

@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using System.Threading;
@@ -97,6 +98,11 @@ internal sealed class ControlCommandRunner(
             case ControlCommands.SpareAdd:
                 SpareAddArguments added = Arguments(request, s_requests.SpareAddArguments);
                 string path = CheckedPath(request.Command, added.Path);
+                if (added.SizeBytes is <= 0 || !Path.IsPathRooted(path))
+                {
+                    throw new RefusalException(BadArguments(
+                        request.Command, "a path is absolute, and a size is more than 0 bytes"));
+                }
                 return Element(
                     await device.AddSpareAsync(path, added.SizeBytes, added.Force, cancellation),
                     s_reports.SpareAddReport);
@@ -198,8 +204,8 @@ internal sealed class ControlCommandRunner(
         }
     }
 
-    private string CheckedPath(string command, string path) =>
-        path.Length is > 0 and <= ControlProtocol.PathLengthMax && !path.Contains('\0')
+    private string CheckedPath(string command, string? path) =>
+        path?.Length is > 0 and <= ControlProtocol.PathLengthMax && !path.Contains('\0')
             ? path
             : throw new RefusalException(BadArguments(
                 command, $"a path has 1 to {ControlProtocol.PathLengthMax} characters, none of them NUL"));

@@ -87,7 +87,7 @@ public static partial class UnitTransitions
             case UnitEvent.InPlaceEqual:
                 return new Decision(UnitAction.AcceptInPlace, StateAfterInPlace(state, situation));
             case UnitEvent.InPlaceDiffers:
-                return Exhausted(state);
+                return Exhausted(state == UnitState.LostUnreadable ? UnitState.LostDeclared : state);
             case UnitEvent.ZeroesFailed:
                 return new Decision(UnitAction.ZeroAsWrites, state);
             case UnitEvent.DiscardFailed:
@@ -139,5 +139,8 @@ public static partial class UnitTransitions
     }
 
     private static UnitState StateAfterInPlace(UnitState state, in Situation situation) =>
-        situation.SuppliesAllMissing ? UnitState.Healthy : state;
+        situation.SuppliesAllMissing ? UnitState.Healthy
+            // The others may have been replaced by the drive: they are not looked at again.
+            : state == UnitState.LostUnreadable ? UnitState.LostDeclared
+            : state;
 }

@@ -89,7 +89,8 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
 
     internal void OnSuspect()
     {
-        if (_isAutomatic && !_isStopped && !_timer.IsSet && !_isBusy)
+        bool isLater = !_timer.IsSet || _loop.Now + s_look < _timer.Due;
+        if (_isAutomatic && !_isStopped && !_isBusy && _asked is null && isLater)
         {
             Arm(s_look);
         }
@@ -208,7 +209,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
 
     private void NextOfItsOwn()
     {
-        if (_device.IsHolding || _device.Breaker.IsTripped)
+        if (_device.IsHolding || _device.Breaker.IsTripped || _device.Primary.IsGone)
         {
             Arm(s_storm);
         }

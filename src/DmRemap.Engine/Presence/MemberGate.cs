@@ -126,7 +126,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     public void JudgeCache()
     {
         _member.HasLostFlush |=
-            _member.IsDirty && _member.HasVolatileCache && _presence.Keeps(_loop.Now);
+            _member.IsDirty && _member.HasVolatileCache && _presence.IsGone;
     }
 
     /// <summary>A person says that it is back. False: it is not gone.</summary>

@@ -91,21 +91,25 @@ internal sealed class LossDeclaration(RemapDevice device) : RepairJob(device, Un
     {
         bool hasEntry = Device.Table.TryGet(unit, out RemapEntry entry);
         BlockStates before = hasEntry ? entry.Blocks : BlockStates.AllOnPrimary;
-        ulong kept = hasEntry && !entry.Location.IsNone ? asked : asked & before.MaskOf(BlockState.Zero);
+        ulong kept = asked & (before.MaskOf(BlockState.Zero) | before.MaskOf(BlockState.OnSpare));
         _request!.BlocksOnSpare += BitOperations.PopCount(kept);
         BlockStates after = before.With(asked & ~kept, BlockState.Lost);
-        bool isSame = hasEntry && entry.State == UnitState.LostDeclared && after == before;
+        bool hasSpareUnit = hasEntry && !entry.Location.IsNone;
+        bool isSame = hasEntry && after == before && (hasSpareUnit || entry.State == UnitState.LostDeclared);
         if (asked == kept || isSame)
         {
             return;
         }
-        Changes.Add(new TableChange(TableChangeKind.Set, new RemapEntry
-        {
-            Unit = unit,
-            State = UnitState.LostDeclared,
-            Blocks = after,
-            LastErrorDay = Device.Today,
-        }));
+        RemapEntry declared = hasSpareUnit
+            ? entry with { Blocks = after, LastErrorDay = Device.Today }
+            : new RemapEntry
+            {
+                Unit = unit,
+                State = UnitState.LostDeclared,
+                Blocks = after,
+                LastErrorDay = Device.Today,
+            };
+        Changes.Add(new TableChange(TableChangeKind.Set, declared));
     }
 
     private void TakeCommit()

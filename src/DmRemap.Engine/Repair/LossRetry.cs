@@ -44,6 +44,8 @@ internal sealed class LossRetry(RemapDevice device) : PlacementJob(device, Retir
         Resume();
     }
 
+    protected override bool IsWaitedFor => false;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)

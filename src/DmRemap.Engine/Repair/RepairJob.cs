@@ -129,7 +129,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         IoFlags flags = IoFlags.None)
     {
         _io.Prepare(this, operation, blocks, buffer, flags);
-        SubmitTo(Device.Primary, isKeptIfGone: true);
+        SubmitTo(Device.Primary, IsWaitedFor);
     }
 
     /// <summary>
@@ -159,6 +159,12 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         _io.Prepare(this, IoOperation.Read, first, into.Slice(0, bytes));
         SubmitTo(spare, isKeptIfGone: false);
     }
+
+    /// <summary>
+    /// A client waits for it: then it waits for a primary that is gone. What nobody waits for fails instead:
+    /// it would keep its unit from those who need only a spare.
+    /// </summary>
+    protected virtual bool IsWaitedFor => true;
 
     protected void SubmitChanges()
     {

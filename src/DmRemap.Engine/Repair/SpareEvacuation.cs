@@ -62,6 +62,8 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
 
     void ITimerOwner.OnTimer(LoopTimer timer) => Wake();
 
+    protected override bool IsWaitedFor => false;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)
@@ -112,7 +114,8 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
         _next = default;
         _isPassOver = false;
         _request!.UnitsUnread = 0;
-        _isPassClean = !Device.IsAnyMarkedUnderWay && !Device.HasDoubts;
+        // A retry that was given a unit of this spare before may still be on its way there.
+        _isPassClean = !Device.IsAnyMarkedUnderWay && Device.Retries.IsIdle && !Device.HasDoubts;
     }
 
     /// <summary>False: the table goes on; look further in another turn.</summary>
@@ -188,7 +191,7 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
     }
 
     /// <summary>
-    /// Where nothing is left to be on a spare, the unit needs none. What is lost then was on the spare, and is
+    /// Where nothing is left to be on a spare, the unit needs none. What is lost then was on the spare, and
     /// younger than what the primary may still hold there: a rule that never looks at the primary.
     /// </summary>
     private RemapEntry New => IsPlaced ? Placed : Old with

@@ -33,6 +33,8 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
 
     protected override bool IsAsked => true;
 
+    protected override bool IsWaitedFor => false;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)

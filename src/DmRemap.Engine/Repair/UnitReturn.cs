@@ -49,6 +49,8 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
     /// <summary>End after the unit at hand.</summary>
     public void Abandon() => _request?.Abandon();
 
+    protected override bool IsWaitedFor => false;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)

@@ -306,6 +306,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             return;
         }
         part.Plan = Plan.Failed;
+        Device.DeclareLosses(part.Unit);
         Fail(part, IoStatus.OutOfSpares, IoErrno);
     }
 
@@ -318,7 +319,15 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             return;
         }
         ulong full = Units.FullMask(part.Unit);
-        part.New = part.Old with { Blocks = part.Old.Blocks.With(PartMask, BlockState.OnPrimary) };
+        BlockStates blocks = part.Old.Blocks.With(PartMask, BlockState.OnPrimary);
+        bool isPartLost = part.Old.Location.IsNone && (blocks.MaskOf(BlockState.Lost) & full) != 0;
+        // What was lost beside it may have been replaced by the drive's own writing: nothing that reads there
+        // from now on is what it was.
+        part.New = part.Old with
+        {
+            State = isPartLost ? UnitState.LostDeclared : part.Old.State,
+            Blocks = blocks,
+        };
         part.IsRemoved = (part.New.Blocks.MaskOf(BlockState.OnPrimary) & full) == full;
         part.Plan = Plan.Recorded;
         Changes.Add(new TableChange(part.IsRemoved ? TableChangeKind.Remove : TableChangeKind.Set, part.New));

@@ -61,9 +61,9 @@ internal static class UnitTransitionsTable
         Suspect | InPlaceEqual | OnPrimary | all | AcceptInPlace | Healthy
         Suspect | InPlaceEqual | OnPrimary | !all | AcceptInPlace | =
         AnyLost | InPlaceEqual | OffSpare | all | AcceptInPlace | Healthy
-        AnyLost | InPlaceEqual | OffSpare | !all | AcceptInPlace | =
+        AnyLost | InPlaceEqual | OffSpare | !all | AcceptInPlace | LostDeclared
         Suspect | InPlaceDiffers | OnPrimary | | Fail | = | OutOfSpares
-        AnyLost | InPlaceDiffers | OffSpare | | Fail | = | OutOfSpares
+        AnyLost | InPlaceDiffers | OffSpare | | Fail | LostDeclared | OutOfSpares
 
         Healthy | WriteZeroes Discard | OnPrimary | !gone | UsePrimary | =
         Healthy | WriteZeroes Discard | OnPrimary | gone !fail | Hold | =
