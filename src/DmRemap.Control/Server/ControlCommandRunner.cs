@@ -1,5 +1,4 @@
 using System;
-using System.IO;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using System.Threading;
@@ -98,10 +97,9 @@ internal sealed class ControlCommandRunner(
             case ControlCommands.SpareAdd:
                 SpareAddArguments added = Arguments(request, s_requests.SpareAddArguments);
                 string path = CheckedPath(request.Command, added.Path);
-                if (added.SizeBytes is <= 0 || !Path.IsPathRooted(path))
+                if (added.SizeBytes is <= 0)
                 {
-                    throw new RefusalException(BadArguments(
-                        request.Command, "a path is absolute, and a size is more than 0 bytes"));
+                    throw new RefusalException(BadArguments(request.Command, "a size is more than 0 bytes"));
                 }
                 return Element(
                     await device.AddSpareAsync(path, added.SizeBytes, added.Force, cancellation),
