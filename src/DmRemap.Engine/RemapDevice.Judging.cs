@@ -245,20 +245,6 @@ public sealed partial class RemapDevice
         }
     }
 
-    /// <summary>
-    /// A write beside lost blocks was tried in place, and failed: it may have ruined what was there, so that
-    /// what reads later is not what was lost.
-    /// </summary>
-    internal void DeclareLosses(UnitNumber unit)
-    {
-        if (Table.TryGet(unit, out RemapEntry entry) && entry.State == UnitState.LostUnreadable
-            && (entry.Blocks.MaskOf(BlockState.Lost) & Units.FullMask(unit)) != 0)
-        {
-            SetEntry(entry with { State = UnitState.LostDeclared });
-            Losses.Add(unit);
-        }
-    }
-
     internal void NoteExhausted(Extent blocks) =>
         Publish(EngineEventKind.Exhausted, Primary, blocks, SpareLocation.None, 0);
 

@@ -87,7 +87,7 @@ public static partial class UnitTransitions
             case UnitEvent.InPlaceEqual:
                 return new Decision(UnitAction.AcceptInPlace, StateAfterInPlace(state, situation));
             case UnitEvent.InPlaceDiffers:
-                return Exhausted(state == UnitState.LostUnreadable ? UnitState.LostDeclared : state);
+                return Exhausted(state);
             case UnitEvent.ZeroesFailed:
                 return new Decision(UnitAction.ZeroAsWrites, state);
             case UnitEvent.DiscardFailed:

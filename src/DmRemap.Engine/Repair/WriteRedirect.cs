@@ -306,7 +306,6 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             return;
         }
         part.Plan = Plan.Failed;
-        Device.DeclareLosses(part.Unit);
         Fail(part, IoStatus.OutOfSpares, IoErrno);
     }
 

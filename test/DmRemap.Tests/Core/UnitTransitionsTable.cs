@@ -63,7 +63,7 @@ internal static class UnitTransitionsTable
         AnyLost | InPlaceEqual | OffSpare | all | AcceptInPlace | Healthy
         AnyLost | InPlaceEqual | OffSpare | !all | AcceptInPlace | LostDeclared
         Suspect | InPlaceDiffers | OnPrimary | | Fail | = | OutOfSpares
-        AnyLost | InPlaceDiffers | OffSpare | | Fail | LostDeclared | OutOfSpares
+        AnyLost | InPlaceDiffers | OffSpare | | Fail | = | OutOfSpares
 
         Healthy | WriteZeroes Discard | OnPrimary | !gone | UsePrimary | =
         Healthy | WriteZeroes Discard | OnPrimary | gone !fail | Hold | =
