@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using System.Numerics;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
@@ -28,6 +29,8 @@ public sealed partial class RemapDevice
 
     private bool AreRepairsIdle =>
         _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && IsHandIdle && Retries.IsIdle;
+
+    internal void CollectUnitsAtSpares(HashSet<long> into) => _fragments.CollectUnitsAtSpares(Units, into);
 
     internal void FinishRescue(FragmentIo fragment) => Finish(fragment);
 

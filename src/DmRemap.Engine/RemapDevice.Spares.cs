@@ -37,7 +37,12 @@ public sealed partial class RemapDevice
     /// <summary>The set counts it, durably: it lends its units, unless it is being emptied.</summary>
     public void LendFrom(int spare)
     {
-        if (!_evacuation.IsOf(spare))
+        if (Spare(spare).IsGone)
+        {
+            // As one that went just now: it lends again when it is back.
+            _awaySpares |= 1u << spare;
+        }
+        else if (!_evacuation.IsOf(spare))
         {
             Allocator.SetUsable(spare, true);
             _fill = Fill;

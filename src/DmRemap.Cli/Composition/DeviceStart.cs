@@ -92,6 +92,7 @@ internal sealed class DeviceStart(
             new(record, services.OpenWitness(record.Name), Options.AcceptsRollback, events.Say);
         FrontDoor door = FrontDoor.Prepare(record.Name, Ways);
         AssembledDevice? assembled = null;
+        Residence residence;
         try
         {
             assembled = await assembly.AssembleAsync(
@@ -99,6 +100,7 @@ internal sealed class DeviceStart(
             {
                 Fence = fence,
             };
+            residence = Residence.TakeUp();
             await OpenAsync(host, assembled, door, stopAsked);
         }
         catch
@@ -114,7 +116,7 @@ internal sealed class DeviceStart(
             record.Name, record.MainPath, directories.DiskPath(record.Name), host, events.Say);
         ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time)
         {
-            Residence = Residence.TakeUp(),
+            Residence = residence,
         };
         RecursionWatch watch = new(() => served.Record, statePaths, events.Say, services.Time);
         served.Watch = watch;

@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
 using DmRemap.Nbd;
@@ -16,6 +17,12 @@ internal static class MemberPath
     /// <exception cref="RefusalException">DMR-NBD-URI, DMR-USAGE (exit 2).</exception>
     public static string Complete(string given)
     {
+        if (given.Length == 0)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage, ExitCode.Usage, given, "A disk or spare is given as an empty path.",
+                "Give the path of a disk, partition or file, or the URI of an NBD export."));
+        }
         if (MemoryDisk.IsMeant(given))
         {
             _ = MemoryDisk.BytesOf(given);

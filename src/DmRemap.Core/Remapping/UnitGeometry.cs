@@ -53,6 +53,16 @@ public sealed class UnitGeometry
     /// <summary>The block's place in its unit, 0 to BlocksPerUnit - 1.</summary>
     public int IndexInUnit(BlockNumber block) => (int)((block.Value + Shift) % BlocksPerUnit);
 
+    /// <summary>
+    /// The primary's blocks at places [index, index + count) of this unit, which has all of them.
+    /// </summary>
+    public Extent ExtentAt(UnitNumber unit, int index, int count)
+    {
+        Extent whole = ExtentOf(unit);
+        return new Extent(
+            whole.Start + new BlockCount(index - IndexInUnit(whole.Start)), new BlockCount(count));
+    }
+
     /// <summary>The primary's blocks of this unit.</summary>
     public Extent ExtentOf(UnitNumber unit)
     {

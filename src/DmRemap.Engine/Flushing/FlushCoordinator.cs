@@ -58,7 +58,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         int index = (int)request.Token;
         Member member = _device.Members[index];
         member.Latencies.Record(request);
-        if (request.Status != IoStatus.Ok)
+        if (request.Status != IoStatus.Ok && !member.IsRemoved)
         {
             // First, as it decides whether what this flush is to cover can still become durable (F-8).
             member.Gate.Note(request);
@@ -73,8 +73,9 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             member.Flushes++;
             member.FlushedWrites = _covered[index];
         }
-        else
+        else if (!member.IsRemoved)
         {
+            // Of one that has left, nothing counts: all that was on it is durable elsewhere.
             member.FlushErrors++;
             member.HasLostFlush = true;
             Fail(request.Status == IoStatus.Ok ? IoStatus.DeviceError : request.Status, request.Errno);
@@ -127,6 +128,10 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         {
             Member member = _device.Members[i];
             member.Gate.JudgeCache();
+            if (member.IsRemoved)
+            {
+                continue;
+            }
             if (member.HasLostFlush)
             {
                 Fail(IoStatus.DeviceError, 5);

@@ -175,8 +175,11 @@ public sealed partial class MetadataStore : IMemberSeedOwner
         Pump();
     }
 
-    /// <summary>New records and tables wait for the moment in which the set grows.</summary>
-    private bool IsGrowing => _change == MembershipStep.Growing;
+    /// <summary>
+    /// New records and tables wait for the moment in which the set grows: that of what is being written, not
+    /// of a whole table that is.
+    /// </summary>
+    private bool IsGrowing => _change == MembershipStep.Growing && !_checkpoint.IsRunning;
 
     private int FreePlace(Func<int, bool> mayTake)
     {
@@ -348,8 +351,7 @@ public sealed partial class MetadataStore : IMemberSeedOwner
         }
         else
         {
-            // One that failed is tried again.
-            _isCheckpointWanted |= !_checkpoint.IsRunning && !_isFlipPending;
+            WantTableAgain();
         }
     }
 
@@ -371,7 +373,7 @@ public sealed partial class MetadataStore : IMemberSeedOwner
     {
         if (CheckpointsDone == _checkpointsBefore)
         {
-            _isCheckpointWanted |= !_checkpoint.IsRunning && !_isFlipPending;
+            WantTableAgain();
             return;
         }
         if (_addition is not null)
@@ -397,6 +399,17 @@ public sealed partial class MetadataStore : IMemberSeedOwner
         RequestSuperblocks();
         _changeNeeds = _wanted;
         _change = MembershipStep.Retiring;
+    }
+
+    /// <summary>A table that failed is tried again; one that is too long for its place never fits.</summary>
+    private void WantTableAgain()
+    {
+        bool isIdle = !_checkpoint.IsRunning && !_isFlipPending;
+        if (isIdle && _table.RunCount >= _runsTooLong)
+        {
+            EndChange(isDone: false);
+        }
+        _isCheckpointWanted |= isIdle;
     }
 
     private void EndChange(bool isDone)

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 
@@ -7,24 +8,24 @@ namespace DmRemap.Engine.Repair;
 /// <summary>
 /// Spare units whose content is on the primary again. They are lent again only when a checkpoint without
 /// their old rules is durable: until then damage to the journal could bring such a rule back, and were the
-/// unit another's by then, one's blocks would read as the other's (F-4). A start settles them too.
+/// unit another's by then, one's blocks would read as the other's (F-4). A read that was sent to the spare
+/// before, and is still out, may be carried out as late: what it is about waits too (F-38). What still waits
+/// when the device stops is free at the next start.
 /// </summary>
 internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
 {
     /// <summary>What is more stays taken until the next start.</summary>
     private const int CountMax = 65_536;
 
-    private List<SpareLocation> _since = [];
-    private List<SpareLocation> _awaited = [];
+    private readonly HashSet<long> _unitsOut = [];
+    private List<GivenBack> _since = [];
+    private List<GivenBack> _awaited = [];
     private bool _isWantedAgain;
 
     /// <summary>The rule of this unit is durably gone.</summary>
-    public void Add(SpareLocation location)
+    public void Add(UnitNumber unit, SpareLocation location)
     {
-        if (_since.Count < CountMax)
-        {
-            _since.Add(location);
-        }
+        Keep(new GivenBack(unit, location));
         if (_since.Count == CountMax / 2)
         {
             Settle();
@@ -49,9 +50,19 @@ internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
 
     public void OnCheckpointDurable()
     {
-        foreach (SpareLocation location in _awaited)
+        _unitsOut.Clear();
+        device.CollectUnitsAtSpares(_unitsOut);
+        foreach (GivenBack unit in _awaited)
         {
-            device.Allocator.Free(location);
+            if (_unitsOut.Contains(unit.Unit.Value))
+            {
+                // With the next checkpoint that somebody asks for.
+                Keep(unit);
+            }
+            else
+            {
+                device.Allocator.Free(unit.Location);
+            }
         }
         _awaited.Clear();
         if (_isWantedAgain)
@@ -60,4 +71,14 @@ internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
             Settle();
         }
     }
+
+    private void Keep(GivenBack unit)
+    {
+        if (_since.Count < CountMax)
+        {
+            _since.Add(unit);
+        }
+    }
+
+    private readonly record struct GivenBack(UnitNumber Unit, SpareLocation Location);
 }

@@ -192,11 +192,5 @@ internal sealed class LossRetry(RemapDevice device) : PlacementJob(device, Retir
         return _again.Slice(_index * size, _count * size);
     }
 
-    /// <summary>The exported blocks at places [index, index + count) of the unit.</summary>
-    private Extent Blocks()
-    {
-        Extent unit = Units.ExtentOf(_unit);
-        return new Extent(
-            unit.Start + new BlockCount(_index - Units.IndexInUnit(unit.Start)), new BlockCount(_count));
-    }
+    private Extent Blocks() => Units.ExtentAt(_unit, _index, _count);
 }

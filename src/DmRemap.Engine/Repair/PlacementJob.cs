@@ -64,7 +64,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             {
                 SubmitToSpare(
                     IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count),
-                    isKeptIfGone: true);
+                    isKeptIfGone: IsWaitedFor);
                 yield return Wait.Io;
                 if (NeedsSpareControl())
                 {

@@ -370,13 +370,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
 
     private void Fail(IoStatus status) => _fragment!.Request!.Fail(status, _errno, Blocks());
 
-    /// <summary>The exported blocks at places [index, index + count) of the unit.</summary>
-    private Extent Blocks()
-    {
-        Extent unit = Units.ExtentOf(_unit);
-        int first = Units.IndexInUnit(unit.Start);
-        return new Extent(unit.Start + new BlockCount(_index - first), new BlockCount(_count));
-    }
+    private Extent Blocks() => Units.ExtentAt(_unit, _index, _count);
 
     private BufferSlice Buffer() => BufferFor(Blocks());
 }

@@ -151,10 +151,5 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
         }
     }
 
-    private Extent Blocks()
-    {
-        Extent unit = Units.ExtentOf(_unit);
-        return new Extent(
-            unit.Start + new BlockCount(_index - Units.IndexInUnit(unit.Start)), new BlockCount(_count));
-    }
+    private Extent Blocks() => Units.ExtentAt(_unit, _index, _count);
 }

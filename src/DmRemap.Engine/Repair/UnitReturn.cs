@@ -314,7 +314,7 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
             Device.PublishRule(Changes.Changes[0].Entry);
             Device.NoteReadable(_unit, Units.FullMask(_unit));
         }
-        Device.GivenBack.Add(_entry.Location);
+        Device.GivenBack.Add(_unit, _entry.Location);
         Device.Counters.UnitsReturned++;
         Device.Publish(
             EngineEventKind.Returned, Device.Primary, Units.ExtentOf(_unit), _entry.Location, 0);
@@ -383,11 +383,5 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
         return _readBack.Slice(_index * size, _count * size);
     }
 
-    /// <summary>The exported blocks at places [index, index + count) of the unit.</summary>
-    private Extent Blocks()
-    {
-        Extent unit = Units.ExtentOf(_unit);
-        return new Extent(
-            unit.Start + new BlockCount(_index - Units.IndexInUnit(unit.Start)), new BlockCount(_count));
-    }
+    private Extent Blocks() => Units.ExtentAt(_unit, _index, _count);
 }

@@ -1,4 +1,6 @@
+using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine.Requests;
 
@@ -90,6 +92,24 @@ internal sealed class FragmentPool
             }
         }
         return false;
+    }
+
+    /// <summary>Add the units that anything out at a spare touches. Cold: scans every slot.</summary>
+    public void CollectUnitsAtSpares(UnitGeometry units, HashSet<long> into)
+    {
+        foreach (FragmentIo fragment in _all)
+        {
+            if (!fragment.Io.IsSubmitted || fragment.Member!.IsPrimary)
+            {
+                continue;
+            }
+            UnitNumber last = units.UnitOf(new BlockNumber(fragment.Exported.End.Value - 1));
+            for (UnitNumber unit = units.UnitOf(fragment.Exported.Start); unit <= last;
+                unit = new UnitNumber(unit.Value + 1))
+            {
+                into.Add(unit.Value);
+            }
+        }
     }
 
     /// <summary>

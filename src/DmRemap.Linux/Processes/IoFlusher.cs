@@ -53,7 +53,6 @@ public static class IoFlusher
 
     private static unsafe void BeginAnew()
     {
-        List<nint> strings = [];
         try
         {
             byte[] line = File.ReadAllBytes("/proc/self/cmdline");
@@ -67,24 +66,28 @@ public static class IoFlusher
                         starts.Add((nint)(first + i));
                     }
                 }
-                byte** arguments = stackalloc byte*[starts.Count + 1];
-                for (int i = 0; i < starts.Count; i++)
-                {
-                    arguments[i] = (byte*)starts[i];
-                }
-                arguments[starts.Count] = null;
-                // By its name, which is what `ps` then shows; by the link where that file has been replaced.
-                string? name = File.ResolveLinkTarget(ProgramLink, returnFinalTarget: false)?.FullName;
-                if (name is not null && File.Exists(name))
-                {
-                    _ = ProcessNative.Execute(name, arguments);
-                }
-                _ = ProcessNative.Execute(ProgramLink, arguments);
+                // The null behind the last.
+                starts.Add(0);
+                Execute([.. starts]);
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // Without /proc there is nothing to begin anew from.
+        }
+    }
+
+    /// <summary>By its name, which is what `ps` then shows; by the link where that was replaced.</summary>
+    private static unsafe void Execute(nint[] strings)
+    {
+        fixed (nint* arguments = strings)
+        {
+            string? name = File.ResolveLinkTarget(ProgramLink, returnFinalTarget: false)?.FullName;
+            if (name is not null && File.Exists(name))
+            {
+                _ = ProcessNative.Execute(name, (byte**)arguments);
+            }
+            _ = ProcessNative.Execute(ProgramLink, (byte**)arguments);
         }
     }
 }

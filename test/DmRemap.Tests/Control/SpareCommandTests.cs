@@ -57,6 +57,8 @@ public sealed class SpareCommandTests : IAsyncDisposable
     [Theory]
     [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{}}")]
     [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{\"path\":\"\"}}")]
+    [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{\"path\":\"/a\",\"sizeBytes\":0}}")]
+    [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{\"path\":null}}")]
     [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{\"path\":\"/a\\u0000b\"}}")]
     [InlineData("{\"id\":1,\"command\":\"spare-add\",\"arguments\":{\"path\":\"/a\",\"more\":1}}")]
     [InlineData("{\"id\":1,\"command\":\"spare-remove\"}")]

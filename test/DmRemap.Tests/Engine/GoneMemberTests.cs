@@ -103,6 +103,46 @@ public sealed class GoneMemberTests
         AssertNothingMoved(bench);
     }
 
+    /// <summary>It succeeded before the disk went, or after: nobody knows, so that it counts as lost.</summary>
+    [Fact]
+    public void Write_that_succeeds_while_its_disk_is_gone_fails_the_next_flush_kept_or_not()
+    {
+        EngineBench bench = Bench(OnGone.Fail);
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
+        Pending write = Begin(bench, IoOperation.Write, 0, 1);
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? NoSuchDevice : 0;
+        Assert.Equal(IoStatus.DeviceError, bench.Read(800, 8).Status);
+        Assert.True(bench.Device.Primary.IsGone);
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        Assert.Equal(IoStatus.Ok, write.Status);
+        bench.Primary.Fault = null;
+        bench.Loop.RunFor(Duration.FromSeconds(3));
+        Assert.False(bench.Device.Primary.IsGone);
+        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
+    }
+
+    [Fact]
+    public void Spare_that_is_gone_when_it_is_to_lend_again_lends_when_it_is_back()
+    {
+        EngineBench bench = Bench(s_patient);
+        bench.Primary.BadForWriting.Add(800);
+        Vanish(bench.Spares[0]);
+        Pending write = Begin(bench, IoOperation.Write, 800, 7);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.True(bench.Device.Spare(0).IsGone);
+        bench.Device.Allocator.SetUsable(0, false);
+        bench.Device.LendFrom(0);
+        Assert.False(bench.Device.Allocator.IsUsable(0));
+        bench.Spares[0].Fault = null;
+        bench.Loop.RunFor(Duration.FromSeconds(3));
+        Assert.False(bench.Device.Spare(0).IsGone);
+        Assert.True(bench.Device.Allocator.IsUsable(0));
+        Assert.Equal(1, write.Answers);
+    }
+
     [Fact]
     public void Policy_fail_answers_each_request_with_an_error_at_once()
     {

@@ -64,6 +64,20 @@ public sealed class LossDeclarationTests
         Assert.Equal(IoStatus.Unreadable, bench.Read(809, 1).Status);
     }
 
+    [Fact]
+    public void Block_that_only_the_primary_has_is_lost_by_it_though_its_unit_has_a_spare_unit()
+    {
+        EngineBench bench = Filled();
+        bench.Primary.BadForWriting.Add(803);
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 9)).Status);
+        Assert.Equal(BlockState.OnPrimary, bench.Log.Durable[100].Blocks[5]);
+        DeclareProbe declared = Declare(bench, 800, 8);
+        Assert.Equal((7, 1), (declared.BlocksDeclared, declared.BlocksOnSpare));
+        Assert.Equal(UnitState.Remapped, bench.Log.Durable[100].State);
+        Assert.Equal(IoStatus.Unreadable, bench.Read(805, 1).Status);
+        Assert.Equal(9, bench.Read(803, 1).Data[0]);
+    }
+
     [Theory]
     [InlineData(CommitOutcome.Failed, IoStatus.Ok)]
     [InlineData(CommitOutcome.Unknown, IoStatus.MetadataUnavailable)]

@@ -111,6 +111,47 @@ public sealed class SpareEvacuationTests
         Assert.True(bench.Device.Allocator.IsUsable(0));
     }
 
+    /// <summary>Else a rule could name a spare that has left.</summary>
+    [Fact]
+    public void A_retry_that_was_given_a_unit_of_it_is_waited_for()
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 2, RetriesUnreadable = true });
+        bench.Primary.Content.AsSpan().Fill(1);
+        bench.Primary.BadForReading.Add(803);
+        for (int i = 0; i < 6; i++)
+        {
+            bench.Read(800, Unit);
+            bench.Loop.RunFor(Duration.FromSeconds(5));
+        }
+        Assert.Equal(Unit, bench.Device.Tally.LostBlocks);
+        bench.Primary.BadForReading.Clear();
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
+        bench.Loop.RunFor(Duration.FromSeconds(120));
+        Assert.Equal(1, bench.Spares[0].InFlight);
+        Evacuation request = new() { Spare = 0 };
+        Assert.True(bench.Device.TryStartEvacuation(request));
+        bench.Loop.RunFor(Duration.FromSeconds(10));
+        Assert.False(request.IsEnded);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => request.IsEnded);
+        Assert.True(request.IsComplete);
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry));
+        Assert.Equal(1, entry.Location.Spare);
+        Assert.All(bench.Read(800, Unit).Data, b => Assert.Equal(1, b));
+    }
+
+    [Fact]
+    public void A_flush_does_not_fail_for_a_spare_that_has_left()
+    {
+        EngineBench bench = Moved(units: 2);
+        Assert.True(Evacuate(bench, 0).IsComplete);
+        bench.Device.Spare(0).HasLostFlush = true;
+        Assert.Equal(IoStatus.DeviceError, bench.Flush().Status);
+        bench.Device.RemoveSpare(0);
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+    }
+
     [Fact]
     public void A_write_in_the_middle_of_it_is_found_in_its_new_place()
     {

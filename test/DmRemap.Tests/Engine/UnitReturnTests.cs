@@ -35,6 +35,31 @@ public sealed class UnitReturnTests
         Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
     }
 
+    /// <summary>It is carried out when the disk likes: the unit may be another's then (F-38).</summary>
+    [Fact]
+    public void Spare_unit_that_a_read_is_still_out_at_is_not_free_after_a_checkpoint()
+    {
+        EngineBench bench = Remapped(EngineBench.Pattern(8, 512, 9));
+        bool isFirst = true;
+        bench.Spares[0].Hang = request =>
+        {
+            bool isIt = isFirst && request.Operation == IoOperation.Read;
+            isFirst &= !isIt;
+            return isIt;
+        };
+        bool isRead = false;
+        bench.Start(
+            IoOperation.Read, First, 8, AlignedMemory.Allocate(4096), IoFlags.None, _ => isRead = true);
+        Assert.Equal(1, Return(bench, 100, 100).UnitsMoved);
+        bench.Log.EndCheckpoint();
+        Assert.Equal(1, bench.Device.Allocator.TotalUnitsUsed);
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => isRead);
+        bench.Device.GivenBack.Settle();
+        bench.Log.EndCheckpoint();
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
+    }
+
     [Fact]
     public void Rule_is_dissolved_only_after_the_copy_was_written_and_read_back()
     {

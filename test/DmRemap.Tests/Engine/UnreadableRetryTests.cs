@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Scrubbing;
 using DmRemap.Engine;
@@ -109,6 +110,48 @@ public sealed class UnreadableRetryTests
         Assert.Empty(bench.Primary.Log);
         Assert.Equal(IoStatus.Unreadable, bench.Read(803, 1).Status);
         Assert.Equal(IoStatus.Unreadable, bench.Read(16, 1).Status);
+    }
+
+    /// <summary>The drive wrote all of the physical block: what reads there is not what was lost.</summary>
+    [Fact]
+    public void Blocks_that_were_lost_beside_one_that_was_written_in_place_are_never_looked_at()
+    {
+        EngineBench bench = Lost();
+        bench.Device.Allocator.SetUsable(0, false);
+        bench.Primary.BadForReading.Clear();
+        Assert.Equal(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 7)).Status);
+        bench.Device.Allocator.SetUsable(0, true);
+        Assert.Equal(0, Retest(bench, 0, 255).LostUnitsTried);
+        Assert.Equal(IoStatus.Unreadable, bench.Read(804, 1).Status);
+        Assert.Equal(7, bench.Read(803, 1).Data[0]);
+        Assert.Equal(UnitState.LostDeclared, bench.Log.Durable[100].State);
+    }
+
+    [Fact]
+    public void Retry_of_a_disk_that_is_gone_keeps_nobody_from_the_spare()
+    {
+        EngineBench bench = Lost(new BenchOptions { OnGone = OnGone.HoldFor(Duration.FromSeconds(100)) });
+        bench.Primary.Fault = (_, _) => 19;
+        RetestProbe retest = Start(bench, 100, 100);
+        bool isWritten = false;
+        BufferSlice data = AlignedMemory.Allocate(512);
+        bench.Start(IoOperation.Write, 803, 1, data, IoFlags.None, _ => isWritten = true);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.True(bench.Device.Primary.IsGone);
+        Assert.True(retest.IsFinished);
+        Assert.True(isWritten);
+    }
+
+    [Fact]
+    public void New_suspect_is_tried_when_it_is_due_however_far_off_the_next_pass_is()
+    {
+        EngineBench bench = Lost(s_automatic);
+        bench.Loop.RunFor(Duration.FromSeconds(5L * 24 * 3600));
+        bench.Primary.BadForReading.Add(1203);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(1203, 1).Status);
+        bench.Primary.BadForReading.Remove(1203);
+        bench.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.Equal(UnitState.Remapped, bench.Log.Durable[150].State);
     }
 
     [Fact]

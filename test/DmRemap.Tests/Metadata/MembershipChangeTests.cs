@@ -135,6 +135,30 @@ public sealed class MembershipChangeTests
         Assert.Equal(bench.Entries, alone.Entries);
     }
 
+    [Fact]
+    public void A_commit_waits_for_no_table_that_is_being_written_when_a_spare_is_to_be_added()
+    {
+        MetadataBench bench = Served(1, 40);
+        SpareLayout layout = bench.Store.Members[0]!.Layout;
+        ByteRegion[] areas = [layout.AreaA1, layout.AreaA2, layout.AreaB1, layout.AreaB2];
+        bench.Disks[0].Hang = request => request.Operation == IoOperation.Write && Array.Exists(
+            areas, area => area.Start <= request.Extent.Start.Value * SparseDisk.BlockBytes
+                && request.Extent.Start.Value * SparseDisk.BlockBytes < area.End);
+        bench.Store.Checkpoint(new Waiter());
+        bench.Loop.RunFor(Duration.FromMilliseconds(100));
+        Assert.NotEqual(0, bench.Disks[0].InFlight);
+        SparseDisk joining = new(bench.Loop, MetadataBench.SpareBytes, new SparseImage(), 9);
+        Change change = new();
+        bench.Store.BeginAddition(Plan(bench, joining), change);
+        Instant before = bench.Loop.Now;
+        Assert.Equal(CommitOutcome.Done, bench.Commit(TableSample.Set1(TableSample.Lost(77))));
+        Assert.True(bench.Loop.Now - before < Duration.FromSeconds(1));
+        bench.Disks[0].Hang = null;
+        bench.Disks[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => change.IsEnded);
+        Assert.True(change.IsDone);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(3)]
@@ -220,6 +244,13 @@ public sealed class MembershipChangeTests
 
     private static bool Same(MetadataBench bench, RemapEntry[] entries) =>
         bench.Entries.SequenceEqual(entries);
+
+    private sealed class Waiter : ICheckpointWaiter
+    {
+        public void OnCheckpointDurable()
+        {
+        }
+    }
 
     private sealed class Change : IMembershipChangeOwner
     {
