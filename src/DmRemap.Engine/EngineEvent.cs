@@ -79,6 +79,12 @@ public enum EngineEventKind : byte
 
     /// <summary>Nearly all of it is.</summary>
     SparesNearlyExhausted = 22,
+
+    /// <summary>A unit's place on the primary was rewritten, has kept it, and is in use again.</summary>
+    Healed = 23,
+
+    /// <summary>A place on the primary refused to be rewritten, or did not keep what was written.</summary>
+    HealFailed = 24,
 }
 
 /// <param name="Kind">What happened.</param>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Accounting;
 using DmRemap.Core.Faults;
@@ -91,6 +92,11 @@ public sealed class Member
     public OperationLatencies Latencies { get; } = new();
 
     /// <summary>
+    /// What it has read and written on behalf of requests and repairs since the start; failed ones count too.
+    /// </summary>
+    public long BytesTransferred { get; private set; }
+
+    /// <summary>
     /// Writes without FUA that have completed since the start, counted from 1: see <see
     /// cref="FlushedWrites"/>.
     /// </summary>
@@ -102,6 +108,14 @@ public sealed class Member
 
     /// <summary>The value of <see cref="CompletedWrites"/> that the last successful flush covered.</summary>
     public long FlushedWrites { get; set; }
+
+    /// <summary>An operation that it was given for requests or repairs has come back.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Record(IoRequest completed)
+    {
+        Latencies.Record(completed);
+        BytesTransferred += completed.Buffer.Length;
+    }
 
     public bool IsDirty => CompletedWrites != FlushedWrites && !IsRemoved;
 

@@ -35,6 +35,21 @@ public sealed class RemapCounters
     /// <summary>Units that went back to the primary since the start.</summary>
     public long UnitsReturned { get; set; }
 
+    /// <summary>Units that were written in place since the start, and are watched from then on.</summary>
+    public long UnitsRewritten { get; set; }
+
+    /// <summary>Units whose place was healed since the start: they are on the primary again.</summary>
+    public long UnitsHealed { get; set; }
+
+    /// <summary>Times since the start that a place refused healing, or did not keep it.</summary>
+    public long HealsFailed { get; set; }
+
+    /// <summary>
+    /// Reads that a spare failed since the start, and that the primary's copy of a unit in probation
+    /// answered.
+    /// </summary>
+    public long ReadsFromCopies { get; set; }
+
     /// <summary>Reads that failed and were read again block by block.</summary>
     public long ReadRescues { get; set; }
 

@@ -37,6 +37,13 @@ public sealed partial class RemapDevice
         InFlight == _waitingParents && AreRepairsIdle && _flush.IsIdle && _fragments.IsAllFree
             && !IsLookingForMembers;
 
+    /// <summary>Once, when it serves: what nobody asks for, but on a device that may be written.</summary>
+    public void BeginBackgroundWork()
+    {
+        Retries.Begin();
+        Healer.Begin();
+    }
+
     /// <summary>
     /// Refuse new requests, let those in flight end, flush, then tell the owner. It is not bounded: a disk
     /// that never answers keeps it waiting, and the caller has the deadline.
@@ -53,6 +60,7 @@ public sealed partial class RemapDevice
         AbandonMove();
         Probe?.Stop();
         Retries.Stop();
+        Healer.Stop();
         ContinueStop();
     }
 

@@ -2,6 +2,7 @@ using System.Collections.Generic;
 using System.Numerics;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
@@ -28,7 +29,23 @@ public sealed partial class RemapDevice
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
     private bool AreRepairsIdle =>
-        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && IsHandIdle && Retries.IsIdle;
+        _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && IsHandIdle && Retries.IsIdle
+            && Healer.IsIdle;
+
+    /// <summary>
+    /// Is it a time for rewriting the primary? Not while the disk fails as a whole, is away, or a person has
+    /// asked for quiet; nor while the table cannot be recorded.
+    /// </summary>
+    internal bool MayHeal =>
+        !IsStopping && !IsHolding && !Breaker.IsTripped && !AreWritesRejected && !Primary.IsGone
+        && !IsMetadataUnavailable && IsHandIdle;
+
+    /// <summary>
+    /// What the primary must transfer before a read proves anything. A file that small has no drive's cache.
+    /// </summary>
+    internal ByteCount HealingTransfer =>
+        new(System.Math.Min(
+            HealRule.TransferNeeded.Value, Units.Blocks.ToBytes(Units.BlockSize).Value / 2));
 
     internal void CollectUnitsAtSpares(HashSet<long> into) => _fragments.CollectUnitsAtSpares(Units, into);
 

@@ -231,7 +231,9 @@ public sealed partial class RemapDevice
             return false;
         }
         ulong mask = Units.MaskIn(entry.Unit, part);
-        bool isInPlace = (entry.Blocks.MaskOf(BlockState.OnSpare) & mask) == mask && !entry.Location.IsNone;
+        // In probation the primary is written too, under the unit's hold (F-4).
+        bool isInPlace = (entry.Blocks.MaskOf(BlockState.OnSpare) & mask) == mask
+            && entry.State == UnitState.Remapped;
         if (isInPlace)
         {
             SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);

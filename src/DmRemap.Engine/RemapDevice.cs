@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
@@ -84,6 +85,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         _declaration = new LossDeclaration(this);
         GivenBack = new GivenBackUnits(this);
         Retries = new UnreadableRetry(this, _loop, parts.RetriesUnreadable);
+        Healer = new Healer(this, _loop, parts.IsReadOnly ? HealPolicy.Off : parts.Heal);
         _evacuation = new SpareEvacuation(this);
         Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
     }
@@ -118,6 +120,12 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
 
     /// <summary>Loop thread only.</summary>
     public UnreadableRetry Retries { get; }
+
+    /// <summary>Loop thread only, but for its counts.</summary>
+    public Healer Healer { get; }
+
+    /// <summary>Copies on the primary of units in probation.</summary>
+    internal ProbationLedger Copies { get; } = new();
 
     internal IMetadataLog Log { get; }
 
@@ -162,7 +170,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     {
         FragmentIo fragment = (FragmentIo)request.Context!;
         Member member = fragment.Member!;
-        member.Latencies.Record(request);
+        member.Record(request);
         if (request.Status == IoStatus.Ok)
         {
             TakeSuccess(fragment);
@@ -187,6 +195,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         Table.Set(entry);
         Tally.Add(entry, Units, 1);
+        ForgetCopy(entry.Unit, entry.State);
     }
 
     internal void RemoveEntry(UnitNumber unit)
@@ -195,6 +204,16 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         {
             Tally.Add(before, Units, -1);
             Table.Remove(unit);
+        }
+        ForgetCopy(unit, UnitState.Healthy);
+    }
+
+    /// <summary>However its rule came to change: a copy counts in probation only.</summary>
+    private void ForgetCopy(UnitNumber unit, UnitState state)
+    {
+        if (Copies.Count > 0 && state != UnitState.Probation)
+        {
+            Copies.Forget(unit);
         }
     }
 

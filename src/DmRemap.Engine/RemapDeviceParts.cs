@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
@@ -34,6 +35,9 @@ public sealed record RemapDeviceParts
 
     /// <summary>Try again in the background what did not read.</summary>
     public bool RetriesUnreadable { get; init; } = true;
+
+    /// <summary>Rewrite in place what is on spares, and give it back when the disk keeps it.</summary>
+    public HealPolicy Heal { get; init; }
 
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; }

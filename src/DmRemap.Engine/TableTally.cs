@@ -11,6 +11,9 @@ public sealed class TableTally
     /// <summary>Units with a spare unit.</summary>
     public long RemappedUnits { get; private set; }
 
+    /// <summary>Of them, units whose place on the primary was rewritten and is watched.</summary>
+    public long ProbationUnits { get; private set; }
+
     public long LostBlocks { get; private set; }
 
     public long ZeroBlocks { get; private set; }
@@ -33,6 +36,7 @@ public sealed class TableTally
     {
         ulong full = units.FullMask(entry.Unit);
         RemappedUnits += entry.Location.IsNone ? 0 : count;
+        ProbationUnits += entry.State == UnitState.Probation ? count : 0;
         LostBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Lost) & full);
         ZeroBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Zero) & full);
     }

@@ -98,7 +98,7 @@ public sealed class StuckSpareTests
             await stuck.ReleaseAsync();
         }
         Assert.Equal(7, await device.Server.WaitForEndAsync(s_patience));
-        await first.StartAgainIfEndedAsync();
+        await first.EndAndStartAgainAsync();
         await device.ServeAsync(BadSectors);
         JsonElement after = await device.StatusAsync();
         Assert.Equal(["active", "active"], StatesOf(after));

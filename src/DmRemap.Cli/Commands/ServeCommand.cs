@@ -11,6 +11,7 @@ using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -112,6 +113,15 @@ internal sealed class ServeCommand
         CustomParser = ParseOnGone,
     };
 
+    private readonly Option<HealPolicy?> _heal = new("--heal")
+    {
+        Description = "Rewrite in place, in the background, what moved because the disk failed there, and "
+            + "use the place again once it has kept it: a pass every so many seconds (default on:"
+            + $"{HealPolicy.IntervalDefault.Nanoseconds / NanosecondsPerSecond}).",
+        HelpName = HealText.Form,
+        CustomParser = ParseHeal,
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -130,8 +140,8 @@ internal sealed class ServeCommand
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
-            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._onGone, parts._backend,
-            parts._acceptRollback, parts._acceptChangedMain,
+            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._onGone, parts._heal,
+            parts._backend, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -187,6 +197,16 @@ internal sealed class ServeCommand
         return policy;
     }
 
+    private static HealPolicy? ParseHeal(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!HealText.TryParse(text, out HealPolicy policy))
+        {
+            result.AddError($"--heal {text}: expected {HealText.Form}, at least one second.");
+        }
+        return policy;
+    }
+
     private static int ParseReadRetries(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
@@ -237,6 +257,7 @@ internal sealed class ServeCommand
             ReadRetries = parsed.GetValue(_readRetries),
             ProbesNeighbourhood = !parsed.GetValue(_noProbe),
             OnGone = parsed.GetValue(_onGone) ?? OnGone.Default,
+            Heal = parsed.GetValue(_heal) ?? HealPolicy.Default,
         };
         DeviceName.Require(options.Name);
         if (options.Tls != NbdTlsMode.Require)

@@ -8,6 +8,7 @@ using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Core.Metadata;
 using DmRemap.Devices;
 using DmRemap.Engine;
@@ -90,6 +91,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public bool ProbesNeighbourhood { get; init; } = true;
 
     public OnGone OnGone { get; init; } = OnGone.Default;
+
+    public HealPolicy Heal { get; init; } = HealPolicy.Default;
 
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
@@ -352,6 +355,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             // Strict: what was once given up is an error until it is written, also if it read again.
             RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
             OnGone = OnGone,
+            Heal = Heal,
         });
         set.Store.Membership = device;
         return new AssembledDevice

@@ -74,6 +74,7 @@ internal sealed class DeviceStart(
             ReadRetries = Options.ReadRetries,
             ProbesNeighbourhood = Options.ProbesNeighbourhood,
             OnGone = Options.OnGone,
+            Heal = Options.Heal,
             MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
         };
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
@@ -120,11 +121,10 @@ internal sealed class DeviceStart(
         };
         RecursionWatch watch = new(() => served.Record, statePaths, events.Say, services.Time);
         served.Watch = watch;
-        DeviceScrub scrub = new(
+        DeviceScrub scrub = served.Scrub = new DeviceScrub(
             host, assembled, record, services.OpenScrub(record.Name), services.Time, events.Say);
-        served.Scrub = scrub;
         await scrub.RestoreAsync();
-        await host.RunAsync(assembled.Device.Retries.Begin);
+        await host.RunAsync(assembled.Device.BeginBackgroundWork);
         DeviceSpares spares = new(services, host, assembled, served, events);
         served.Spares = spares;
         Life.OnServed(served);

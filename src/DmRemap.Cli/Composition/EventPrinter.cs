@@ -19,6 +19,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 {
     private const int QueueMax = 4096;
 
+    /// <summary>EILSEQ: it reads, and not what was written.</summary>
+    private const int DiffersErrno = 84;
+
     private const string StormMeans =
         "only writes move units from now on, and only while the disk takes others; `dmremap clear` ends it";
 
@@ -96,6 +99,11 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
             EngineEventKind.Returned =>
                 $"DMR-EVENT-RETURNED {where}: back on {member} as asked; it was on {spare}",
+            EngineEventKind.Healed =>
+                $"DMR-EVENT-HEALED {where}: {member} has kept what was rewritten; it was on {spare}",
+            EngineEventKind.HealFailed =>
+                $"DMR-EVENT-HEAL-FAILED {where}: {member} {WhyNotHealed(happened, error)}; it stays on "
+                    + spare,
             EngineEventKind.Salvaged =>
                 $"DMR-EVENT-SALVAGED {where}: had been given up, and {member} read it again; now on {spare}",
             EngineEventKind.Declared =>
@@ -152,6 +160,11 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         string[] names = SpareNames;
         return spare < names.Length ? names[spare] : $"spare {spare}";
     }
+
+    private static string WhyNotHealed(in EngineEvent happened, string error) =>
+        happened.Errno == DiffersErrno
+            ? "did not keep what was rewritten there"
+            : $"was rewritten there and failed{error}";
 
     /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>
     private static string WhyMoved(in EngineEvent happened, string member, string error) =>

@@ -59,6 +59,7 @@ internal static class StatusReport
                 .Where(i => StateOf(served, i) == Missing)
                 .Sum(device.Allocator.UnitsUsed),
             Forecast = ForecastOf(served),
+            Healing = HealingOf(device),
             Scrub = served.Scrub?.Report(),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
@@ -247,6 +248,18 @@ internal static class StatusReport
             FaultsInjected = served.Assembled.Faults.InjectedErrors,
         };
     }
+
+    private static HealingStatus HealingOf(RemapDevice device) => new()
+    {
+        On = device.Healer.IsOn,
+        IntervalSeconds = device.Healer.Interval.Nanoseconds / 1_000_000_000,
+        InProbation = device.Tally.ProbationUnits,
+        Rewritten = device.Counters.UnitsRewritten,
+        Healed = device.Counters.UnitsHealed,
+        Failed = device.Counters.HealsFailed,
+        Passes = device.Healer.PassesDone,
+        ReadsFromCopies = device.Counters.ReadsFromCopies,
+    };
 
     private static MetadataStatus Metadata(ServedDevice served) => new()
     {

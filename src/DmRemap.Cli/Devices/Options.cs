@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Net;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -81,6 +82,8 @@ public sealed record ServeOptions
 
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; } = OnGone.Default;
+
+    public HealPolicy Heal { get; init; } = HealPolicy.Default;
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

@@ -233,6 +233,11 @@ internal sealed class DumpJson : IDisposable
         _json.WriteString("zero", Mask(first.Blocks, BlockState.Zero));
         _json.WriteNumber("errno", first.LastErrno);
         _json.WriteNumber("day", first.LastErrorDay);
+        if (first.Trials != default)
+        {
+            _json.WriteNumber("healPassed", first.Trials.Passed);
+            _json.WriteNumber("healFailed", first.Trials.Failed);
+        }
     }
 
     private static string Mask(BlockStates blocks, BlockState state) => blocks.MaskOf(state).ToString("x16");

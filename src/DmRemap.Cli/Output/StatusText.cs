@@ -169,6 +169,12 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             Line("forecast", SpareText.Of(forecast));
         }
+        if (status.Healing is { } healing && healing.InProbation + healing.Healed + healing.Failed > 0)
+        {
+            Line("healing", $"{Amounts.Plural(healing.InProbation, "unit")} rewritten on the main device and "
+                + $"watched, {Amounts.Count(healing.Healed)} back there, {Amounts.Count(healing.Failed)} "
+                + $"refused{(healing.On ? "" : "; off")}");
+        }
         if (status.SuspectUnits > 0)
         {
             Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not "

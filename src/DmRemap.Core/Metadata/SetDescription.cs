@@ -131,7 +131,8 @@ public sealed record SetDescription
         bool locationFits = hasSpare ? Holds(entry.Location) : entry.Location.IsNone;
         ulong outside = ~BlockStates.Mask(0, Geometry.BlocksPerUnit);
         bool masksFit = ((entry.Blocks.Low | entry.Blocks.High) & outside) == 0;
-        bool noOrphan = hasSpare || entry.Blocks.MaskOf(BlockState.OnSpare) == 0;
+        bool noOrphan = hasSpare
+            || (entry.Blocks.MaskOf(BlockState.OnSpare) == 0 && entry.Trials == default);
         bool unitFits = entry.Unit.Value >= 0 && entry.Unit.Value < Geometry.Units;
         return hasState && locationFits && masksFit && noOrphan && unitFits;
     }

@@ -15,7 +15,7 @@ internal static class TableCell
     public const int CountAt = 8;
     public const int StateAt = 12;
     public const int ReasonAt = 13;
-    public const int ProbationCountAt = 14;
+    public const int TrialsAt = 14;
     public const int KindAt = 15;
     public const int BlocksLowAt = 16;
     public const int BlocksHighAt = 24;
@@ -25,7 +25,7 @@ internal static class TableCell
     public const int DayAt = 36;
     public const int SpareUnit1At = 40;
     public const int SpareUnit2At = 48;
-    public const int ProbationDueAt = 56;
+    public const int LaterAt = 56;
 
     public const byte SetKind = 0;
     public const byte RemoveKind = 1;
@@ -43,6 +43,7 @@ internal static class TableCell
         BinaryPrimitives.WriteUInt64LittleEndian(cell[BlocksHighAt..], first.Blocks.High);
         BinaryPrimitives.WriteUInt16LittleEndian(cell[ErrnoAt..], first.LastErrno);
         BinaryPrimitives.WriteUInt16LittleEndian(cell[DayAt..], first.LastErrorDay);
+        cell[TrialsAt] = first.Trials.Packed;
         if (!first.Location.IsNone)
         {
             cell[Spare1At] = (byte)(first.Location.Spare + 1);
@@ -85,6 +86,7 @@ internal static class TableCell
                 Blocks = new BlockStates(Get64(cell, BlocksLowAt), Get64(cell, BlocksHighAt)),
                 LastErrno = BinaryPrimitives.ReadUInt16LittleEndian(cell[ErrnoAt..]),
                 LastErrorDay = BinaryPrimitives.ReadUInt16LittleEndian(cell[DayAt..]),
+                Trials = HealTrials.FromPacked(cell[TrialsAt] & HealTrials.PackedMax),
             };
         }
         if (damage != CheckpointDamage.None)
@@ -92,6 +94,7 @@ internal static class TableCell
             return damage;
         }
         bool isSound = cell[KindAt] == SetKind
+            && cell[TrialsAt] <= HealTrials.PackedMax
             && cell[ReasonAt] == ReasonOf(first.State)
             && IsLaterZero(cell)
             && set.Allows(first);
@@ -136,7 +139,8 @@ internal static class TableCell
         bool isAlike = entry.State == first.State
             && entry.Blocks == first.Blocks
             && entry.LastErrno == first.LastErrno
-            && entry.LastErrorDay == first.LastErrorDay;
+            && entry.LastErrorDay == first.LastErrorDay
+            && entry.Trials == first.Trials;
         if (!followsUnit || !isAlike || entry.Location.IsNone != first.Location.IsNone)
         {
             return false;
@@ -159,11 +163,10 @@ internal static class TableCell
     /// silently, so a value there is damage; a version that writes them sets a feature flag.
     /// </summary>
     private static bool IsLaterZero(ReadOnlySpan<byte> cell) =>
-        cell[ProbationCountAt] == 0
-        && cell[Spare2At] == 0
+        cell[Spare2At] == 0
         && BinaryPrimitives.ReadUInt16LittleEndian(cell[(DayAt + 2)..]) == 0
         && Get64(cell, SpareUnit2At) == 0
-        && Get64(cell, ProbationDueAt) == 0;
+        && Get64(cell, LaterAt) == 0;
 
     private static CheckpointDamage ReadUnits(
         ReadOnlySpan<byte> cell, SetDescription set, out UnitNumber first, out int count)

@@ -10,7 +10,7 @@ namespace DmRemap.Core.Remapping;
 ///   word 0        number of runs: 32 bits | bit 63: narrow
 ///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
 /// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4
-///                    | state of all blocks: 2 | mixed: 1 | 9 0 | errno: 16
+///                    | state of all blocks: 2 | mixed: 1 | trials: 4 | 5 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
 ///                 of a mixed run, block states, low and high: word 2, or 2 and 3 with more than 32 blocks
 /// </code>
@@ -31,6 +31,7 @@ internal readonly struct LeafLayout
     private const int NarrowWords = 2;
     private const ulong Narrow = 1UL << 63;
     private const ulong Mixed = 1UL << 38;
+    private const int TrialsShift = 39;
     private const ulong SpareUnitMask = (1UL << 48) - 1;
 
     private readonly ulong _allBlocks;
@@ -120,6 +121,7 @@ internal readonly struct LeafLayout
             sparePlusOne == 0 ? SpareLocation.None : new SpareLocation(sparePlusOne - 1, spareUnit),
             (ushort)(words[0] >> 48),
             (ushort)(words[1] >> 48),
+            HealTrials.FromPacked((int)(words[0] >> TrialsShift) & HealTrials.PackedMax),
             BlocksOf(words));
     }
 
@@ -131,7 +133,8 @@ internal readonly struct LeafLayout
         uint state = (uint)(run.State - UnitState.LostUnreadable);
         uint sparePlusOne = (uint)(run.Location.Spare + 1);
         words[0] = (uint)run.First | ((ulong)(uint)(run.Count - 1) << 15) | ((ulong)state << 30)
-            | ((ulong)sparePlusOne << 32) | ((ulong)run.Errno << 48);
+            | ((ulong)sparePlusOne << 32) | ((ulong)run.Trials.Packed << TrialsShift)
+            | ((ulong)run.Errno << 48);
         words[1] = (ulong)run.Location.Unit.Value | ((ulong)run.Day << 48);
         words[0] |= IsUniform(run.Blocks) ? (ulong)run.Blocks[0] << 36 : Mixed;
         if (WideWords == 3)

@@ -75,6 +75,15 @@ public readonly record struct RemapEntry
     /// <summary>Days since 1970-01-01 (UTC) of that error; 0 unknown.</summary>
     public ushort LastErrorDay { get; init; }
 
+    /// <summary>What healing has seen here: of units with a spare unit only.</summary>
+    public HealTrials Trials { get; init; }
+
+    /// <summary>
+    /// This rule without a copy on the primary that counts: probation ends, or has never begun.
+    /// </summary>
+    public RemapEntry AsRemapped() =>
+        this with { State = UnitState.Remapped, Trials = new HealTrials(0, Trials.Failed) };
+
     /// <summary>
     /// As this one, for the unit so many further on, on the spare unit as many further on: an entry of the
     /// same run.
@@ -95,5 +104,6 @@ public readonly record struct RemapEntry
         bool hasSpare = State is UnitState.Remapped or UnitState.Probation;
         Invariant.Check(hasSpare == !Location.IsNone);
         Invariant.Check(hasSpare || Blocks.MaskOf(BlockState.OnSpare) == 0);
+        Invariant.Check(hasSpare || Trials == default);
     }
 }

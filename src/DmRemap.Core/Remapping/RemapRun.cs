@@ -3,9 +3,9 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Adjacent units of one leaf that moved together: same state, error and spare, adjacent spare units, and
-/// every block in one same state. A unit with mixed block states is a run of its own. Units count from the
-/// leaf's first.
+/// Adjacent units of one leaf that moved together: same state, error, trials and spare, adjacent spare units,
+/// and every block in one same state. A unit with mixed block states is a run of its own. Units count from
+/// the leaf's first.
 /// </summary>
 internal readonly record struct RemapRun(
     int First,
@@ -14,6 +14,7 @@ internal readonly record struct RemapRun(
     SpareLocation Location,
     ushort Errno,
     ushort Day,
+    HealTrials Trials,
     BlockStates Blocks)
 {
     public int End => First + Count;
@@ -41,5 +42,6 @@ internal readonly record struct RemapRun(
         && Blocks == next.Blocks
         && Errno == next.Errno
         && Day == next.Day
+        && Trials == next.Trials
         && LocationOf(End) == next.Location;
 }

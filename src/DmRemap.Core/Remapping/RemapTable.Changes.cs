@@ -130,6 +130,7 @@ public sealed partial class RemapTable
         entry.Location,
         entry.LastErrno,
         entry.LastErrorDay,
+        entry.Trials,
         _layout.ToStored(entry.Blocks, Geometry.FullMask(entry.Unit)));
 
     private ReadOnlySpan<ulong> WordsOf(int leaf) =>

@@ -202,5 +202,6 @@ public sealed partial class RemapTable
         Blocks = LeafLayout.FromStored(run.Blocks, Geometry.FullMask(unit)),
         LastErrno = run.Errno,
         LastErrorDay = run.Day,
+        Trials = run.Trials,
     };
 }

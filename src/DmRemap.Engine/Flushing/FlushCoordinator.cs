@@ -57,7 +57,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     {
         int index = (int)request.Token;
         Member member = _device.Members[index];
-        member.Latencies.Record(request);
+        member.Record(request);
         if (request.Status != IoStatus.Ok && !member.IsRemoved)
         {
             // First, as it decides whether what this flush is to cover can still become durable (F-8).
@@ -78,7 +78,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             // Of one that has left, nothing counts: all that was on it is durable elsewhere.
             member.FlushErrors++;
             member.HasLostFlush = true;
-            Fail(request.Status == IoStatus.Ok ? IoStatus.DeviceError : request.Status, request.Errno);
+            Fail(IoStatus.DeviceError, request.Errno);
             _device.Publish(EngineEventKind.FlushFailed, member, default, default, request.Errno);
         }
         _outstanding--;

@@ -181,9 +181,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             return false;
         }
         _attempts++;
-        Placed = Old with
+        // The primary's copy of a unit in probation misses this write: it counts no more.
+        Placed = Old.AsRemapped() with
         {
-            State = UnitState.Remapped,
             Location = location,
             Blocks = Old.Blocks.With(_toWrite, BlockState.OnSpare),
         };

@@ -82,6 +82,12 @@ internal sealed partial class ReadRescue(RemapDevice device)
                             yield return Wait.Io;
                             TakeControlRead();
                         }
+                        if (HasCopyInStep())
+                        {
+                            SubmitToPrimary(IoOperation.Read, Blocks(), Buffer());
+                            yield return Wait.Io;
+                            TakeCopyRead();
+                        }
                         TakePiece();
                     }
                 }

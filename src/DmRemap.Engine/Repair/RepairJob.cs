@@ -93,7 +93,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     public void OnCompleted(IoRequest request)
     {
         Invariant.Check(_waitingFor == Wait.Io);
-        _ioMember!.Latencies.Record(request);
+        _ioMember!.Record(request);
         if (request.Status != IoStatus.Ok && TryKeep(request))
         {
             return;
@@ -130,6 +130,17 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         _io.Prepare(this, operation, blocks, buffer, flags);
         SubmitTo(Device.Primary, IsWaitedFor);
+    }
+
+    /// <summary>
+    /// A copy of what a spare holds: nobody waits for it where the primary is gone.
+    /// </summary>
+    protected void SubmitCopyToPrimary(Extent blocks, BufferSlice buffer)
+    {
+        // Forced: probation ends, and reads go to the primary alone, without another flush of it. What sat in
+        // its cache only would be gone with a power cut after that (F-4).
+        _io.Prepare(this, IoOperation.Write, blocks, buffer, IoFlags.ForceUnitAccess);
+        SubmitTo(Device.Primary, isKeptIfGone: false);
     }
 
     /// <summary>

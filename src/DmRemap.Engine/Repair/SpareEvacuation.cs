@@ -200,6 +200,7 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
             ? UnitState.LostUnreadable
             : UnitState.LostDeclared,
         Location = SpareLocation.None,
+        Trials = default,
     };
 
     private bool MayPublish()

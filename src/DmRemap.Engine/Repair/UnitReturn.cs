@@ -290,6 +290,7 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
             Changes.Add(new TableChange(TableChangeKind.Set, _entry with
             {
                 State = UnitState.LostDeclared,
+                Trials = default,
                 Location = SpareLocation.None,
                 Blocks = BlockStates.AllOnPrimary.With(Lost, BlockState.Lost),
             }));

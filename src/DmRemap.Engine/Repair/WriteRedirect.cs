@@ -24,6 +24,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
 
     private const int RetiredMax = 64;
 
+    /// <summary>The error of a unit that is suspect: it has no entry that tells which it was.</summary>
+    private const int Eio = 5;
+
     /// <summary>With the places of controls that failed, and were saved.</summary>
     private const int SlotsMax = PartsMax + 1 + WriteControl.PlacesMax;
 
@@ -73,7 +76,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             }
             for (_at = 0; _at < _partCount; _at++)
             {
-                if (!NeedsPlace())
+                for (_isAtCopy = false; !IsAtHomeDone();)
                 {
                     SubmitHome();
                     yield return Wait.Io;
@@ -184,6 +187,11 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private void SubmitHome()
     {
         Part part = _parts[_at];
+        if (_isAtCopy)
+        {
+            SubmitCopyToPrimary(part.Blocks, PartBuffer());
+            return;
+        }
         IoFlags flags = _fragment!.Request!.Parent!.Flags & IoFlags.ForceUnitAccess;
         if (part.Old.Location.IsNone)
         {
@@ -205,6 +213,11 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private void TakeHome()
     {
         ref Part part = ref _parts[_at];
+        if (_isAtCopy)
+        {
+            TakeCopy(ref part);
+            return;
+        }
         bool isOnSpare = !part.Old.Location.IsNone;
         Member member = isOnSpare ? Device.Spare(part.Old.Location.Spare) : Device.Primary;
         if (IoSucceeded)
@@ -214,11 +227,6 @@ internal sealed partial class WriteRedirect(RemapDevice device)
                 member, IoOperation.Write, part.Blocks, changesRule
                 || _fragment!.Request!.Parent!.IsForceUnitAccess);
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
-            if (changesRule)
-            {
-                part.New = part.Old with { Blocks = part.Old.Blocks.With(PartMask, BlockState.OnSpare) };
-                Changes.Add(new TableChange(TableChangeKind.Set, part.New));
-            }
             return;
         }
         member.WriteErrors++;
@@ -253,12 +261,23 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         bool isOfMedium = part.Old.Location.IsNone || part.IsPlaceBad;
         Old = !isOfMedium ? part.Old : part.Old with
         {
-            LastErrno = (ushort)Math.Clamp(part.Errno, 0, ushort.MaxValue),
+            LastErrno = ErrnoOf(part),
             LastErrorDay = Device.Today,
         };
         PartBuffer().Span.CopyTo(ScratchAt(Units.IndexInUnit(part.Blocks.Start), PartBlocks).Span);
         Supplied = PartMask;
         return true;
+    }
+
+    /// <summary>
+    /// Why the unit leaves its place: what this write met, or what was met there before. Only where a person
+    /// declared it lost the disk has not failed.
+    /// </summary>
+    private ushort ErrnoOf(in Part part)
+    {
+        int known = part.Errno != 0 ? part.Errno : part.Old.LastErrno;
+        bool isSuspect = part.Errno == 0 && Device.Suspects.Contains(part.Unit);
+        return (ushort)Math.Clamp(known == 0 && isSuspect ? Eio : known, 0, ushort.MaxValue);
     }
 
     /// <summary>False: no spare unit could be had, and the unit may be tried in place.</summary>

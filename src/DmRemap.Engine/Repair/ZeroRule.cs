@@ -78,7 +78,12 @@ internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax)
                 return false;
             }
             ulong mask = Units.MaskIn(unit, _fragment!.Exported);
-            RemapEntry zeroed = entry with { Blocks = entry.Blocks.With(mask, BlockState.Zero) };
+            // A rule, no data: the primary's copy of a unit in probation misses it, and counts no more.
+            bool isInProbation = entry.State == UnitState.Probation;
+            RemapEntry zeroed = (isInProbation ? entry.AsRemapped() : entry) with
+            {
+                Blocks = entry.Blocks.With(mask, BlockState.Zero),
+            };
             if (zeroed != entry || Device.IsInDoubt(unit))
             {
                 Changes.Add(new TableChange(TableChangeKind.Set, zeroed));

@@ -62,10 +62,14 @@ internal sealed class NbdKit
     }
 
     /// <summary>
-    /// For a server that was stopped and woken with clients gone meanwhile: now and then it ends by itself.
-    /// What it had taken is in its file.
+    /// For a server that was stopped and woken with clients gone meanwhile: now and then it ends by itself,
+    /// a moment later. What it had taken is in its file.
     /// </summary>
-    public Task StartAgainIfEndedAsync() => _process.HasEnded ? StartAgainAsync() : Task.CompletedTask;
+    public async Task EndAndStartAgainAsync()
+    {
+        await KillAsync();
+        await StartAgainAsync();
+    }
 
     /// <summary>Does not wait.</summary>
     public void KillNow() => _process.KillNow();

@@ -18,6 +18,10 @@ internal sealed class Totals
 
     public long Remaps { get; private set; }
 
+    public long Rewritten { get; private set; }
+
+    public long Healed { get; private set; }
+
     public long SparesAdded { get; private set; }
 
     public long SparesRemoved { get; private set; }
@@ -35,6 +39,8 @@ internal sealed class Totals
         Events += outcome.Events;
         Requests += outcome.Requests;
         Remaps += outcome.Remaps;
+        Rewritten += outcome.Rewritten;
+        Healed += outcome.Healed;
         SparesAdded += outcome.SparesAdded;
         SparesRemoved += outcome.SparesRemoved;
         Crashes += outcome.Crashes;
@@ -44,8 +50,9 @@ internal sealed class Totals
 
     public string Details(double seconds, int threads) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Events} events, {Requests} requests, {Remaps} remaps, {SparesAdded} spares added and"
-            + $" {SparesRemoved} removed; {Seeds / seconds / threads:0} runs a second and thread");
+        $"{Events} events, {Requests} requests, {Remaps} remaps, {Rewritten} rewritten and {Healed} healed,"
+            + $" {SparesAdded} spares added and {SparesRemoved} removed;"
+            + $" {Seeds / seconds / threads:0} runs a second and thread");
 
     public string LastLine() => string.Create(
         CultureInfo.InvariantCulture,

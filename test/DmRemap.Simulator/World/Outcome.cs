@@ -21,6 +21,11 @@ internal sealed record Outcome
 
     public required long Remaps { get; init; }
 
+    /// <summary>Units that were written in place and then watched; and those that healed.</summary>
+    public required long Rewritten { get; init; }
+
+    public required long Healed { get; init; }
+
     /// <summary>While requests ran, to the end.</summary>
     public required long SparesAdded { get; init; }
 

@@ -111,6 +111,7 @@ internal sealed partial class SimulatedSystem
             ProbesNeighbourhood = _config.ProbesNeighbourhood,
             RetriesUnreadable = _config.HasHandwork,
             OnGone = _config.OnGone,
+            Heal = _config.Heal,
         });
         set.Store.Membership = device;
     }

@@ -112,6 +112,7 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         {
             Device.Retries.Begin();
         }
+        Device.Healer.Begin();
         if (_config.ScrubBytesPerSecond > 0)
         {
             _scrubber = new Scrubber(Device, _process);

@@ -107,6 +107,8 @@ internal sealed partial class Simulation
     private void NoteRemaps(SimulatedSystem system)
     {
         _remaps += system.Device!.Counters.RemapsMade;
+        _rewritten += system.Device.Counters.UnitsRewritten;
+        _healed += system.Device.Counters.UnitsHealed;
         _sparesAdded += system.Additions;
         _sparesRemoved += system.Removals;
     }

@@ -30,6 +30,8 @@ internal sealed partial class Simulation
     private int _crashes;
     private int _recoveries;
     private long _remaps;
+    private long _rewritten;
+    private long _healed;
     private long _sparesAdded;
     private long _sparesRemoved;
 
@@ -99,6 +101,8 @@ internal sealed partial class Simulation
             Recoveries = _recoveries,
             Requests = _workload.Asked,
             Remaps = _remaps,
+            Rewritten = _rewritten,
+            Healed = _healed,
             SparesAdded = _sparesAdded,
             SparesRemoved = _sparesRemoved,
             Broken = broken,

@@ -1,6 +1,7 @@
 using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Scrubbing;
 
@@ -128,6 +129,14 @@ internal sealed record SimulationConfig
     /// <summary>Not drawn either.</summary>
     public bool ProbesNeighbourhood => Blocks % 4 >= 2;
 
+    /// <summary>
+    /// Not drawn either. Passes follow each other closely: a run lasts a minute, and healing a unit takes
+    /// four of them.
+    /// </summary>
+    public HealPolicy Heal => Blocks / 16 % 3 == 1
+        ? new HealPolicy(true, Duration.FromMilliseconds(2 << (Blocks / 48 % 8)), ScrubPace.RateMin << 6)
+        : HealPolicy.Off;
+
     private static bool IsHandworkOf(int blocks) => blocks / 8 % 4 == 3;
 
     /// <summary>Not drawn either.</summary>
@@ -145,7 +154,7 @@ internal sealed record SimulationConfig
             + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
             + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)},"
-            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}\n"
+            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}, heal {Heal}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
     private static FaultKinds DrawFaults(Dice dice, FaultKinds allowed)

@@ -3,6 +3,7 @@ using System.Net;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Healing;
 using Xunit;
 
 namespace DmRemap.Tests.Cli;
@@ -232,12 +233,27 @@ public sealed class UsageTests : IDisposable
     {
         Assert.Equal(0, (await _cli.RunAsync(
             "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
-            "2.5", "--read-retries", "7", "--no-probe")).ExitCode);
+            "2.5", "--read-retries", "7", "--no-probe", "--heal", "on:20")).ExitCode);
         Assert.True(_cli.Parts.Served!.Degraded);
         Assert.Equal(7, _cli.Parts.Served.ReadRetries);
         Assert.False(_cli.Parts.Served.ProbesNeighbourhood);
+        Assert.Equal(HealPolicy.Every(Duration.FromSeconds(20)), _cli.Parts.Served.Heal);
         Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
         Assert.Equal(2.5, _cli.Parts.Served.MetadataDeadlineSeconds);
+    }
+
+    [Theory]
+    [InlineData("yes")]
+    [InlineData("on:0")]
+    [InlineData("on:-1")]
+    [InlineData("on:")]
+    [InlineData("off:3")]
+    public async Task Serve_takes_a_sensible_policy_of_healing_only(string policy)
+    {
+        Assert.Equal(2, (await _cli.RunAsync("serve", "disk1", "--heal", policy)).ExitCode);
+        Assert.Null(_cli.Parts.Served);
+        Assert.Equal(0, (await _cli.RunAsync("serve", "disk1", "--heal", "off")).ExitCode);
+        Assert.False(_cli.Parts.Served!.Heal.IsOn);
     }
 
     [Theory]

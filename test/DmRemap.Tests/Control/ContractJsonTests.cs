@@ -37,7 +37,7 @@ public sealed class ContractJsonTests
         + "\"zeroings\":null}}]"
         + ",\"remaps\":120,\"lostBlocks\":24,"
         + "\"unavailableUnits\":null,"
-        + "\"suspectUnits\":2,\"forecast\":null,\"scrub\":null,"
+        + "\"suspectUnits\":2,\"forecast\":null,\"healing\":null,\"scrub\":null,"
         + "\"zeroBlocks\":0,\"lostExtents\":[{\"firstBlock\":800,\"blocks\":16},{\"firstBlock\":5000,"
         + "\"blocks\":1},"
         + "{\"firstBlock\":6000,\"blocks\":7}],\"lostExtentsComplete\":true,\"counters\":{\"reads\":10000,"

@@ -63,6 +63,7 @@ public sealed class RemapTableTests
                 Blocks = new BlockStates(hasSpare ? 0x8123456789ABCDEF & all : 0, 0xFEDCBA9876543211 & all),
                 LastErrno = ushort.MaxValue,
                 LastErrorDay = ushort.MaxValue - 1,
+                Trials = hasSpare ? HealTrials.FromPacked(HealTrials.PackedMax - 2) : default,
             };
             table.Set(entry);
             Assert.True(table.TryGet(entry.Unit, out RemapEntry read));

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Healing;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine;
@@ -77,6 +78,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             ProbesNeighbourhood = o.ProbesNeighbourhood,
             ReadRetries = o.ReadRetries,
             RetriesUnreadable = o.RetriesUnreadable,
+            Heal = o.Heal,
             OnGone = o.OnGone,
         });
     }
@@ -195,6 +197,9 @@ internal sealed record BenchOptions
 
     /// <summary>Off, for the same reason.</summary>
     public bool RetriesUnreadable { get; init; }
+
+    /// <summary>Off, for the same reason.</summary>
+    public HealPolicy Heal { get; init; }
 
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 

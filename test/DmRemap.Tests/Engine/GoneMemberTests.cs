@@ -103,7 +103,7 @@ public sealed class GoneMemberTests
         AssertNothingMoved(bench);
     }
 
-    /// <summary>It succeeded before the disk went, or after: nobody knows, so that it counts as lost.</summary>
+    /// <summary>Before the disk went, or after: nobody knows, so that it counts as lost.</summary>
     [Fact]
     public void Write_that_succeeds_while_its_disk_is_gone_fails_the_next_flush_kept_or_not()
     {

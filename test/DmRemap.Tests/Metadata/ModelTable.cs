@@ -105,6 +105,7 @@ internal sealed class ChangeSource(Random random, UnitGeometry geometry, int spa
             Blocks = blocks.With((ulong)random.NextInt64() & mask, BlockState.OnSpare),
             LastErrno = (ushort)random.Next(200),
             LastErrorDay = (ushort)random.Next(65536),
+            Trials = HealTrials.FromPacked(random.Next(HealTrials.PackedMax + 1)),
         });
     }
 
