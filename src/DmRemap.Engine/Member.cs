@@ -92,7 +92,7 @@ public sealed class Member
     public OperationLatencies Latencies { get; } = new();
 
     /// <summary>
-    /// What it has read and written on behalf of requests and repairs since the start; failed ones count too.
+    /// What it has read and written on behalf of requests and repairs since the start.
     /// </summary>
     public long BytesTransferred { get; private set; }
 
@@ -114,7 +114,7 @@ public sealed class Member
     public void Record(IoRequest completed)
     {
         Latencies.Record(completed);
-        BytesTransferred += completed.Buffer.Length;
+        BytesTransferred += completed.Status == IoStatus.Ok ? completed.Buffer.Length : 0;
     }
 
     public bool IsDirty => CompletedWrites != FlushedWrites && !IsRemoved;

@@ -3,6 +3,7 @@ using System.Numerics;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Healing;
+using DmRemap.Core.Remapping;
 using DmRemap.Engine.Repair;
 using DmRemap.Engine.Requests;
 
@@ -26,6 +27,25 @@ public sealed partial class RemapDevice
     private readonly RepairLine<ZeroRule> _zeroRules;
     private int _copying;
 
+    /// <summary>
+    /// Writes of copies at once: a primary that stalls must not stop what needs only spares (P4).
+    /// </summary>
+    private const int CopiesOutMax = 16;
+
+    private int _copiesOut;
+
+    /// <summary>
+    /// A write into a unit in probation may wait for its copy. False: it goes on without.
+    /// </summary>
+    internal bool TryBeginCopyWrite()
+    {
+        bool isRoom = _copiesOut < CopiesOutMax;
+        _copiesOut += isRoom ? 1 : 0;
+        return isRoom;
+    }
+
+    internal void EndCopyWrite() => _copiesOut--;
+
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
     private bool AreRepairsIdle =>
@@ -34,18 +54,37 @@ public sealed partial class RemapDevice
 
     /// <summary>
     /// Is it a time for rewriting the primary? Not while the disk fails as a whole, is away, or a person has
-    /// asked for quiet; nor while the table cannot be recorded.
+    /// asked for quiet.
     /// </summary>
     internal bool MayHeal =>
         !IsStopping && !IsHolding && !Breaker.IsTripped && !AreWritesRejected && !Primary.IsGone
-        && !IsMetadataUnavailable && IsHandIdle;
+        && IsHandIdle;
+
+    /// <summary>
+    /// Does the primary hold what the spare is to hold of this unit? Only of a copy that this process has
+    /// written or compared, that has missed nothing since, and whose spare has not lost its cache: else the
+    /// spare's content may be the older one.
+    /// </summary>
+    internal bool HasCopyInStep(in RemapEntry entry) =>
+        entry.State == UnitState.Probation && Copies.IsInStep(entry.Unit) && !IsInDoubt(entry.Unit)
+        && !Spare(entry.Location.Spare).HasLostFlush;
 
     /// <summary>
     /// What the primary must transfer before a read proves anything. A file that small has no drive's cache.
     /// </summary>
-    internal ByteCount HealingTransfer =>
-        new(System.Math.Min(
-            HealRule.TransferNeeded.Value, Units.Blocks.ToBytes(Units.BlockSize).Value / 2));
+    internal ByteCount HealingTransfer
+    {
+        get
+        {
+            long whole = Units.Blocks.ToBytes(Units.BlockSize).Value;
+            long needed = Healer.Transfer.Value;
+            return new(Primary.Kind == MemberKind.File ? System.Math.Min(needed, whole / 2) : needed);
+        }
+    }
+
+    /// <summary>Blocks that are rewritten together.</summary>
+    internal int HealingBlocks =>
+        HealRule.PhysicalBlocks(Units.BlockSize, Primary.Device.Geometry.PhysicalBlockBytes);
 
     internal void CollectUnitsAtSpares(HashSet<long> into) => _fragments.CollectUnitsAtSpares(Units, into);
 

@@ -76,6 +76,7 @@ public sealed partial class RemapDevice
         Spare(spare).IsRemoved = true;
         Spare(spare).Gate.End();
         _awaySpares &= ~(1u << spare);
+        GivenBack.Forget(spare);
         Allocator.RemoveSpare(spare);
         _fill = Fill;
     }

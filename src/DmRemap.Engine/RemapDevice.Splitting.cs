@@ -159,7 +159,8 @@ public sealed partial class RemapDevice
     private bool TryNextPart(RemapRequest request, out Extent part)
     {
         part = request.Remaining;
-        if (Holds.Count > 0 && Holds.TryFindFirst(part, out UnitNumber held))
+        if (Holds.Count > 0 && Holds.TryFindFirst(
+            part, request.Parent!.Operation == IoOperation.Read, out UnitNumber held))
         {
             Extent unit = Units.ExtentOf(held);
             if (unit.Start <= part.Start)

@@ -12,6 +12,7 @@ using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Healing;
+using DmRemap.Core.Spares;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -122,6 +123,14 @@ internal sealed class ServeCommand
         CustomParser = ParseHeal,
     };
 
+    private readonly Option<SparePlacement> _placement = new("--placement")
+    {
+        Description = "From which of several spares a unit comes: the first that has one, the one with the "
+            + "most left, or the one of which the smallest part has failed (default first-fit).",
+        HelpName = PlacementText.Form,
+        CustomParser = ParsePlacement,
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -141,7 +150,7 @@ internal sealed class ServeCommand
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
             parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._onGone, parts._heal,
-            parts._backend, parts._acceptRollback, parts._acceptChangedMain,
+            parts._placement, parts._backend, parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -195,6 +204,16 @@ internal sealed class ServeCommand
             result.AddError($"--on-gone {text}: expected {OnGoneText.Form}, at least one second.");
         }
         return policy;
+    }
+
+    private static SparePlacement ParsePlacement(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!PlacementText.TryParse(text, out SparePlacement placement))
+        {
+            result.AddError($"--placement {text}: expected {PlacementText.Form}.");
+        }
+        return placement;
     }
 
     private static HealPolicy? ParseHeal(ArgumentResult result)
@@ -258,6 +277,7 @@ internal sealed class ServeCommand
             ProbesNeighbourhood = !parsed.GetValue(_noProbe),
             OnGone = parsed.GetValue(_onGone) ?? OnGone.Default,
             Heal = parsed.GetValue(_heal) ?? HealPolicy.Default,
+            Placement = parsed.GetValue(_placement),
         };
         DeviceName.Require(options.Name);
         if (options.Tls != NbdTlsMode.Require)

@@ -9,6 +9,7 @@ using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Healing;
+using DmRemap.Core.Spares;
 using DmRemap.Core.Metadata;
 using DmRemap.Devices;
 using DmRemap.Engine;
@@ -93,6 +94,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public OnGone OnGone { get; init; } = OnGone.Default;
 
     public HealPolicy Heal { get; init; } = HealPolicy.Default;
+
+    public SparePlacement Placement { get; init; }
 
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
@@ -358,6 +361,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             Heal = Heal,
         });
         set.Store.Membership = device;
+        set.Allocator.Placement = Placement;
         return new AssembledDevice
         {
             Device = device,

@@ -63,20 +63,23 @@ internal sealed class DeviceStart(
         return await start;
     }
 
+    private DeviceAssembly Assembly() => new(record, Options.ReadOnly, events.Say)
+    {
+        ControlSocketPath = Control.Path,
+        IsControlSocketOurs = Control.IsOpen,
+        IsDegraded = Options.Degraded,
+        Without = Options.Without,
+        ReadRetries = Options.ReadRetries,
+        ProbesNeighbourhood = Options.ProbesNeighbourhood,
+        OnGone = Options.OnGone,
+        Heal = Options.Heal,
+        Placement = Options.Placement,
+        MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
+    };
+
     private async Task<StartedDevice> StartAsync(CancellationToken stopAsked)
     {
-        DeviceAssembly assembly = new(record, Options.ReadOnly, events.Say)
-        {
-            ControlSocketPath = Control.Path,
-            IsControlSocketOurs = Control.IsOpen,
-            IsDegraded = Options.Degraded,
-            Without = Options.Without,
-            ReadRetries = Options.ReadRetries,
-            ProbesNeighbourhood = Options.ProbesNeighbourhood,
-            OnGone = Options.OnGone,
-            Heal = Options.Heal,
-            MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
-        };
+        DeviceAssembly assembly = Assembly();
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
         await Control.OpenAfterClaimsAsync();

@@ -102,8 +102,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.Healed =>
                 $"DMR-EVENT-HEALED {where}: {member} has kept what was rewritten; it was on {spare}",
             EngineEventKind.HealFailed =>
-                $"DMR-EVENT-HEAL-FAILED {where}: {member} {WhyNotHealed(happened, error)}; it stays on "
-                    + spare,
+                $"DMR-EVENT-HEAL-FAILED {where}: {member} {WhyNotHealed(happened, error)}",
             EngineEventKind.Salvaged =>
                 $"DMR-EVENT-SALVAGED {where}: had been given up, and {member} read it again; now on {spare}",
             EngineEventKind.Declared =>
@@ -163,8 +162,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 
     private static string WhyNotHealed(in EngineEvent happened, string error) =>
         happened.Errno == DiffersErrno
-            ? "did not keep what was rewritten there"
-            : $"was rewritten there and failed{error}";
+            ? "did not keep what was rewritten there; it stays on its spare"
+            : $"was rewritten there and failed{error}; it stays on its spare";
 
     /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>
     private static string WhyMoved(in EngineEvent happened, string member, string error) =>

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Numerics;
+using DmRemap.Cli.Parsing;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Protocol;
 using DmRemap.Core.Abstractions;
@@ -59,6 +60,7 @@ internal static class StatusReport
                 .Where(i => StateOf(served, i) == Missing)
                 .Sum(device.Allocator.UnitsUsed),
             Forecast = ForecastOf(served),
+            Placement = PlacementText.WordOf(device.Allocator.Placement),
             Healing = HealingOf(device),
             Scrub = served.Scrub?.Report(),
             LostExtents = lost,

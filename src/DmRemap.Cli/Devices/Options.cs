@@ -4,6 +4,7 @@ using System.Net;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Healing;
+using DmRemap.Core.Spares;
 using DmRemap.Linux.Loop;
 using DmRemap.Nbd;
 
@@ -84,6 +85,8 @@ public sealed record ServeOptions
     public OnGone OnGone { get; init; } = OnGone.Default;
 
     public HealPolicy Heal { get; init; } = HealPolicy.Default;
+
+    public SparePlacement Placement { get; init; }
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

@@ -66,6 +66,9 @@ public sealed record DeviceStatus
     /// <summary>When the spares will be used up; null while it is not served.</summary>
     public SpareForecast? Forecast { get; init; }
 
+    /// <summary>From which spare a unit comes: `first-fit`, `most-free`, `health-aware`.</summary>
+    public string? Placement { get; init; }
+
     /// <summary>Null where a device is not served.</summary>
     public HealingStatus? Healing { get; init; }
 

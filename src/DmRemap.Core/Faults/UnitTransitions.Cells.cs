@@ -62,9 +62,11 @@ public static partial class UnitTransitions
             case UnitState.Healthy:
                 return OnPrimary(state, situation);
             case UnitState.Suspect:
-            case UnitState.Probation:
                 // As a write of zeros.
                 return OnWrite(state, situation);
+            case UnitState.Probation:
+                // No data: the primary's copy misses it, and counts no more.
+                return new Decision(UnitAction.JournalZero, UnitState.Remapped);
             case UnitState.LostUnreadable:
             case UnitState.LostDeclared:
             case UnitState.Remapped:
@@ -143,7 +145,7 @@ public static partial class UnitTransitions
             return Exhausted(state);
         }
         return HasSpareUnit(state)
-            ? new Decision(UnitAction.ReplaceSpareUnit, state)
+            ? new Decision(UnitAction.ReplaceSpareUnit, UnitState.Remapped)
             : new Decision(UnitAction.Redirect, UnitState.Remapped);
     }
 

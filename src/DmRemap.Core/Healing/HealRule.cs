@@ -1,5 +1,4 @@
 using System;
-using System.Numerics;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 
@@ -21,9 +20,9 @@ public enum HealStep : byte
 }
 
 /// <summary>
-/// Who is healed (P8). Only what the disk itself has failed, never what a person moved; only whole physical
-/// blocks all of which are on the spare, so that nothing that the primary alone holds is in the way; and
-/// never a unit with lost blocks, whose place may still be read one day.
+/// Who is healed (P8). Only what the disk itself has failed, never what a person moved; only physical blocks
+/// that are on the spare as a whole, and belong to the device as a whole, so that nothing that the primary
+/// alone holds is in the way; and never a unit with lost blocks, whose place may still be read one day.
 /// </summary>
 public static class HealRule
 {
@@ -44,14 +43,16 @@ public static class HealRule
 
     /// <param name="entry">Of the unit.</param>
     /// <param name="places">That the unit has.</param>
-    /// <param name="physicalBlocks">Blocks of the device in one physical block of the primary; at least 1.
+    /// <param name="physicalBlocks">
+    /// Blocks of the device in one physical block of the primary; not less than make 4096 bytes, for bridges
+    /// that say 512 and hide a larger one.
     /// </param>
     /// <param name="pass">Counted from 0: a place that failed is tried in every second, then fourth one.
     /// </param>
     public static HealStep StepFor(in RemapEntry entry, ulong places, int physicalBlocks, long pass)
     {
         bool isWhole = (entry.Blocks.MaskOf(BlockState.Lost) & places) == 0
-            && IsOfWholeBlocks(PlacesToCopy(entry, places), places, physicalBlocks);
+            && IsOfWholeBlocks(PlacesToCopy(entry, places), physicalBlocks);
         switch (entry.State)
         {
             case UnitState.Probation:
@@ -68,11 +69,15 @@ public static class HealRule
         }
     }
 
+    /// <summary>Blocks of this size that are rewritten together.</summary>
+    public static int PhysicalBlocks(BlockSize size, int physicalBytes) =>
+        Math.Min(Limits.UnitBlocksMax, Math.Max(physicalBytes, Limits.UnitBytesMin) / size.Bytes);
+
     /// <summary>The places whose content the primary does not have, or had before.</summary>
     public static ulong PlacesToCopy(in RemapEntry entry, ulong places) =>
         places & (entry.Blocks.MaskOf(BlockState.OnSpare) | entry.Blocks.MaskOf(BlockState.Zero));
 
-    private static bool IsOfWholeBlocks(ulong copied, ulong places, int physicalBlocks)
+    private static bool IsOfWholeBlocks(ulong copied, int physicalBlocks)
     {
         Invariant.Check(physicalBlocks > 0);
         if (copied == 0)
@@ -82,9 +87,9 @@ public static class HealRule
         for (int index = 0; index < Limits.UnitBlocksMax; index += physicalBlocks)
         {
             int count = Math.Min(physicalBlocks, Limits.UnitBlocksMax - index);
-            ulong block = places & BlockStates.Mask(index, count);
+            ulong block = BlockStates.Mask(index, count);
             ulong part = copied & block;
-            if (part != 0 && BitOperations.PopCount(part) != BitOperations.PopCount(block))
+            if (part != 0 && part != block)
             {
                 return false;
             }

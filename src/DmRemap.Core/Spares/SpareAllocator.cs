@@ -35,6 +35,8 @@ public sealed class SpareAllocator
     private readonly SpareLocation[] _windows = new SpareLocation[Rememberable];
     private int _avoided = NoSpare;
 
+    public SparePlacement Placement { get; set; }
+
     /// <summary>Free units of usable spares: what TryAllocate can still give.</summary>
     public long TotalUnitsAllocatable => Total(static spare => spare.IsUsable ? spare.Free : 0);
 
@@ -195,16 +197,14 @@ public sealed class SpareAllocator
 
     private bool TryUntouched(out int spare, out long window)
     {
-        for (spare = 0; spare < _spares.Length; spare++)
+        uint tried = 0;
+        while (TryNextSpare(ref tried, out spare))
         {
-            if (_spares[spare] is SpareUnits units && MayUse(spare))
+            window = Of(spare).FindUntouchedWindow(_nextWindow[spare]);
+            if (window >= 0)
             {
-                window = units.FindUntouchedWindow(_nextWindow[spare]);
-                if (window >= 0)
-                {
-                    _nextWindow[spare] = window + WindowStride;
-                    return true;
-                }
+                _nextWindow[spare] = window + WindowStride;
+                return true;
             }
         }
         window = -1;
@@ -213,21 +213,47 @@ public sealed class SpareAllocator
 
     private bool TryAnyUnit(out SpareLocation location)
     {
-        for (int spare = 0; spare < _spares.Length; spare++)
+        uint tried = 0;
+        while (TryNextSpare(ref tried, out int spare))
         {
-            if (_spares[spare] is SpareUnits units && MayUse(spare))
+            long unit = Of(spare).FindFree(_nextUnit[spare]);
+            if (unit >= 0)
             {
-                long unit = units.FindFree(_nextUnit[spare]);
-                if (unit >= 0)
-                {
-                    _nextUnit[spare] = unit + 1;
-                    location = At(spare, unit);
-                    return true;
-                }
+                _nextUnit[spare] = unit + 1;
+                location = At(spare, unit);
+                return true;
             }
         }
         location = default;
         return false;
+    }
+
+    /// <summary>The best of those that may be used and have not been tried.</summary>
+    private bool TryNextSpare(ref uint tried, out int spare)
+    {
+        spare = NoSpare;
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            bool isOpen = (tried & (1u << i)) == 0 && MayUse(i);
+            if (isOpen && (spare == NoSpare || IsBetter(Of(i), Of(spare))))
+            {
+                spare = i;
+            }
+        }
+        tried |= spare == NoSpare ? 0 : 1u << spare;
+        return spare != NoSpare;
+    }
+
+    private bool IsBetter(SpareUnits one, SpareUnits other)
+    {
+        if (Placement == SparePlacement.HealthAware)
+        {
+            // Cross-multiplied parts: retired of all its units.
+            Int128 left = (Int128)one.Retired * other.Units;
+            Int128 right = (Int128)other.Retired * one.Units;
+            return left < right || (left == right && one.Free > other.Free);
+        }
+        return Placement == SparePlacement.MostFree && one.Free > other.Free;
     }
 
     private bool MayUse(int spare) => spare != _avoided && IsUsable(spare);

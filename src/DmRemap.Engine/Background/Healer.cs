@@ -48,6 +48,8 @@ public sealed class Healer : ITimerOwner, IUnitHealingOwner
     /// <summary>From the end of one pass to the next.</summary>
     public Duration Interval => _policy.Interval;
 
+    internal ByteCount Transfer => _policy.Transfer;
+
     /// <summary>Passes that have come to their end since the start.</summary>
     public long PassesDone { get; private set; }
 
@@ -86,7 +88,8 @@ public sealed class Healer : ITimerOwner, IUnitHealingOwner
         if (!_isStopped)
         {
             // Not from here: the job is not idle before this returns.
-            Arm(wasAtDisk ? _pace.Interval(_device.Units.UnitBytes) : Duration.Zero);
+            Duration pause = wasAtDisk ? _pace.Interval(_device.Units.UnitBytes) : Duration.Zero;
+            Arm(_device.IsMetadataUnavailable ? Shorter(s_obstacle, _policy.Interval) : pause);
         }
     }
 
@@ -94,6 +97,8 @@ public sealed class Healer : ITimerOwner, IUnitHealingOwner
     {
         if (!_device.MayHeal)
         {
+            // What has healed waits no longer for the rest.
+            _device.GivenBack.Settle();
             Arm(Shorter(s_obstacle, _policy.Interval));
         }
         else if (!_pace.MayBegin(isDeviceBusy: _device.InFlight > 0))
@@ -114,8 +119,7 @@ public sealed class Healer : ITimerOwner, IUnitHealingOwner
     private bool TryFind(out UnitNumber unit)
     {
         unit = default;
-        int physical = Math.Max(
-            1, _device.Primary.Device.Geometry.PhysicalBlockBytes / _device.Units.BlockSize.Bytes);
+        int physical = _device.HealingBlocks;
         for (int run = 0; run < RunsMax; run++)
         {
             if (!_device.Table.TryGetNextRun(_next, out RemapEntry entry, out int count))

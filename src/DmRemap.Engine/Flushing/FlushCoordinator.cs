@@ -78,6 +78,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             // Of one that has left, nothing counts: all that was on it is durable elsewhere.
             member.FlushErrors++;
             member.HasLostFlush = true;
+            // Whatever failed of the member: a client is told of the device, as it is of reads and writes.
             Fail(IoStatus.DeviceError, request.Errno);
             _device.Publish(EngineEventKind.FlushFailed, member, default, default, request.Errno);
         }

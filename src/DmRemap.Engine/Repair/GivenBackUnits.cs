@@ -20,6 +20,7 @@ internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
     private readonly HashSet<long> _unitsOut = [];
     private List<GivenBack> _since = [];
     private List<GivenBack> _awaited = [];
+    private bool _isAsked;
     private bool _isWantedAgain;
 
     /// <summary>The rule of this unit is durably gone.</summary>
@@ -39,12 +40,13 @@ internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
         {
             return;
         }
-        if (_awaited.Count > 0)
+        if (_isAsked)
         {
             _isWantedAgain = true;
             return;
         }
         (_since, _awaited) = (_awaited, _since);
+        _isAsked = true;
         device.Log.Checkpoint(this);
     }
 
@@ -65,11 +67,21 @@ internal sealed class GivenBackUnits(RemapDevice device) : ICheckpointWaiter
             }
         }
         _awaited.Clear();
+        _isAsked = false;
         if (_isWantedAgain)
         {
             _isWantedAgain = false;
             Settle();
         }
+    }
+
+    /// <summary>
+    /// This spare has left for ever: its units are nobody's, and its index may be another's tomorrow.
+    /// </summary>
+    public void Forget(int spare)
+    {
+        _since.RemoveAll(unit => unit.Location.Spare == spare);
+        _awaited.RemoveAll(unit => unit.Location.Spare == spare);
     }
 
     private void Keep(GivenBack unit)

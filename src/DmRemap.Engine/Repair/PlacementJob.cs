@@ -72,6 +72,14 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                     yield return Wait.Io;
                     _isMedium = IoSucceeded;
                 }
+                if (!_isPieceRead && Device.HasCopyInStep(Old))
+                {
+                    SubmitCopy(
+                        IoOperation.Read, Units.ExtentAt(Old.Unit, _index, _count),
+                        ScratchAt(_index, _count));
+                    yield return Wait.Io;
+                    TakeCopy();
+                }
                 TakeOldPiece();
             }
             while (_toWrite != 0 && !IsOldUndecided && _attempts < AttemptsMax && TryPlace())
@@ -150,6 +158,17 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
         _isMedium = kind == ErrorClass.Medium;
         return kind == ErrorClass.Ambiguous;
+    }
+
+    /// <summary>
+    /// A unit in probation has its content twice: the primary stands in for the spare (F-29).
+    /// </summary>
+    private void TakeCopy()
+    {
+        _isPieceRead = IoSucceeded;
+        Device.Primary.Reads += IoSucceeded ? 1 : 0;
+        Device.Primary.ReadErrors += IoSucceeded ? 0 : 1;
+        Device.Counters.ReadsFromCopies += IoSucceeded ? 1 : 0;
     }
 
     /// <summary>

@@ -9,18 +9,21 @@ namespace DmRemap.Engine.Repair;
 /// </summary>
 internal sealed partial class ReadRescue
 {
+    private bool _isFromCopy;
+
     private bool HasCopyInStep() =>
-        _isPieceFailed && _source == BlockState.OnSpare && _entry.State == UnitState.Probation
-        && Device.Copies.IsInStep(_unit) && !Device.IsInDoubt(_unit);
+        _isPieceFailed && _source == BlockState.OnSpare && Device.HasCopyInStep(_entry);
 
     private void TakeCopyRead()
     {
+        _isFromCopy = IoSucceeded;
         if (!IoSucceeded)
         {
             Device.Primary.ReadErrors++;
             return;
         }
         Device.Primary.Reads++;
+        Device.NoteReadSuccess(Device.Primary, Blocks());
         _bad &= ~BlockStates.Mask(_index, _count);
         _isPieceFailed = false;
         Device.Counters.ReadsFromCopies++;

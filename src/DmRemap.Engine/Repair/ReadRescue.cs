@@ -84,7 +84,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
                         }
                         if (HasCopyInStep())
                         {
-                            SubmitToPrimary(IoOperation.Read, Blocks(), Buffer());
+                            SubmitCopy(IoOperation.Read, Blocks(), Buffer());
                             yield return Wait.Io;
                             TakeCopyRead();
                         }
@@ -326,11 +326,11 @@ internal sealed partial class ReadRescue(RemapDevice device)
         {
             Fail(IoStatus.DeviceError);
         }
-        else
+        else if (!_isFromCopy)
         {
             NoteRead();
         }
-        _isPieceFailed = false;
+        _isPieceFailed = _isFromCopy = false;
     }
 
     private void ConcludeUnit()

@@ -67,6 +67,8 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 
     public bool IsIdle => _waitingFor == Wait.Work;
 
+    public virtual bool LetsReadsPass => false;
+
     protected RemapDevice Device { get; }
 
     protected UnitGeometry Units => Device.Units;
@@ -133,13 +135,14 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     }
 
     /// <summary>
-    /// A copy of what a spare holds: nobody waits for it where the primary is gone.
+    /// The primary's copy of what a spare holds: nobody waits for it where the primary is gone.
     /// </summary>
-    protected void SubmitCopyToPrimary(Extent blocks, BufferSlice buffer)
+    protected void SubmitCopy(IoOperation operation, Extent blocks, BufferSlice buffer)
     {
         // Forced: probation ends, and reads go to the primary alone, without another flush of it. What sat in
         // its cache only would be gone with a power cut after that (F-4).
-        _io.Prepare(this, IoOperation.Write, blocks, buffer, IoFlags.ForceUnitAccess);
+        IoFlags flags = operation == IoOperation.Write ? IoFlags.ForceUnitAccess : IoFlags.None;
+        _io.Prepare(this, operation, blocks, buffer, flags);
         SubmitTo(Device.Primary, isKeptIfGone: false);
     }
 

@@ -66,6 +66,11 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
 
     protected override bool IsWaitedFor => false;
 
+    /// <summary>
+    /// What the unit reads does not change here: a disk that takes its time holds up no reader.
+    /// </summary>
+    public override bool LetsReadsPass => true;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)
@@ -82,7 +87,7 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
             }
             while (TakeRunOf(ref _toWrite, out _index, out _count))
             {
-                SubmitCopyToPrimary(Blocks(), ScratchAt(_index, _count));
+                SubmitCopy(IoOperation.Write, Blocks(), ScratchAt(_index, _count));
                 yield return Wait.Io;
                 TakeWrite();
             }
@@ -123,7 +128,7 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
             return;
         }
         ulong places = Units.FullMask(_unit);
-        _step = HealRule.StepFor(_entry, places, PieceAt(Device.Primary, 0, Limits.UnitBlocksMax), _pass);
+        _step = HealRule.StepFor(_entry, places, Device.HealingBlocks, _pass);
         if (!IsTime())
         {
             _step = HealStep.None;
@@ -181,8 +186,8 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
     {
         if (IoSucceeded)
         {
-            Device.NoteWriteSuccess(
-                Device.Primary, IoOperation.Write, Blocks(), isForceUnitAccess: true);
+            // Not one of those that tell whether the disk takes writes: it is at a place that had failed.
+            Device.Primary.Writes++;
             return;
         }
         Device.Primary.WriteErrors++;
@@ -199,10 +204,18 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
         }
         Device.Primary.Reads++;
         Device.NoteReadSuccess(Device.Primary, Blocks());
-        if (!ReadBackAt().Span.SequenceEqual(ScratchAt(_index, _count).Span))
+        if (ReadBackAt().Span.SequenceEqual(ScratchAt(_index, _count).Span))
         {
-            EndFailed(DiffersErrno);
+            return;
         }
+        if (_step == HealStep.Verify && !Device.Copies.IsInStep(_unit))
+        {
+            // An earlier life wrote one of the two only, or a cache was lost: that is not the place's fault.
+            _step = HealStep.EndProbation;
+            _toCompare = 0;
+            return;
+        }
+        EndFailed(DiffersErrno);
     }
 
     /// <summary>
@@ -221,7 +234,15 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
         {
             EndUndecided();
         }
-        if (kind == ErrorClass.Ambiguous)
+        if (kind == ErrorClass.Ambiguous && operation == IoOperation.Write)
+        {
+            // A disk that takes no write at all is found out by this, too, and no place is blamed for it.
+            bool wasRejected = Device.AreWritesRejected;
+            Device.WriteControl.OnAmbiguousFailure(_unit, Units.ExtentOf(_unit));
+            Device.NoteRejection(wasRejected, errno);
+            _isUndecided = Device.AreWritesRejected;
+        }
+        if (kind == ErrorClass.Ambiguous && !_isUndecided)
         {
             // An error that a reset makes too: does the disk read elsewhere, now?
             _places = Device.ReadControlOf(Device.Primary)!.PlacesFor(_unit, Device.Now);
@@ -287,19 +308,28 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
         }
         else if (_step == HealStep.Rewrite)
         {
-            Changes.Add(new TableChange(
-                TableChangeKind.Set, _entry with { State = UnitState.Probation }));
-        }
-        else if (_entry.Trials.Passed + 1 < HealRule.PassesNeeded)
-        {
-            Changes.Add(new TableChange(
-                TableChangeKind.Set, _entry with { Trials = _entry.Trials.WithPass() }));
+            Changes.Add(new TableChange(TableChangeKind.Set, _entry with
+            {
+                State = UnitState.Probation,
+                Trials = new HealTrials(0, _entry.Trials.Failed),
+            }));
         }
         else
         {
-            Changes.Add(new TableChange(TableChangeKind.Remove, _entry));
+            Changes.Add(Passed());
         }
         return true;
+    }
+
+    /// <summary>What was verified of content that has been overwritten since does not count.</summary>
+    private TableChange Passed()
+    {
+        int before = Device.Copies.IsNew(_unit) ? 0 : _entry.Trials.Passed;
+        return before + 1 < HealRule.PassesNeeded
+            ? new TableChange(
+                TableChangeKind.Set,
+                _entry with { Trials = new HealTrials(before + 1, _entry.Trials.Failed) })
+            : new TableChange(TableChangeKind.Remove, _entry);
     }
 
     private RemapEntry Refused()
@@ -351,7 +381,7 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
         }
         else
         {
-            Device.Copies.NoteCompared(_unit);
+            Device.Copies.NoteCompared(_unit, Device.Primary.BytesTransferred);
         }
     }
 
@@ -359,7 +389,7 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
     {
         Device.RemoveEntry(_unit);
         Device.Losses.Settle(_unit);
-        Device.Suspects.Remove(_unit);
+        Device.Suspects.Clear(_unit, _copied);
         Device.GivenBack.Add(_unit, _entry.Location);
         Device.Counters.UnitsHealed++;
         Device.Publish(

@@ -12,6 +12,11 @@ internal interface IHoldOwner
     /// The unit is held and no write is outstanding on it. Never called from inside Acquire.
     /// </summary>
     void OnHeld(UnitNumber unit);
+
+    /// <summary>
+    /// What the unit reads stays the same, and where it lies, until the hold ends: only changes wait.
+    /// </summary>
+    bool LetsReadsPass { get; }
 }
 
 /// <summary>
@@ -72,14 +77,16 @@ internal sealed class UnitHolds(UnitGeometry geometry, FragmentPool fragments)
         _free.Push(hold);
     }
 
-    /// <summary>The first held unit in these blocks, if any.</summary>
-    public bool TryFindFirst(Extent blocks, out UnitNumber first)
+    /// <summary>The first held unit in these blocks that such a request has to wait for, if any.</summary>
+    public bool TryFindFirst(Extent blocks, bool isRead, out UnitNumber first)
     {
         first = default;
         bool found = false;
         foreach (Hold hold in _holds)
         {
-            if ((!found || hold.Unit < first) && geometry.ExtentOf(hold.Unit).Overlaps(blocks))
+            bool isPassed = isRead && hold.Owner!.LetsReadsPass && hold.OwnersWaiting.Count == 0;
+            bool isFirst = (!found || hold.Unit < first) && geometry.ExtentOf(hold.Unit).Overlaps(blocks);
+            if (isFirst && !isPassed)
             {
                 first = hold.Unit;
                 found = true;

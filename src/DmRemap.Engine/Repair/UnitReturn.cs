@@ -168,6 +168,8 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
         ulong onSpare = full & _entry.Blocks.MaskOf(BlockState.OnSpare);
         if ((onSpare | zeroes) != 0)
         {
+            // Of a unit in probation: from here until it is whole again its copy holds neither.
+            Device.Copies.Forget(_unit);
             _toWrite = _toVerify = full & ~Lost;
             _toRead = _toWrite & ~zeroes;
             _missing = _toComplete = full & _entry.Blocks.MaskOf(BlockState.OnPrimary);

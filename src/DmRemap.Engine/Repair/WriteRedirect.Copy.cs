@@ -1,5 +1,6 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 
@@ -41,23 +42,35 @@ internal sealed partial class WriteRedirect
         {
             return false;
         }
-        if (Device.IsInDoubt(part.Unit))
+        // While it is in doubt what decides, the primary stays as it is until a record has settled that; and
+        // a block that only the primary has is not written there before a record says that the spare has it:
+        // a write that fails would lose it.
+        bool mayBeCopied = Device.Healer.IsOn && !Device.IsInDoubt(part.Unit) && !HasBlocksOnPrimary(part);
+        if (!mayBeCopied || !Device.TryBeginCopyWrite())
         {
-            // A crash may show that probation has ended and the primary decides: what it holds stays as it is
-            // until a record has settled that.
-            part.EndsProbation = true;
-            part.Plan = Plan.Recorded;
+            EndProbation(ref part);
             return false;
         }
         return true;
     }
 
+    private bool HasBlocksOnPrimary(in Part part) =>
+        (part.Old.Blocks.MaskOf(BlockState.OnPrimary) & Units.MaskIn(part.Unit, part.Blocks)) != 0;
+
+    private void EndProbation(ref Part part)
+    {
+        Device.Copies.Forget(part.Unit);
+        part.EndsProbation = true;
+        part.Plan = Plan.Recorded;
+    }
+
     private void TakeCopy(ref Part part)
     {
+        Device.EndCopyWrite();
         if (IoSucceeded)
         {
-            Device.NoteWriteSuccess(
-                Device.Primary, IoOperation.Write, part.Blocks, isForceUnitAccess: true);
+            Device.Primary.Writes++;
+            part.IsCopied = true;
             if (Device.Copies.IsInStep(part.Unit))
             {
                 Device.Copies.NoteWritten(part.Unit, Device.Primary.BytesTransferred);
@@ -65,12 +78,17 @@ internal sealed partial class WriteRedirect
             return;
         }
         Device.Primary.WriteErrors++;
-        part.Errno = IoErrno;
-        part.EndsProbation = true;
-        part.Plan = Plan.Recorded;
-        Device.Counters.HealsFailed++;
-        Device.Publish(
-            EngineEventKind.HealFailed, Device.Primary, part.Blocks, part.Old.Location, IoErrno);
+        EndProbation(ref part);
+        ErrorClass kind =
+            RemapDevice.Classify(Device.Primary, IoOperation.Write, IoStatus, IoErrno, IoElapsed);
+        if (kind == ErrorClass.Medium)
+        {
+            // Anything else says nothing of the place (F-17): it is rewritten in a later pass.
+            part.Errno = IoErrno;
+            Device.Counters.HealsFailed++;
+            Device.Publish(
+                EngineEventKind.HealFailed, Device.Primary, part.Blocks, part.Old.Location, IoErrno);
+        }
     }
 
     /// <summary>The write is where the unit lives: does its rule change with it?</summary>

@@ -22,6 +22,9 @@ internal sealed partial class WriteRedirect
         /// <summary>The spare unit that it had failed by its medium.</summary>
         public bool IsPlaceBad { get; set; }
 
+        /// <summary>Of a unit in probation: the copy on the primary has this write.</summary>
+        public bool IsCopied { get; set; }
+
         /// <summary>Its copy on the primary misses this write, and counts no more.</summary>
         public bool EndsProbation { get; set; }
 

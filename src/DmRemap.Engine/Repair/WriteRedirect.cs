@@ -189,7 +189,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         Part part = _parts[_at];
         if (_isAtCopy)
         {
-            SubmitCopyToPrimary(part.Blocks, PartBuffer());
+            SubmitCopy(IoOperation.Write, part.Blocks, PartBuffer());
             return;
         }
         IoFlags flags = _fragment!.Request!.Parent!.Flags & IoFlags.ForceUnitAccess;
@@ -257,9 +257,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         {
             return false;
         }
-        // A spare that is away says nothing of the unit's medium: what was recorded of it stays.
-        bool isOfMedium = part.Old.Location.IsNone || part.IsPlaceBad;
-        Old = !isOfMedium ? part.Old : part.Old with
+        // A spare's error says nothing of the unit's place on the primary: what was recorded of that stays.
+        bool isOfPrimary = part.Old.Location.IsNone;
+        Old = !isOfPrimary ? part.Old : part.Old with
         {
             LastErrno = ErrnoOf(part),
             LastErrorDay = Device.Today,
@@ -436,6 +436,11 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         _fragment = null;
         for (int i = 0; i < _partCount; i++)
         {
+            if (_parts[i].Old.State == UnitState.Probation && !_parts[i].IsCopied)
+            {
+                // Whatever became of it: what the spare holds now, the primary may not.
+                Device.Copies.Forget(_parts[i].Unit);
+            }
             Device.ReleaseHold(_parts[i].Unit);
         }
         Device.FinishRedirect(done, this);

@@ -134,7 +134,9 @@ internal sealed record SimulationConfig
     /// four of them.
     /// </summary>
     public HealPolicy Heal => Blocks / 16 % 3 == 1
-        ? new HealPolicy(true, Duration.FromMilliseconds(2 << (Blocks / 48 % 8)), ScrubPace.RateMin << 6)
+        ? new HealPolicy(
+            true, Duration.FromMilliseconds(2 << (Blocks / 48 % 8)), ScrubPace.RateMin << 6,
+            new ByteCount(64 << 10))
         : HealPolicy.Off;
 
     private static bool IsHandworkOf(int blocks) => blocks / 8 % 4 == 3;

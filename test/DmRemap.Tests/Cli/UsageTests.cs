@@ -4,6 +4,7 @@ using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Healing;
+using DmRemap.Core.Spares;
 using Xunit;
 
 namespace DmRemap.Tests.Cli;
@@ -233,11 +234,13 @@ public sealed class UsageTests : IDisposable
     {
         Assert.Equal(0, (await _cli.RunAsync(
             "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
-            "2.5", "--read-retries", "7", "--no-probe", "--heal", "on:20")).ExitCode);
+            "2.5", "--read-retries", "7", "--no-probe", "--heal", "on:20",
+            "--placement", "most-free")).ExitCode);
         Assert.True(_cli.Parts.Served!.Degraded);
         Assert.Equal(7, _cli.Parts.Served.ReadRetries);
         Assert.False(_cli.Parts.Served.ProbesNeighbourhood);
         Assert.Equal(HealPolicy.Every(Duration.FromSeconds(20)), _cli.Parts.Served.Heal);
+        Assert.Equal(SparePlacement.MostFree, _cli.Parts.Served.Placement);
         Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
         Assert.Equal(2.5, _cli.Parts.Served.MetadataDeadlineSeconds);
     }

@@ -28,6 +28,17 @@ public sealed class HealRuleTests
         Assert.Equal(step, HealRule.StepFor(entry, Places, physicalBlocks, 0));
     }
 
+    /// <summary>A part of that physical block is somebody else's.</summary>
+    [Fact]
+    public void Unit_that_is_shorter_than_its_physical_block_is_left_alone()
+    {
+        RemapEntry entry = Entry(0x80, 0, 0) with { LastErrno = Eio };
+        Assert.Equal(HealStep.None, HealRule.StepFor(entry, 0x80, 8, 0));
+        Assert.Equal(8, HealRule.PhysicalBlocks(new BlockSize(512), 512));
+        Assert.Equal(16, HealRule.PhysicalBlocks(new BlockSize(512), 8192));
+        Assert.Equal(1, HealRule.PhysicalBlocks(new BlockSize(4096), 4096));
+    }
+
     [Theory]
     [InlineData(0, "11111111")]
     [InlineData(1, "10101010")]
@@ -79,9 +90,12 @@ public sealed class HealRuleTests
         ledger.NoteWritten(unit, 50);
         Assert.True(ledger.IsInStep(unit));
         Assert.False(ledger.MayVerify(unit, 149, needed));
-        ledger.NoteCompared(unit);
-        Assert.False(ledger.MayVerify(unit, 149, needed));
         Assert.True(ledger.MayVerify(unit, 150, needed));
+        Assert.True(ledger.IsNew(unit));
+        ledger.NoteCompared(unit, 150);
+        Assert.False(ledger.IsNew(unit));
+        Assert.False(ledger.MayVerify(unit, 249, needed));
+        Assert.True(ledger.MayVerify(unit, 250, needed));
         ledger.Forget(unit);
         Assert.Equal(0, ledger.Count);
     }

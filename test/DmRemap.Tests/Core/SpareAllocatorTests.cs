@@ -318,4 +318,43 @@ public sealed class SpareAllocatorTests
         }
         Assert.Equal(0, allocator.TotalUnitsFree);
     }
+
+    /// <summary>Neighbourhoods far from each other: what lies beside another stays with it.</summary>
+    [Theory]
+    [InlineData(SparePlacement.FirstFit, "000000")]
+    [InlineData(SparePlacement.MostFree, "121212")]
+    [InlineData(SparePlacement.HealthAware, "222222")]
+    public void Spare_is_chosen_as_the_placement_says(SparePlacement placement, string expected)
+    {
+        SpareAllocator allocator = new() { Placement = placement };
+        allocator.AddSpare(0, 1000);
+        allocator.AddSpare(1, 2000);
+        allocator.AddSpare(2, 2000);
+        for (int unit = 0; unit < 20; unit++)
+        {
+            allocator.MarkRetired(new SpareLocation(1, new UnitNumber(1999 - unit)));
+        }
+        allocator.MarkUsed(new SpareLocation(2, new UnitNumber(1999)));
+        for (int unit = 0; unit < 19; unit++)
+        {
+            allocator.MarkUsed(new SpareLocation(2, new UnitNumber(1998 - unit)));
+        }
+        string chosen = "";
+        for (int i = 0; i < expected.Length; i++)
+        {
+            chosen += Allocate(allocator, 1000 * (i + 1)).Spare;
+        }
+        Assert.Equal(expected, chosen);
+    }
+
+    [Fact]
+    public void Spare_that_is_full_leaves_the_choice_to_the_others()
+    {
+        SpareAllocator allocator = new() { Placement = SparePlacement.HealthAware };
+        allocator.AddSpare(0, 16);
+        allocator.AddSpare(1, 100);
+        allocator.MarkRetired(new SpareLocation(1, new UnitNumber(99)));
+        Assert.Equal(0, Allocate(allocator, 5000).Spare);
+        Assert.Equal(1, Allocate(allocator, 9000).Spare);
+    }
 }

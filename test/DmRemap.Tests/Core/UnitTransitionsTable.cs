@@ -46,7 +46,8 @@ internal static class UnitTransitionsTable
         AnyLost | Write | OffSpare | !spare gone fail | Fail | = | DeviceError
         Remapped | Write | OnSpare | | UseSpare | =
         Remapped | Write | OffSpare | | MoveToSpare | =
-        Probation | Write WriteZeroes | Anywhere | | UseBoth | =
+        Probation | Write | Anywhere | | UseBoth | =
+        Probation | WriteZeroes | Anywhere | | JournalZero | Remapped
 
         Healthy | PrimaryWriteMediumError | OnPrimary | spare !breaker | Redirect | Remapped
         Healthy | PrimaryWriteMediumError | OnPrimary | spare breaker control | Redirect | Remapped
@@ -102,7 +103,7 @@ internal static class UnitTransitionsTable
         Healthy Suspect AnyLost | SpareWriteMediumError | OffSpare | !spare | Fail | = | OutOfSpares
         Healthy Suspect AnyLost | SpareWriteUnavailable | OffSpare | spare | Redirect | Remapped
         Healthy Suspect AnyLost | SpareWriteUnavailable | OffSpare | !spare | Fail | = | OutOfSpares
-        AnyMoved | SpareWriteMediumError | Anywhere | spare | ReplaceSpareUnit | =
+        AnyMoved | SpareWriteMediumError | Anywhere | spare | ReplaceSpareUnit | Remapped
         AnyMoved | SpareWriteMediumError | Anywhere | !spare | Fail | = | OutOfSpares
         AnyMoved | SpareWriteUnavailable | Anywhere | | Fail | = | DeviceError
         Probation | PrimaryCopyFailed | Anywhere | | EndProbation | Remapped

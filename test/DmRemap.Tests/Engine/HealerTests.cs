@@ -84,8 +84,101 @@ public sealed class HealerTests
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(First + 2, EngineBench.Pattern(3, 512, 7)).Status);
         RemapEntry rule = bench.Log.Durable[Unit];
-        Assert.Equal((UnitState.Remapped, 1), (rule.State, rule.Trials.Failed));
+        Assert.Equal((UnitState.Remapped, 0), (rule.State, rule.Trials.Failed));
         Assert.Equal(Mixed(), bench.Read(First, 8).Data);
+        bench.Spares[0].BadForReading.Add(bench.SpareBlock(rule.Location) + 3);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(First, 8).Status);
+    }
+
+    /// <summary>The write may have changed the spare, or change it later.</summary>
+    [Fact]
+    public void Copy_is_not_believed_after_a_write_that_the_spare_failed()
+    {
+        EngineBench bench = InProbation();
+        long spareBlock = bench.SpareBlock(bench.Log.Durable[Unit].Location);
+        bench.Spares[0].Fault = (_, request) => request.Operation == IoOperation.Write ? 110 : 0;
+        Assert.NotEqual(IoStatus.Ok, bench.Write(First + 2, EngineBench.Pattern(3, 512, 7)).Status);
+        bench.Spares[0].Fault = null;
+        bench.Spares[0].BadForReading.Add(spareBlock + 6);
+        Assert.Equal(IoStatus.DeviceError, bench.Read(First + 6, 1).Status);
+        Assert.Equal(0, bench.Device.Counters.ReadsFromCopies);
+    }
+
+    [Fact]
+    public void Unit_that_leaves_a_bad_spare_unit_takes_along_what_only_its_copy_still_holds()
+    {
+        EngineBench bench = InProbation();
+        long spareBlock = bench.SpareBlock(bench.Log.Durable[Unit].Location);
+        bench.Spares[0].BadForReading.Add(spareBlock + 6);
+        bench.Spares[0].BadForWriting.Add(spareBlock + 2);
+        Assert.Equal(IoStatus.Ok, bench.Write(First + 2, EngineBench.Pattern(3, 512, 7)).Status);
+        Assert.Equal(0, bench.Device.Tally.LostBlocks);
+        Assert.Equal(UnitState.Remapped, bench.Log.Durable[Unit].State);
+        Assert.Equal(Mixed(), bench.Read(First, 8).Data);
+    }
+
+    /// <summary>A disk that takes half a minute for a bad place holds up who changes the unit.</summary>
+    [Fact]
+    public void Reads_do_not_wait_for_healing()
+    {
+        EngineBench bench = Remapped(s_healing);
+        bench.Primary.Hang = _ => true;
+        bench.Loop.RunFor(new Duration(s_hour.Nanoseconds * 2));
+        Assert.True(bench.Device.Holds.IsHeld(new UnitNumber(Unit)));
+        Outcome read = bench.Read(First, 8);
+        Assert.Equal(IoStatus.Ok, read.Status);
+        Assert.All(read.Data, b => Assert.Equal(9, b));
+    }
+
+    /// <summary>Its process ended between the two writes: the place is not to blame.</summary>
+    [Fact]
+    public void Copy_of_an_earlier_life_that_differs_ends_probation_and_nothing_is_counted()
+    {
+        EngineBench bench = InProbation();
+        EngineBench later = new(s_healing with
+        {
+            Entries = bench.Log.Durable,
+            PrimaryImage = bench.Primary.Content,
+            SpareImages = [bench.Spares[0].Content],
+        });
+        later.Primary.Content[803 * 512]++;
+        later.Device.Healer.Begin();
+        Transfer(later);
+        PassOnce(later);
+        RemapEntry rule = later.Log.Durable[Unit];
+        Assert.Equal((UnitState.Remapped, 0), (rule.State, rule.Trials.Failed));
+        Assert.Equal(0, later.Device.Counters.HealsFailed);
+        Assert.All(later.Read(First, 8).Data, b => Assert.Equal(9, b));
+    }
+
+    [Fact]
+    public void Probation_ends_with_the_next_write_where_healing_is_off()
+    {
+        EngineBench bench = InProbation();
+        EngineBench off = new(new BenchOptions { Entries = bench.Log.Durable });
+        off.Primary.Log = [];
+        Assert.Equal(IoStatus.Ok, off.Write(First, EngineBench.Pattern(8, 512, 7)).Status);
+        Assert.Empty(off.Primary.Log);
+        Assert.Equal(UnitState.Remapped, off.Log.Durable[Unit].State);
+    }
+
+    /// <summary>The index of a spare that has left is another's: nothing is given back to that.</summary>
+    [Fact]
+    public void Unit_that_healed_before_its_spare_left_gives_nothing_back_to_the_next_one()
+    {
+        EngineBench bench = Healed(s_healing with { Spares = 2 });
+        EvacuationProbe probe = new() { Spare = 0 };
+        Assert.True(bench.Device.TryStartEvacuation(probe));
+        bench.Loop.RunUntil(() => probe.IsFinished);
+        bench.Device.RemoveSpare(0);
+        bench.Device.Allocator.ReplaceSpare(0, 128);
+        bench.Device.Allocator.SetUsable(0, true);
+        for (int i = 0; i < 128; i++)
+        {
+            Assert.True(bench.Device.Allocator.TryAllocate(new UnitNumber(i), 1, out _));
+        }
+        bench.Log.EndCheckpoint();
+        Assert.Equal(128, bench.Device.Allocator.UnitsUsed(0));
     }
 
     [Fact]
@@ -251,6 +344,18 @@ public sealed class HealerTests
         return bench;
     }
 
+    private static EngineBench Healed(BenchOptions options)
+    {
+        EngineBench bench = InProbation(options);
+        for (int pass = 0; pass < HealRule.PassesNeeded; pass++)
+        {
+            Transfer(bench);
+            PassOnce(bench);
+        }
+        Assert.Empty(bench.Log.Durable);
+        return bench;
+    }
+
     private static EngineBench InProbation(BenchOptions? options = null)
     {
         EngineBench bench = Remapped(options ?? s_healing);
@@ -285,6 +390,13 @@ public sealed class HealerTests
         byte[] expected = EngineBench.Pattern(8, 512, 9);
         expected.AsSpan(2 * 512, 3 * 512).Fill(7);
         return expected;
+    }
+
+    private sealed class EvacuationProbe : EvacuationRequest
+    {
+        public bool IsFinished { get; private set; }
+
+        public override void OnFinished() => IsFinished = true;
     }
 
     private sealed class MoveProbe : MoveRequest
