@@ -14,6 +14,8 @@
 #   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
 #                                                       loop device, and one on the same file; as root
 #   ./bench.sh faults [--svg FILE]     the faults that the lab's models generate beside published ones
+#   ./bench.sh year [--disks N] [--svg FILE]     what rescuing, probing and scrubbing save in a year of disks
+#                                                       that fail as nearline ones do (minutes)
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -24,7 +26,7 @@ usage() { sed -n '2,/^set /{/^#/p}' "$0" >&2; exit 2; }
 
 what=serving
 case ${1:-} in
-metadata | tls | remaps | attach | faults) what=$1; shift ;;
+metadata | tls | remaps | attach | faults | year) what=$1; shift ;;
 esac
 # What is not given has its default where it is used.
 seconds=
@@ -32,13 +34,15 @@ rounds=
 place=
 table_place=
 lookup=0
+disks=
 kind=file
 svg=()
 while [ $# -gt 0 ]; do
     case $what:$1 in
     serving:--seconds | remaps:--seconds | attach:--seconds) seconds=${2:?--seconds needs a number}; shift ;;
-    faults:--svg) svg=("${2:?--svg needs a file}"); shift ;;
-    metadata:--rounds | faults:*) usage ;;
+    faults:--svg | year:--svg) svg=("${2:?--svg needs a file}"); shift ;;
+    year:--disks) disks=${2:?--disks needs a number}; shift ;;
+    metadata:--rounds | faults:* | year:*) usage ;;
     *:--rounds) rounds=${2:?--rounds needs a number}; shift ;;
     *:--in) place=${2:?--in needs a directory}; shift ;;
     metadata:--table-in | remaps:--table-in) table_place=${2:?--table-in needs a directory}; shift ;;

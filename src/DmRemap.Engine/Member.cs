@@ -39,8 +39,10 @@ public sealed class Member
 
     public MemberKind Kind { get; init; } = MemberKind.File;
 
-    /// <summary>The kernel's time-out for one command of this device; zero when unknown.</summary>
-    public Duration CommandTimeout { get; init; }
+    /// <summary>
+    /// The kernel's time-out for one command of this device; zero when unknown. Set on the loop's thread.
+    /// </summary>
+    public Duration CommandTimeout { get; set; }
 
     /// <summary>A spare that has not been here since the start: nothing was ever sent to it.</summary>
     public bool IsAbsent { get; init; }

@@ -334,7 +334,7 @@ public sealed partial class RemapDevice
 
     /// <summary>May a read move this unit to a spare? It reads now: nothing is lost if not.</summary>
     internal bool MayCopyWeak(UnitNumber unit) =>
-        !Geometry.IsReadOnly && !IsStopping && !IsMetadataUnavailable && !IsInDoubt(unit)
+        _copiesWeak && !Geometry.IsReadOnly && !IsStopping && !IsMetadataUnavailable && !IsInDoubt(unit)
         && !Breaker.IsTripped && Allocator.TotalUnitsAllocatable > 0;
 
     /// <summary>These places read: they are suspect no longer.</summary>

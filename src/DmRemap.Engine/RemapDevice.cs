@@ -34,6 +34,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     private readonly FlushCoordinator _flush;
     private readonly BufferSlice _zeroes;
     private readonly OnGone _onGone;
+    private readonly bool _copiesWeak;
     private RemapRequest? _freeRequests;
     private IoRequest? _firstWaitingParent;
     private IoRequest? _lastWaitingParent;
@@ -52,6 +53,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         Allocator = parts.Allocator;
         Log = parts.Log;
         ReadRetries = parts.ReadRetries;
+        _copiesWeak = parts.CopiesWeak;
         _onGone = parts.OnGone;
         DeviceGeometry disk = parts.Primary.Device.Geometry;
         Geometry = disk with

@@ -30,6 +30,9 @@ public sealed record RemapDeviceParts
     /// <summary>How often a place that does not read is tried again, while a request waits for it.</summary>
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 
+    /// <summary>Copy to a spare what reads only after failing.</summary>
+    public bool CopiesWeak { get; init; } = true;
+
     /// <summary>Read around units that turn out bad.</summary>
     public bool ProbesNeighbourhood { get; init; } = true;
 

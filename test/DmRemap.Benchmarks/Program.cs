@@ -1,8 +1,10 @@
 using System;
+using System.Globalization;
 using BenchmarkDotNet.Running;
 using DmRemap.Benchmarks.Faults;
 using DmRemap.Benchmarks.Metadata;
 using DmRemap.Benchmarks.Serving;
+using DmRemap.Benchmarks.Year;
 
 namespace DmRemap.Benchmarks;
 
@@ -13,7 +15,8 @@ namespace DmRemap.Benchmarks;
 /// takes to stop; `-- serving …` for us beside others (see <see cref="ServingBenchmark"/>); `-- remaps
 /// PROGRAM FOLDER SECONDS ROUNDS` for what a table costs (see <see cref="RemapBenchmark"/>); `-- load SOCKET
 /// KIND BYTES DEPTH SECONDS` for the batching client alone, beside which a server can be looked at; `--
-/// faults FILE` for the picture of the lab's models.
+/// faults FILE` for the picture of the lab's models; `-- year FILE DISKS` for what rescuing, probing and
+/// scrubbing save (see <see cref="YearMeasurement"/>).
 /// </summary>
 internal static class Program
 {
@@ -47,6 +50,11 @@ internal static class Program
         if (arguments.Length == 2 && arguments[0] == "faults")
         {
             FaultPlots.Run(arguments[1]);
+            return;
+        }
+        if (arguments.Length == 3 && arguments[0] == "year")
+        {
+            YearMeasurement.Run(arguments[1], int.Parse(arguments[2], CultureInfo.InvariantCulture));
             return;
         }
         if (arguments.Length > 2 && arguments[0] == "fill")

@@ -105,6 +105,11 @@ internal sealed class ServeCommand
         Description = "Do not read around sectors that turn out bad, to find weak ones there.",
     };
 
+    private readonly Option<bool> _noWeakCopies = new("--no-weak-copies")
+    {
+        Description = "Leave sectors that read only after failing where they are, as long as they do.",
+    };
+
     private readonly Option<OnGone?> _onGone = new("--on-gone")
     {
         Description = "What becomes of requests for a disk that is gone: wait for its return, so many "
@@ -131,6 +136,15 @@ internal sealed class ServeCommand
         CustomParser = ParsePlacement,
     };
 
+    private readonly Option<ErrorRecoveryPolicy> _erc = new("--erc")
+    {
+        Description = "How long an ATA drive may try over a sector (SCT ERC, by smartctl): as it is, so many "
+            + $"seconds (1 to {ErrorRecoveryPolicy.SecondsMax}), or reads as long as the drive likes, with "
+            + "the kernel's time-out raised to match. Put back at the end (default keep).",
+        HelpName = ErrorRecoveryPolicyText.Form,
+        CustomParser = ParseErc,
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -149,8 +163,9 @@ internal sealed class ServeCommand
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
-            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._onGone, parts._heal,
-            parts._placement, parts._backend, parts._acceptRollback, parts._acceptChangedMain,
+            parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._noWeakCopies, parts._onGone,
+            parts._heal, parts._placement, parts._erc, parts._backend, parts._acceptRollback,
+            parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -226,6 +241,17 @@ internal sealed class ServeCommand
         return policy;
     }
 
+    private static ErrorRecoveryPolicy ParseErc(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!ErrorRecoveryPolicyText.TryParse(text, out ErrorRecoveryPolicy policy))
+        {
+            result.AddError($"--erc {text}: expected {ErrorRecoveryPolicyText.Form}, 1 to "
+                + $"{ErrorRecoveryPolicy.SecondsMax} seconds.");
+        }
+        return policy;
+    }
+
     private static int ParseReadRetries(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
@@ -275,9 +301,11 @@ internal sealed class ServeCommand
             MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
             ReadRetries = parsed.GetValue(_readRetries),
             ProbesNeighbourhood = !parsed.GetValue(_noProbe),
+            CopiesWeak = !parsed.GetValue(_noWeakCopies),
             OnGone = parsed.GetValue(_onGone) ?? OnGone.Default,
             Heal = parsed.GetValue(_heal) ?? HealPolicy.Default,
             Placement = parsed.GetValue(_placement),
+            ErrorRecovery = parsed.GetValue(_erc),
         };
         DeviceName.Require(options.Name);
         if (options.Tls != NbdTlsMode.Require)

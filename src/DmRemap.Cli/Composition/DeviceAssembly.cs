@@ -91,6 +91,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     public bool ProbesNeighbourhood { get; init; } = true;
 
+    public bool CopiesWeak { get; init; } = true;
+
     public OnGone OnGone { get; init; } = OnGone.Default;
 
     public HealPolicy Heal { get; init; } = HealPolicy.Default;
@@ -355,6 +357,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             IsReadOnly = isReadOnly,
             ReadRetries = ReadRetries,
             ProbesNeighbourhood = ProbesNeighbourhood,
+            CopiesWeak = CopiesWeak,
             // Strict: what was once given up is an error until it is written, also if it read again.
             RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
             OnGone = OnGone,

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Drives;
 using DmRemap.Cli.Output;
 using DmRemap.Cli.Tls;
 using DmRemap.Control.Contracts;
@@ -96,6 +97,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         await using RecursionWatch watch = started.Watch;
         await using HistoryWatch history = started.History;
         await using DeviceScrub scrub = started.Scrub;
+        await using ErrorRecoveryWatch errorRecovery = started.ErrorRecovery;
         SayReady(life, door, output, events);
         Task left = await Task.WhenAny(control.Server!.StopAnswered, signals.First, door.ClientLeft);
         StopReport report = left == control.Server.StopAnswered

@@ -3,6 +3,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Devices;
+using DmRemap.Cli.Drives;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
@@ -14,7 +15,7 @@ namespace DmRemap.Cli.Composition;
 /// <summary>A device that is served: everything that has to be ended again.</summary>
 internal sealed record StartedDevice(
     LoopHost Host, FrontDoor Door, ServedDevice Served, RecursionWatch Watch, HistoryWatch History,
-    DeviceScrub Scrub);
+    DeviceScrub Scrub, ErrorRecoveryWatch ErrorRecovery);
 
 /// <summary>
 /// claim → bind the sockets → recover → open them. Each step may wait for a disk that does not answer, for
@@ -63,23 +64,9 @@ internal sealed class DeviceStart(
         return await start;
     }
 
-    private DeviceAssembly Assembly() => new(record, Options.ReadOnly, events.Say)
-    {
-        ControlSocketPath = Control.Path,
-        IsControlSocketOurs = Control.IsOpen,
-        IsDegraded = Options.Degraded,
-        Without = Options.Without,
-        ReadRetries = Options.ReadRetries,
-        ProbesNeighbourhood = Options.ProbesNeighbourhood,
-        OnGone = Options.OnGone,
-        Heal = Options.Heal,
-        Placement = Options.Placement,
-        MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
-    };
-
     private async Task<StartedDevice> StartAsync(CancellationToken stopAsked)
     {
-        DeviceAssembly assembly = Assembly();
+        DeviceAssembly assembly = MakeAssembly();
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
         await Control.OpenAfterClaimsAsync();
@@ -134,8 +121,26 @@ internal sealed class DeviceStart(
         _ = Task.Run(() => FinishSparesAsync(spares), CancellationToken.None);
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
-        return new StartedDevice(host, door, served, watch, noting, scrub);
+        ErrorRecoveryWatch errorRecovery =
+            new(host, assembled, Options.ErrorRecovery, events.Say, services.Time);
+        served.ErrorRecovery = errorRecovery;
+        return new StartedDevice(host, door, served, watch, noting, scrub, errorRecovery);
     }
+
+    private DeviceAssembly MakeAssembly() => new(record, Options.ReadOnly, events.Say)
+    {
+        ControlSocketPath = Control.Path,
+        IsControlSocketOurs = Control.IsOpen,
+        IsDegraded = Options.Degraded,
+        Without = Options.Without,
+        ReadRetries = Options.ReadRetries,
+        ProbesNeighbourhood = Options.ProbesNeighbourhood,
+        CopiesWeak = Options.CopiesWeak,
+        OnGone = Options.OnGone,
+        Heal = Options.Heal,
+        Placement = Options.Placement,
+        MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
+    };
 
     /// <summary>Beside the clients: they are served whatever a spare does.</summary>
     private async Task FinishSparesAsync(DeviceSpares spares)

@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
+using DmRemap.Cli.Drives;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
@@ -64,6 +65,9 @@ internal sealed class ServedDevice : IDisposable
     public DeviceHandwork Handwork { get; }
 
     public RecursionWatch? Watch { get; set; }
+
+    /// <summary>Null until it is served.</summary>
+    public ErrorRecoveryWatch? ErrorRecovery { get; set; }
 
     /// <summary>Null until it is served.</summary>
     public DeviceSpares? Spares { get; set; }

@@ -135,6 +135,7 @@ internal static class StatusReport
             Gone = GoneOf(served, served.Assembled.Device.Primary),
             Io = IoOf(served, served.Assembled.Device.Primary),
             Latencies = LatencyReport.Of(served.Assembled.Device.Primary.Latencies),
+            ErrorRecovery = served.ErrorRecovery?.Of(served.Assembled.Device.Primary),
         };
     }
 
@@ -158,6 +159,7 @@ internal static class StatusReport
             Gone = GoneOf(served, device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
             Latencies = LatencyReport.Of(device.Spare(index).Latencies),
+            ErrorRecovery = served.ErrorRecovery?.Of(device.Spare(index)),
         };
     }
 

@@ -81,12 +81,18 @@ public sealed record ServeOptions
 
     public bool ProbesNeighbourhood { get; init; } = true;
 
+    /// <summary>Sectors that read only after failing go to a spare.</summary>
+    public bool CopiesWeak { get; init; } = true;
+
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; } = OnGone.Default;
 
     public HealPolicy Heal { get; init; } = HealPolicy.Default;
 
     public SparePlacement Placement { get; init; }
+
+    /// <summary>What becomes of drives' error recovery.</summary>
+    public ErrorRecoveryPolicy ErrorRecovery { get; init; }
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.IO;
 using System.Linq;
 using DmRemap.Control.Contracts;
@@ -104,6 +105,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         table.WriteRow(primary.Path, "main", PrimaryState(status), primary.Errors, "-");
         WriteGone(primary.Gone);
         WriteOutstanding(status, primary.Io);
+        WriteErrorRecovery(primary.ErrorRecovery);
         for (int i = 0; i < status.Spares.Count; i++)
         {
             SpareStatus spare = status.Spares[i];
@@ -111,6 +113,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             table.WriteRow(spare.Path, $"spare {spare.Index ?? i}", spare.State, spare.Errors, used);
             WriteGone(spare.Gone);
             WriteOutstanding(status, spare.Io);
+            WriteErrorRecovery(spare.ErrorRecovery);
         }
     }
 
@@ -137,6 +140,29 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
                 + $"{Amounts.Plural(gone.RequestsHeld, "request")} waiting for it");
         }
     }
+
+    private void WriteErrorRecovery(ErrorRecoveryStatus? recovery)
+    {
+        if (recovery is null)
+        {
+            return;
+        }
+        string text = recovery.State switch
+        {
+            ErrorRecoveryStates.Known =>
+                $"read {Limit(recovery.ReadSeconds)}, write {Limit(recovery.WriteSeconds)}"
+                    + (recovery.GivesUpEarly
+                        ? " (disk gives up early: weak sectors may be lost; serve --erc=max)"
+                        : ""),
+            ErrorRecoveryStates.Unsupported => $"none that can be set ({recovery.Why})",
+            _ => $"not known ({recovery.Why})",
+        };
+        TextWrap.Paragraph(writer, "    error recovery: ", text, width);
+    }
+
+    private static string Limit(double? seconds) => seconds is double known
+        ? string.Create(CultureInfo.InvariantCulture, $"{known:0.0} s")
+        : "as long as the drive likes";
 
     private static bool IsServed(DeviceStatus status) =>
         status.State is not DeviceStates.Stopped and not DeviceStates.Starting;

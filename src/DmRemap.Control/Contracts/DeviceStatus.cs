@@ -211,6 +211,28 @@ public sealed record PrimaryStatus
     /// How long it took for what it was given, without what the table writes; null while nobody serves it.
     /// </summary>
     public Latencies? Latencies { get; init; }
+
+    /// <summary>Null where it is no disk, or was not asked yet, and while stopped.</summary>
+    public ErrorRecoveryStatus? ErrorRecovery { get; init; }
+}
+
+/// <summary>
+/// How long a drive tries over a sector (SCT ERC): State is one of <see cref="ErrorRecoveryStates"/>; limits
+/// in seconds, null for none; CommandTimeoutSeconds is the kernel's, null where it is not known; Why there
+/// are no limits to be shown, in words, else null.
+/// </summary>
+public sealed record ErrorRecoveryStatus(
+    string State, double? ReadSeconds, double? WriteSeconds, bool GivesUpEarly, int? CommandTimeoutSeconds,
+    string? Why);
+
+public static class ErrorRecoveryStates
+{
+    public const string Known = "known";
+
+    /// <summary>The drive has none.</summary>
+    public const string Unsupported = "unsupported";
+
+    public const string Unknown = "unknown";
 }
 
 /// <summary>A device that lends units.</summary>
@@ -251,6 +273,9 @@ public sealed record SpareStatus
     /// How long it took for what it was given, without what the table writes; null while nobody serves it.
     /// </summary>
     public Latencies? Latencies { get; init; }
+
+    /// <summary>Null where it is no disk, or was not asked yet, and while stopped.</summary>
+    public ErrorRecoveryStatus? ErrorRecovery { get; init; }
 }
 
 /// <summary>

@@ -135,6 +135,27 @@ public sealed class StatusTextTests
         Assert.DoesNotContain("waits for 3", text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("known", 7.0, 6.5, true, null,
+        "read 7.0 s, write 6.5 s (disk gives up early: weak sectors\n"
+            + "                    may be lost; serve --erc=max)\n")]
+    [InlineData("known", null, 7.0, false, null, "read as long as the drive likes, write 7.0 s\n")]
+    [InlineData("unsupported", null, null, false, "only ATA drives have it",
+        "none that can be set (only ATA drives have it)\n")]
+    [InlineData("unknown", null, null, false, "smartctl is not installed",
+        "not known (smartctl is not installed)\n")]
+    public void How_long_a_drive_tries_is_said_below_it(
+        string state, double? read, double? write, bool isEarly, string? why, string expected)
+    {
+        DeviceStatus status = Sample.Status();
+        ErrorRecoveryStatus recovery = new(state, read, write, isEarly, 30, why);
+        string main = Render(status with { Primary = status.Primary with { ErrorRecovery = recovery } });
+        Assert.Contains("3      0  -\n    error recovery: " + expected, main, StringComparison.Ordinal);
+        string spare = Render(
+            status with { Spares = [status.Spares[0] with { ErrorRecovery = recovery }] });
+        Assert.Contains("120/16128\n    error recovery: " + expected, spare, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_device_that_is_starting_says_what_it_waits_for()
     {

@@ -3,6 +3,7 @@ using System.Net;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Spares;
 using Xunit;
@@ -234,11 +235,13 @@ public sealed class UsageTests : IDisposable
     {
         Assert.Equal(0, (await _cli.RunAsync(
             "serve", "disk1", "--degraded", "--without", "s1", "--without", "s2", "--metadata-deadline",
-            "2.5", "--read-retries", "7", "--no-probe", "--heal", "on:20",
+            "2.5", "--read-retries", "7", "--no-probe", "--no-weak-copies", "--erc=max", "--heal", "on:20",
             "--placement", "most-free")).ExitCode);
         Assert.True(_cli.Parts.Served!.Degraded);
         Assert.Equal(7, _cli.Parts.Served.ReadRetries);
         Assert.False(_cli.Parts.Served.ProbesNeighbourhood);
+        Assert.False(_cli.Parts.Served.CopiesWeak);
+        Assert.Equal(ErrorRecoveryPolicy.Max, _cli.Parts.Served.ErrorRecovery);
         Assert.Equal(HealPolicy.Every(Duration.FromSeconds(20)), _cli.Parts.Served.Heal);
         Assert.Equal(SparePlacement.MostFree, _cli.Parts.Served.Placement);
         Assert.Equal(["s1", "s2"], _cli.Parts.Served.Without);
@@ -266,6 +269,13 @@ public sealed class UsageTests : IDisposable
     public async Task Serve_takes_a_sensible_number_of_retries_only(string retries)
     {
         Assert.Equal(2, (await _cli.RunAsync("serve", "disk1", "--read-retries", retries)).ExitCode);
+        Assert.Null(_cli.Parts.Served);
+    }
+
+    [Fact]
+    public async Task Serve_takes_a_sensible_error_recovery_only()
+    {
+        Assert.Equal(2, (await _cli.RunAsync("serve", "disk1", "--erc", "0")).ExitCode);
         Assert.Null(_cli.Parts.Served);
     }
 

@@ -77,6 +77,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             Events = this,
             ProbesNeighbourhood = o.ProbesNeighbourhood,
             ReadRetries = o.ReadRetries,
+            CopiesWeak = o.CopiesWeak,
             RetriesUnreadable = o.RetriesUnreadable,
             Heal = o.Heal,
             OnGone = o.OnGone,
@@ -202,6 +203,8 @@ internal sealed record BenchOptions
     public HealPolicy Heal { get; init; }
 
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
+
+    public bool CopiesWeak { get; init; } = true;
 
     public OnGone OnGone { get; init; }
 

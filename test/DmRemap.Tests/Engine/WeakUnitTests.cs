@@ -56,6 +56,33 @@ public sealed class WeakUnitTests
         AssertRead(bench, 800, 8);
     }
 
+    /// <summary>Which of them it was is not known: all of them read at the second try.</summary>
+    [Fact]
+    public void Read_of_several_units_that_fails_once_makes_none_of_them_weak()
+    {
+        EngineBench bench = BenchOf(1, EnoData);
+        bench.Primary.Content.AsSpan(792 * 512, 24 * 512).Fill(1);
+        AssertRead(bench, 792, 24);
+        Settle(bench);
+        Assert.Empty(bench.Log.Durable);
+        EngineBench again = BenchOf(2, EnoData);
+        again.Primary.Content.AsSpan(792 * 512, 24 * 512).Fill(1);
+        AssertRead(again, 792, 24);
+        Settle(again);
+        Assert.Equal([100], again.Log.Durable.Keys);
+    }
+
+    [Fact]
+    public void Unit_is_served_and_stays_where_it_is_when_weak_ones_are_not_to_be_copied()
+    {
+        EngineBench bench = BenchOf(3, EnoData, new BenchOptions { CopiesWeak = false });
+        AssertRead(bench, 802, 3);
+        Settle(bench);
+        Assert.Empty(bench.Log.Durable);
+        Assert.Equal(0, bench.Device.Counters.WeakUnits);
+        AssertRead(bench, 800, 8);
+    }
+
     /// <summary>Another place read in between: it is this one.</summary>
     [Fact]
     public void Error_that_a_reset_makes_too_proves_the_medium_only_while_the_disk_reads_elsewhere()
