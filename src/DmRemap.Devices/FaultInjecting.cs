@@ -11,7 +11,7 @@ namespace DmRemap.Devices;
 /// straight to the device below, as it is. One that is to fail never reaches it: nothing is read, nothing is
 /// written. Faults are added and removed on the loop's thread.
 /// </summary>
-public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
+public sealed class FaultInjecting : IBlockDevice, IOutstandingIo, ICacheLossSource
 {
     private readonly IEventLoop _loop;
     private readonly IBlockDevice _below;
@@ -35,6 +35,8 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo
 
     /// <summary>Requests that rules have made fail since the device was made.</summary>
     public long InjectedErrors => Faults.Rules.InjectedErrors;
+
+    public long CacheLosses => _below is ICacheLossSource below ? below.CacheLosses : 0;
 
     public int RuleCount => Faults.Rules.Count;
 

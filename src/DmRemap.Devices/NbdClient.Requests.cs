@@ -59,10 +59,6 @@ public sealed partial class NbdClient
         {
             Refuse(request, IoStatus.ShuttingDown, 0);
         }
-        else if (isFlush && HasLostCache)
-        {
-            Refuse(request, IoStatus.DeviceError, Errno.EIO);
-        }
         else if (isFlush && !_export.CanFlush)
         {
             Refuse(request, IoStatus.Ok, 0);

@@ -20,11 +20,12 @@ namespace DmRemap.Devices;
 /// passed; that the server closed the old one proves nothing about writes that it has handed on.
 ///
 /// A server with a cache (it offers FLUSH) may have lost what it acknowledged since the last successful
-/// flush when it is met again (F-8): then every later flush fails, as long as this process lives. A server
+/// flush when it is met again (F-8): that counts as a loss, for whoever promises what flushes cover. A server
 /// that does not offer FLUSH says by that that it has no cache, and its flushes succeed without being sent;
 /// where it offers FUA nevertheless, every write carries it.
 /// </summary>
-public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, IStreamConnectOwner, ITimerOwner
+public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLossSource, IStreamConnectOwner,
+    ITimerOwner
 {
     private readonly IEventLoop _loop;
     private readonly IStreamConnector _connector;
@@ -110,8 +111,11 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, IStreamCo
     /// <summary>Connections that reached the end of the handshake.</summary>
     public int Connections { get; private set; }
 
-    /// <summary>Acknowledged writes may be lost, and no flush may claim otherwise (F-8).</summary>
-    public bool HasLostCache { get; private set; }
+    /// <summary>
+    /// How often acknowledged writes may have gone with the server's cache (F-8). Whoever promises that they
+    /// are durable has to look before: a flush of the next connection succeeds, and says nothing of them.
+    /// </summary>
+    public long CacheLosses { get; private set; }
 
     /// <summary>Writes that were not answered when a connection was lost may still be on their way.</summary>
     public bool MayStillWrite => _loop.Now < _fenceUntil;
@@ -260,13 +264,23 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, IStreamCo
                 _fenceUntil = _loop.Now + Duration.FromMilliseconds(Limits.NbdFenceMs);
             }
             // Without FLUSH there is no cache that could be lost with the server.
-            HasLostCache |= _export.CanFlush && _acknowledgedWrites != _flushedWrites;
+            if (_export.CanFlush && _acknowledgedWrites != _flushedWrites)
+            {
+                NoteCacheLoss();
+            }
         }
         Close();
         if (!_isRetired)
         {
             _watcher?.OnDisconnected(this);
         }
+    }
+
+    /// <summary>Once for each write.</summary>
+    private void NoteCacheLoss()
+    {
+        CacheLosses++;
+        _flushedWrites = _acknowledgedWrites;
     }
 
     private void FinishHandshake()
@@ -322,9 +336,15 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, IStreamCo
     {
         /// <summary>
         /// A server tells of a write that it has lost once. A later flush would succeed over what a former
-        /// instance had acknowledged, so none may any more.
+        /// instance had acknowledged.
         /// </summary>
-        public void OnCompleted(IoRequest request) =>
-            client.HasLostCache |= request.Status == IoStatus.DeviceError;
+        public void OnCompleted(IoRequest request)
+        {
+            // Where the connection was lost with it, that has counted already.
+            if (request.Status == IoStatus.DeviceError && client._acknowledgedWrites != client._flushedWrites)
+            {
+                client.NoteCacheLoss();
+            }
+        }
     }
 }

@@ -28,7 +28,9 @@ public enum EngineEventKind : byte
     /// <summary>The table could not be made durable.</summary>
     CommitFailed = 6,
 
-    /// <summary>A flush failed: acknowledged writes may be lost.</summary>
+    /// <summary>
+    /// A flush failed: acknowledged writes may be lost. Blocks: from the first uncertain one to the last.
+    /// </summary>
     FlushFailed = 7,
 
     /// <summary>
@@ -85,6 +87,15 @@ public enum EngineEventKind : byte
 
     /// <summary>A place on the primary refused to be rewritten, or did not keep what was written.</summary>
     HealFailed = 24,
+
+    /// <summary>A member was away with acknowledged writes that were not flushed.</summary>
+    CacheLost = 40,
+
+    /// <summary>What was uncertain was rewritten and flushed, or a person has ended the doubt.</summary>
+    UncertainEnded = 41,
+
+    /// <summary>A read had no answer by its deadline, and its client got an error.</summary>
+    ReadsAbandoned = 42,
 }
 
 /// <param name="Kind">What happened.</param>

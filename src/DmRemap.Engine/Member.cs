@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Accounting;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Presence;
 
@@ -16,7 +17,13 @@ public sealed class Member
     /// <summary>The index of the primary among a device's members; spare s is member s.</summary>
     public const int Primary = -1;
 
-    private bool _hasLostFlush;
+    private readonly ICacheLossSource? _cacheLosses;
+    private ExtentLog _unflushed = new();
+    private ExtentLog _covered = new();
+    private long _cacheLossesTaken;
+    private bool _isOpeningTaken;
+    private bool _hasFailedFlush;
+    private bool _hasLostCache;
 
     public Member(int index, string name, IBlockDevice device, BlockNumber dataStart)
     {
@@ -24,6 +31,7 @@ public sealed class Member
         Name = name;
         Device = device;
         DataStart = dataStart;
+        _cacheLosses = device as ICacheLossSource;
     }
 
     /// <summary><see cref="Primary"/>, or the spare's index in the set.</summary>
@@ -52,6 +60,11 @@ public sealed class Member
     /// device says so itself, as an NBD client does.
     /// </summary>
     public bool HasVolatileCache { get; init; } = true;
+
+    /// <summary>
+    /// What a former instance wrote may still be in its cache. False where that was stopped cleanly.
+    /// </summary>
+    public bool HasFormerWrites { get; init; } = true;
 
     /// <summary>How it is known again when it was gone; null: by being there, no more.</summary>
     public IMemberIdentity? Identity { get; init; }
@@ -121,15 +134,96 @@ public sealed class Member
 
     public bool IsDirty => CompletedWrites != FlushedWrites && !IsRemoved;
 
+    /// <summary>Reads with it that nobody waits for any more. Any thread may read it.</summary>
+    public int ReadsAbandoned { get; internal set; }
+
+    internal bool HasManyAbandoned => ReadsAbandoned >= Limits.ReadsAbandonedOfMemberMax;
+
     /// <summary>Of a spare: what its start knows of its cache; null for the primary.</summary>
     public OpeningFlush? OpeningFlush { get; init; }
 
     /// <summary>
-    /// A flush failed: what it covered may be lost, and no later flush may claim otherwise.
+    /// A flush failed, or its cache was lost, and nobody has ended the doubt about what that concerned.
     /// </summary>
-    public bool HasLostFlush
+    public bool HasLostFlush => HasFailedFlush || HasLostCache;
+
+    /// <summary>A flush failed, the one of the start included.</summary>
+    public bool HasFailedFlush => _hasFailedFlush || HasFailedOpening;
+
+    /// <summary>It was away with something in its cache that was acknowledged.</summary>
+    public bool HasLostCache => _hasLostCache || HasCacheLossToTake;
+
+    /// <summary>How often what was acknowledged there has become uncertain.</summary>
+    internal long Losses { get; private set; }
+
+    /// <summary>The flush of its start has failed, and nobody has been told yet.</summary>
+    internal bool HasFailedOpening => OpeningFlush is { HasFailed: true } && !_isOpeningTaken;
+
+    /// <summary>Its device has lost acknowledged writes, and they are not taken note of yet.</summary>
+    internal bool HasCacheLossToTake =>
+        _cacheLosses is not null && _cacheLosses.CacheLosses != _cacheLossesTaken;
+
+    /// <summary>Something was acknowledged that no flush has covered, of a former instance too.</summary>
+    internal bool MayHaveUnflushed => !_unflushed.IsEmpty || !_covered.IsEmpty || IsFormerUnflushed;
+
+    /// <summary>
+    /// No flush has succeeded and none has failed: what a former instance left is not known.
+    /// </summary>
+    internal bool IsFormerUnflushed => HasFormerWrites && FlushedWrites == 0 && Losses == 0;
+
+    /// <summary>Written without FUA; blocks of the exported device.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void NoteUnflushed(Extent exported)
     {
-        get => _hasLostFlush || OpeningFlush is { HasFailed: true };
-        set => _hasLostFlush = value;
+        CompletedWrites++;
+        _unflushed.Add(exported);
+    }
+
+    internal void OnFlushBegun()
+    {
+        Invariant.Check(_covered.IsEmpty);
+        (_covered, _unflushed) = (_unflushed, _covered);
+    }
+
+    internal void OnFlushed(long coveredWrites)
+    {
+        Flushes++;
+        FlushedWrites = coveredWrites;
+        _covered.Clear();
+    }
+
+    /// <summary>
+    /// All that is not durable there is uncertain from here on. True where some of it was written after the
+    /// flush that is out was sent.
+    /// </summary>
+    internal bool TakeLoss(UncertainCause cause, UncertainWrites into)
+    {
+        bool hasMore = !_unflushed.IsEmpty;
+        MoveTo(into, _covered);
+        MoveTo(into, _unflushed);
+        _isOpeningTaken |= HasFailedOpening;
+        _cacheLossesTaken = _cacheLosses?.CacheLosses ?? 0;
+        _hasFailedFlush |= cause == UncertainCause.FlushFailed;
+        _hasLostCache |= cause == UncertainCause.CacheLost;
+        Losses++;
+        return hasMore;
+    }
+
+    /// <summary>True when there was such a doubt.</summary>
+    internal bool EndDoubt(UncertainCause cause)
+    {
+        bool was = cause == UncertainCause.FlushFailed ? _hasFailedFlush : _hasLostCache;
+        _hasFailedFlush &= cause != UncertainCause.FlushFailed;
+        _hasLostCache &= cause != UncertainCause.CacheLost;
+        return was;
+    }
+
+    private static void MoveTo(UncertainWrites into, ExtentLog log)
+    {
+        for (int i = 0; i < log.Count; i++)
+        {
+            into.Add(log[i]);
+        }
+        log.Clear();
     }
 }

@@ -29,6 +29,11 @@ public sealed class RemapCounters
     /// <summary>Requests that were answered with an error.</summary>
     public long FailedRequests { get; set; }
 
+    /// <summary>
+    /// Reads, or pieces of them, that were answered with an error before their disk had answered.
+    /// </summary>
+    public long ReadsAbandoned { get; set; }
+
     /// <summary>Units that got a spare unit since the start.</summary>
     public long RemapsMade { get; set; }
 

@@ -18,6 +18,10 @@ public sealed partial class RemapDevice
         else
         {
             NoteWriteSuccess(member, io.Operation, fragment.Exported, io.IsForceUnitAccess);
+            if (fragment.Losses != _losses || !Uncertain.IsEmpty)
+            {
+                NoteWriteInDoubt(fragment);
+            }
         }
         Finish(fragment);
     }

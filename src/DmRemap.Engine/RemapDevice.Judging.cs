@@ -91,7 +91,7 @@ public sealed partial class RemapDevice
         member.Writes++;
         if (!isForceUnitAccess)
         {
-            member.CompletedWrites++;
+            member.NoteUnflushed(exported);
         }
         if (member.IsPrimary && operation == IoOperation.Write)
         {
@@ -222,6 +222,7 @@ public sealed partial class RemapDevice
         UnitNumber end = new(System.Math.Min(Units.Units, unit.Value + near));
         bool isNear = Table.TryGetNext(from, end, out _);
         Probe?.OnBadUnit(unit);
+        NoteBadUnit();
         if (Breaker.OnWriteMoved(isNear, Allocator.TotalUnitsAllocatable, _loop.Now))
         {
             Publish(EngineEventKind.StormOfMoves, Primary, Units.ExtentOf(unit), SpareLocation.None, errno);

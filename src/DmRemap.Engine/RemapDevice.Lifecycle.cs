@@ -151,6 +151,7 @@ public sealed partial class RemapDevice
         InFlight++;
         _stopFlush.Prepare(new StopFlush(this), IoOperation.Flush, default, default);
         _stopFlush.MarkSubmitted();
+        StampForFlush(_stopFlush);
         Start(_stopFlush);
     }
 

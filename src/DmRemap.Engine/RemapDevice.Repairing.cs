@@ -111,6 +111,10 @@ public sealed partial class RemapDevice
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {
         _redirects.Return(job);
+        if ((fragment.Losses != _losses || !Uncertain.IsEmpty) && fragment.Request!.Status == IoStatus.Ok)
+        {
+            NoteWriteInDoubt(fragment);
+        }
         Finish(fragment);
     }
 
@@ -228,6 +232,7 @@ public sealed partial class RemapDevice
         request.Cursor = part.End;
         fragment.Member = Primary;
         fragment.Exported = part;
+        fragment.Losses = _losses;
         fragment.Io.Prepare(this, operation, part, data, request.Parent!.Flags & IoFlags.ForceUnitAccess);
     }
 }

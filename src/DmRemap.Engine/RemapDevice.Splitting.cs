@@ -57,7 +57,7 @@ public sealed partial class RemapDevice
                 continue;
             }
             bool isSubmitted = Table.IsEntirelyPrimary(part)
-                ? SubmitPrimary(request, part)
+                ? SubmitPrimary(request, part, ForcedOnPrimary)
                 : SubmitWriteAtEntry(request, part);
             if (!isSubmitted)
             {
@@ -173,14 +173,14 @@ public sealed partial class RemapDevice
         return true;
     }
 
-    private bool SubmitPrimary(RemapRequest request, Extent part)
+    private bool SubmitPrimary(RemapRequest request, Extent part, IoFlags forced)
     {
         if (!TryRent(request, out FragmentIo fragment))
         {
             return false;
         }
         IoRequest parent = request.Parent!;
-        IoFlags flags = parent.Flags & IoFlags.ForceUnitAccess;
+        IoFlags flags = (parent.Flags & IoFlags.ForceUnitAccess) | forced;
         SubmitTo(fragment, Primary, parent.Operation, part, part, request.BufferFor(part, Units.BlockSize),
             flags);
         return true;
@@ -191,8 +191,13 @@ public sealed partial class RemapDevice
         switch (piece.Target)
         {
             case FragmentTarget.Primary:
-                return SubmitPrimary(request, piece.Extent);
+                return IsReadRefused(request, Primary, piece.Extent)
+                    || SubmitPrimary(request, piece.Extent, IoFlags.None);
             case FragmentTarget.Spare:
+                if (IsReadRefused(request, Spare(piece.Location.Spare), piece.Extent))
+                {
+                    return true;
+                }
                 if (!TryRent(request, out FragmentIo fragment))
                 {
                     return false;
@@ -218,7 +223,7 @@ public sealed partial class RemapDevice
         Table.TryGetNext(Units.UnitOf(part.Start), out RemapEntry entry);
         Extent unit = Units.ExtentOf(entry.Unit);
         return part.Start < unit.Start
-            ? SubmitPrimary(request, Extent.FromBounds(part.Start, unit.Start))
+            ? SubmitPrimary(request, Extent.FromBounds(part.Start, unit.Start), ForcedOnPrimary)
             : SubmitWriteInto(request, entry, unit.Intersect(part));
     }
 
@@ -294,7 +299,7 @@ public sealed partial class RemapDevice
         if (asData)
         {
             BufferSlice zeroes = _zeroes.Slice(0, (int)part.Count.ToBytes(Units.BlockSize).Value);
-            SubmitTo(fragment, Primary, IoOperation.Write, part, part, zeroes);
+            SubmitTo(fragment, Primary, IoOperation.Write, part, part, zeroes, ForcedOnPrimary);
         }
         else
         {
@@ -318,6 +323,7 @@ public sealed partial class RemapDevice
         request.Cursor = exported.End;
         fragment.Member = member;
         fragment.Exported = exported;
+        fragment.Losses = _losses;
         fragment.Io.Prepare(this, operation, onMember, buffer, flags);
         if (member.Gate.IsOpen)
         {

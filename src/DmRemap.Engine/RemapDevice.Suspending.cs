@@ -124,6 +124,7 @@ public sealed partial class RemapDevice
         InFlight++;
         _suspendFlush.Prepare(new SuspendFlush(this), IoOperation.Flush, default, default);
         _suspendFlush.MarkSubmitted();
+        StampForFlush(_suspendFlush);
         Start(_suspendFlush);
     }
 

@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -66,7 +67,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         };
         Holds = new UnitHolds(Units, _fragments);
         _zeroes = AlignedMemory.Allocate(Limits.SliceBytes);
-        for (int i = 0; i < Limits.RequestsInFlightMax; i++)
+        for (int i = 0; i < Limits.RequestsInFlightMax + parts.ReadsAbandonedMax; i++)
         {
             _freeRequests = new RemapRequest { Next = _freeRequests };
         }
@@ -75,6 +76,12 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
             member.Gate = new MemberGate(this, _loop, member, _onGone);
         }
         Tally = TableTally.Of(Table);
+        WriteCache = new WriteCacheRule(parts.WriteCache, parts.IsPrimaryCacheOff);
+        ForcedOnPrimary = WriteCache.ForcesWrites ? IoFlags.ForceUnitAccess : IoFlags.None;
+        if (HasUnitMovedForError())
+        {
+            NoteBadUnit();
+        }
         Forecast = new ExhaustionForecast(_loop.Now);
         _fill = Fill;
         _flush = new FlushCoordinator(this);
@@ -155,6 +162,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         InFlight++;
         request.SubmittedAt = _loop.Now;
+        if (request.Operation is IoOperation.Flush or IoOperation.WriteZeroes)
+        {
+            StampForFlush(request);
+        }
         if ((request.Flags & IoFlags.Background) == 0)
         {
             Count(request.Operation);

@@ -1,5 +1,6 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -44,6 +45,15 @@ public sealed record RemapDeviceParts
 
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; }
+
+    /// <summary>What is done about the primary's volatile cache.</summary>
+    public WriteCachePolicy WriteCache { get; init; }
+
+    /// <summary>The primary has no volatile cache, or it is switched off.</summary>
+    public bool IsPrimaryCacheOff { get; init; }
+
+    /// <summary>Reads that may be here although nobody waits for them, beside all others.</summary>
+    public int ReadsAbandonedMax { get; init; }
 
     public bool IsReadOnly { get; init; }
 }

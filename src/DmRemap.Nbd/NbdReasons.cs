@@ -26,6 +26,7 @@ public enum NbdReason : byte
     MetadataUnavailable = 17,
     Unsupported = 18,
     Malformed = 19,
+    Late = 20,
 }
 
 /// <summary>What a person is told about a reason, where the reply has room for it.</summary>
@@ -65,6 +66,7 @@ public static class NbdReasons
         NbdReason.OutOfSpares => "the disk refused the write and no spare unit is free for it"u8,
         NbdReason.MetadataUnavailable => "the remap table cannot be made durable on any spare now"u8,
         NbdReason.Unsupported => "the device has no such operation"u8,
+        NbdReason.Late => "the disk has not answered by the deadline for reads"u8,
         NbdReason.Malformed => "the request is malformed"u8,
         _ => "the disk reported an error"u8,
     };

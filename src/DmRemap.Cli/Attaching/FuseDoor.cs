@@ -21,6 +21,9 @@ namespace DmRemap.Cli.Attaching;
 internal sealed class FuseDoor(string name, string main, string point, LoopHost host, Action<string> say)
     : IFuseWatcher
 {
+    /// <summary>Of reads by the kernel; zero: none.</summary>
+    public Duration ReadDeadline { get; init; }
+
     /// <summary>The kernel's first message comes at once.</summary>
     private static readonly TimeSpan s_agreeTimeout = TimeSpan.FromSeconds(10);
 
@@ -122,7 +125,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         {
             (uint user, uint group) = FuseMount.Owner;
             FuseServer made = new(
-                host.Loop, device, this, user, group, time.GetUtcNow().ToUnixTimeSeconds());
+                host.Loop, device, this, user, group, time.GetUtcNow().ToUnixTimeSeconds(), ReadDeadline);
             await host.RunAsync(() => Volatile.Write(ref _server, made));
         }
         FuseServer server = _server!;

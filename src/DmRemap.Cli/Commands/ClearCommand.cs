@@ -17,7 +17,8 @@ internal sealed class ClearCommand
 
     private readonly Argument<string> _condition = new("CONDITION")
     {
-        Description = $"Which: {ConditionCatalog.Gone} or {ConditionCatalog.Storm}.",
+        Description = $"Which: {ConditionCatalog.Gone}, {ConditionCatalog.Storm}, "
+            + $"{ConditionCatalog.Uncertain} or {ConditionCatalog.VolatileLost}.",
     };
 
     public static Command Build(CliServices services, CommonOptions common)

@@ -11,6 +11,7 @@ using DmRemap.Control.Protocol;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Spares;
 using DmRemap.Linux.Loop;
@@ -145,6 +146,23 @@ internal sealed class ServeCommand
         CustomParser = ParseErc,
     };
 
+    private readonly Option<double> _readDeadline = new("--read-deadline")
+    {
+        Description = "Seconds after which a client's read that has no answer fails with an I/O error "
+            + "(default none). Writes and flushes wait for their disk as ever.",
+        HelpName = ReadDeadlineText.Form,
+        CustomParser = ParseReadDeadline,
+    };
+
+    private readonly Option<WriteCachePolicy> _writeCache = new("--write-cache")
+    {
+        Description = "The main disk's own write cache, out of which errors come too late to be remapped: "
+            + "switch it off in the drive; force every write through it (fua), always or (auto, the "
+            + "default) from the first bad sector on; or leave all as it is.",
+        HelpName = WriteCacheText.Form,
+        CustomParser = ParseWriteCache,
+    };
+
     private readonly Option<LoopBackend> _backend = new("--backend")
     {
         Description = "How I/O reaches the kernel; otherwise io_uring where it is permitted, else epoll.",
@@ -164,8 +182,8 @@ internal sealed class ServeCommand
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
             parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
             parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._noWeakCopies, parts._onGone,
-            parts._heal, parts._placement, parts._erc, parts._backend, parts._acceptRollback,
-            parts._acceptChangedMain,
+            parts._readDeadline, parts._writeCache, parts._heal, parts._placement, parts._erc, parts._backend,
+            parts._acceptRollback, parts._acceptChangedMain,
         };
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
         return command;
@@ -252,6 +270,27 @@ internal sealed class ServeCommand
         return policy;
     }
 
+    private static double ParseReadDeadline(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!ReadDeadlineText.TryParse(text, out double seconds))
+        {
+            result.AddError($"--read-deadline {text}: expected {ReadDeadlineText.Form}, "
+                + $"{ReadDeadlineText.SecondsMin} to {ReadDeadlineText.SecondsMax} seconds.");
+        }
+        return seconds;
+    }
+
+    private static WriteCachePolicy ParseWriteCache(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!WriteCacheText.TryParse(text, out WriteCachePolicy policy))
+        {
+            result.AddError($"--write-cache {text}: expected {WriteCacheText.Form}.");
+        }
+        return policy;
+    }
+
     private static int ParseReadRetries(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
@@ -306,6 +345,8 @@ internal sealed class ServeCommand
             Heal = parsed.GetValue(_heal) ?? HealPolicy.Default,
             Placement = parsed.GetValue(_placement),
             ErrorRecovery = parsed.GetValue(_erc),
+            WriteCache = parsed.GetValue(_writeCache),
+            ReadDeadlineSeconds = parsed.GetValue(_readDeadline),
         };
         DeviceName.Require(options.Name);
         if (options.Tls != NbdTlsMode.Require)

@@ -8,6 +8,7 @@ using System.Threading.Tasks;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Spares;
 using DmRemap.Core.Metadata;
@@ -98,6 +99,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public HealPolicy Heal { get; init; } = HealPolicy.Default;
 
     public SparePlacement Placement { get; init; }
+
+    public WriteCachePolicy WriteCache { get; init; }
+
+    /// <summary>Reads may be answered before their disk has: there is room for what it keeps.</summary>
+    public bool HasReadDeadline { get; init; }
 
     public Duration MetadataDeadline { get; init; } = Engine.Metadata.MetadataDeadline.Default;
 
@@ -332,6 +338,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             {
                 Kind = members[position].Kind,
                 HasVolatileCache = members[position].HasVolatileCache,
+                HasFormerWrites = !set.WasCleanStop,
                 OpeningFlush = here.OpeningFlush,
                 Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[i].Uuid),
             };
@@ -348,6 +355,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 {
                     Kind = members[0].Kind,
                     HasVolatileCache = members[0].HasVolatileCache,
+                    HasFormerWrites = !set.WasCleanStop,
                 },
             Spares = spares,
             Table = set.Table,
@@ -362,6 +370,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
             OnGone = OnGone,
             Heal = Heal,
+            WriteCache = WriteCache,
+            ReadsAbandonedMax = HasReadDeadline ? Limits.RequestsInFlightMax : 0,
+            IsPrimaryCacheOff = members[0].IsCacheOff,
         });
         set.Store.Membership = device;
         set.Allocator.Placement = Placement;

@@ -98,6 +98,7 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         await using HistoryWatch history = started.History;
         await using DeviceScrub scrub = started.Scrub;
         await using ErrorRecoveryWatch errorRecovery = started.ErrorRecovery;
+        await using SlownessWatch slowness = served.Slowness;
         SayReady(life, door, output, events);
         Task left = await Task.WhenAny(control.Server!.StopAnswered, signals.First, door.ClientLeft);
         StopReport report = left == control.Server.StopAnswered

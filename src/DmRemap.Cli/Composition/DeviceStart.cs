@@ -7,7 +7,9 @@ using DmRemap.Cli.Drives;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Metadata;
+using DmRemap.Linux.Members;
 using DmRemap.Linux.Uring;
 
 namespace DmRemap.Cli.Composition;
@@ -25,6 +27,8 @@ internal sealed record StartedDevice(
 internal sealed class DeviceStart(
     CliServices services, HostDirectories directories, DeviceRecord record, EventPrinter events)
 {
+    private const int MillisecondsPerSecond = 1000;
+
     /// <summary>Long enough for a step that is under way and does not hang.</summary>
     private static readonly TimeSpan s_interruptGrace = TimeSpan.FromMilliseconds(500);
 
@@ -35,6 +39,9 @@ internal sealed class DeviceStart(
     public FaultRulesParsed? Faults { get; init; }
 
     public required DeviceLife Life { get; init; }
+
+    private Duration ReadDeadline =>
+        Duration.FromMilliseconds((long)(Options.ReadDeadlineSeconds * MillisecondsPerSecond));
 
     public required ControlSocketOfDevice Control { get; init; }
 
@@ -64,9 +71,26 @@ internal sealed class DeviceStart(
         return await start;
     }
 
+    private DeviceAssembly Assembly() => new(record, Options.ReadOnly, events.Say)
+    {
+        ControlSocketPath = Control.Path,
+        IsControlSocketOurs = Control.IsOpen,
+        IsDegraded = Options.Degraded,
+        Without = Options.Without,
+        ReadRetries = Options.ReadRetries,
+        ProbesNeighbourhood = Options.ProbesNeighbourhood,
+        CopiesWeak = Options.CopiesWeak,
+        OnGone = Options.OnGone,
+        Heal = Options.Heal,
+        Placement = Options.Placement,
+        WriteCache = Options.WriteCache,
+        HasReadDeadline = ReadDeadline > Duration.Zero,
+        MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
+    };
+
     private async Task<StartedDevice> StartAsync(CancellationToken stopAsked)
     {
-        DeviceAssembly assembly = MakeAssembly();
+        DeviceAssembly assembly = Assembly();
         OpenedMember[] members = await assembly.ClaimAsync(stopAsked);
         Life.OnClaimed();
         await Control.OpenAfterClaimsAsync();
@@ -75,6 +99,7 @@ internal sealed class DeviceStart(
         MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
         NbdFence? fence = await NbdFence.PassAsync(
             NbdFence.PathOf(directories.RunPath, record.Name), members, events.Say, stopAsked);
+        await PrepareCacheAsync(members[0]);
         LoopHost host = new(record.Name, Options.Backend);
         SayIfSlower(host);
         await host.Started;
@@ -104,10 +129,15 @@ internal sealed class DeviceStart(
             throw;
         }
         FuseDoor fuse = new(
-            record.Name, record.MainPath, directories.DiskPath(record.Name), host, events.Say);
+            record.Name, record.MainPath, directories.DiskPath(record.Name), host, events.Say)
+        {
+            ReadDeadline = ReadDeadline,
+        };
         ServedDevice served = new(host, Life, record, assembled, door, fuse, services.Time)
         {
             Residence = residence,
+            ReadDeadline = ReadDeadline,
+            Slowness = new SlownessWatch(host, assembled, services.Time, events.Say),
         };
         RecursionWatch watch = new(() => served.Record, statePaths, events.Say, services.Time);
         served.Watch = watch;
@@ -127,20 +157,16 @@ internal sealed class DeviceStart(
         return new StartedDevice(host, door, served, watch, noting, scrub, errorRecovery);
     }
 
-    private DeviceAssembly MakeAssembly() => new(record, Options.ReadOnly, events.Say)
+    private async Task PrepareCacheAsync(OpenedMember main)
     {
-        ControlSocketPath = Control.Path,
-        IsControlSocketOurs = Control.IsOpen,
-        IsDegraded = Options.Degraded,
-        Without = Options.Without,
-        ReadRetries = Options.ReadRetries,
-        ProbesNeighbourhood = Options.ProbesNeighbourhood,
-        CopiesWeak = Options.CopiesWeak,
-        OnGone = Options.OnGone,
-        Heal = Options.Heal,
-        Placement = Options.Placement,
-        MetadataDeadline = Duration.FromMilliseconds((long)(Options.MetadataDeadlineSeconds * 1000)),
-    };
+        if (Options.WriteCache != WriteCachePolicy.Off)
+        {
+            return;
+        }
+        await DriveCache.OfThisMachine(services.Time)
+            .SwitchOffAsync(main.Path, main.File?.Bus ?? DriveBus.Other, main.File?.DrivePath ?? "");
+        main.WasCacheSwitchedOff = true;
+    }
 
     /// <summary>Beside the clients: they are served whatever a spare does.</summary>
     private async Task FinishSparesAsync(DeviceSpares spares)
@@ -177,7 +203,7 @@ internal sealed class DeviceStart(
         events.SpareNames = await host.RunAsync(() => assembled.SpareNames);
         // The last moment at which nobody can have noticed this start; from here on a stop has to end it.
         stopAsked.ThrowIfCancellationRequested();
-        await door.OpenAsync(host, assembled.Device, $"dm-remap device {record.Name}");
+        await door.OpenAsync(host, assembled.Device, $"dm-remap device {record.Name}", ReadDeadline);
     }
 
     private async Task EndUnservedAsync(LoopHost host, AssembledDevice assembled)

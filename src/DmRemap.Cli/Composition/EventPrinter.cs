@@ -125,8 +125,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                     + "spare units are in use; when none is left, writes to bad sectors fail",
             EngineEventKind.CommitFailed =>
                 "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
-            EngineEventKind.FlushFailed =>
-                $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; unflushed writes are uncertain",
+            EngineEventKind.FlushFailed or EngineEventKind.CacheLost or EngineEventKind.UncertainEnded =>
+                DescribeDoubt(happened, member, error),
             EngineEventKind.MemberError =>
                 $"DMR-EVENT-MEMBER-ERROR {member}: {where} failed{error}: not a bad sector"
                     + (happened.Member < 0 ? ", nothing is remapped" : ", nothing is retired"),
@@ -143,6 +143,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.MemberStranger =>
                 $"DMR-EVENT-STRANGER {member}: what answers in its place is not this spare: nothing is "
                     + "sent there; bring back the right one, or leave it out at the next start",
+            EngineEventKind.ReadsAbandoned =>
+                $"DMR-EVENT-READ-DEADLINE {member}: a read had no answer by --read-deadline, and its client "
+                    + "got an I/O error; its buffer waits for the disk",
             EngineEventKind.WritesRejected =>
                 $"DMR-EVENT-WRITES-REJECTED {member} refuses every write{error}, elsewhere too: not bad "
                     + "sectors; such writes fail until it takes one again",
@@ -153,6 +156,22 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             _ => $"DMR-EVENT-{happened.Kind}",
         };
     }
+
+    private static string DescribeDoubt(in EngineEvent happened, string member, string error) =>
+        happened.Kind switch
+        {
+            EngineEventKind.FlushFailed =>
+                $"DMR-EVENT-FLUSH-FAILED {member}: a flush failed{error}; {UncertainMeans(happened)}",
+            EngineEventKind.CacheLost =>
+                $"DMR-EVENT-CACHE-LOST {member}: it was away with writes in its cache; "
+                    + UncertainMeans(happened),
+            _ => "DMR-EVENT-UNCERTAIN-ENDED what was uncertain is written anew and flushed, or was cleared",
+        };
+
+    private static string UncertainMeans(in EngineEvent happened) => happened.Blocks.IsEmpty
+        ? "what was not flushed is uncertain, and the next flush of each client fails"
+        : $"writes in {Blocks(happened.Blocks)} that were not flushed are uncertain (`dmremap status` lists "
+            + "them), and the next flush of each client fails";
 
     private string NameOf(int spare)
     {

@@ -81,7 +81,8 @@ internal sealed class FrontDoor : IDisposable
     /// <exception cref="RefusalException">
     /// Another came first. Nobody has been served; the door is to be disposed of.
     /// </exception>
-    public async Task OpenAsync(LoopHost host, IBlockDevice device, string description)
+    public async Task OpenAsync(
+        LoopHost host, IBlockDevice device, string description, Duration readDeadline)
     {
         _server = await host.RunAsync(() => new NbdServer(
             host.Loop,
@@ -91,6 +92,7 @@ internal sealed class FrontDoor : IDisposable
             {
                 ExportName = _name,
                 Description = description,
+                ReadDeadline = readDeadline,
                 Tls = _tls?.Mode ?? NbdTlsMode.Off,
                 StartTls = _tls is null ? null : _tls.TryStart,
                 LastClosed = _client is null ? null : () => _clientLeft.TrySetResult(),

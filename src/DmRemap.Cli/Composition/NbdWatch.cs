@@ -15,6 +15,7 @@ internal sealed class NbdWatch(Action<string> say) : INbdClientWatcher
 {
     private readonly Dictionary<string, TaskCompletionSource> _first = [];
     private readonly Dictionary<string, string> _said = [];
+    private readonly Dictionary<string, long> _losses = [];
 
     /// <summary>On the loop's thread: an export is there again.</summary>
     public Action<NbdClient>? Returned { get; set; }
@@ -44,9 +45,17 @@ internal sealed class NbdWatch(Action<string> say) : INbdClientWatcher
         }
         Returned?.Invoke(client);
         say($"DMR-EVENT-MEMBER-BACK {client.Name}: connected again"
-            + (client.HasLostCache
-                ? "; what it acknowledged since its last flush is uncertain, and flushes fail from here on"
+            + (HasLostMore(client)
+                ? "; what it acknowledged since its last flush is uncertain: the next flush of each client "
+                    + "fails, and `dmremap status` lists it"
                 : ""));
+    }
+
+    private bool HasLostMore(NbdClient client)
+    {
+        long before = _losses.GetValueOrDefault(client.Name);
+        _losses[client.Name] = client.CacheLosses;
+        return client.CacheLosses > before;
     }
 
     public void OnDisconnected(NbdClient client)

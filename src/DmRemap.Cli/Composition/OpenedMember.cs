@@ -74,7 +74,16 @@ internal sealed class OpenedMember : IDisposable
     /// What it acknowledged may be lost with its power until it is flushed. The client of an export keeps
     /// account of that itself.
     /// </summary>
-    public bool HasVolatileCache => Kind != MemberKind.Nbd && File?.HasWriteThroughCache != true;
+    public bool HasVolatileCache => Kind != MemberKind.Nbd && !IsCacheOff;
+
+    /// <summary>
+    /// What it has answered is on its medium: the kernel, or the server, says so, or it was switched off.
+    /// </summary>
+    public bool IsCacheOff =>
+        WasCacheSwitchedOff || File?.HasWriteThroughCache == true || _export?.CanFlush == false;
+
+    /// <summary>By `serve --write-cache=off`.</summary>
+    public bool WasCacheSwitchedOff { get; set; }
 
     /// <summary>
     /// Waits off the caller's thread while a dead instance's write is with the kernel, and says so.

@@ -9,6 +9,8 @@ using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
+using DmRemap.Engine;
+using DmRemap.Engine.Flushing;
 using DmRemap.FrontEnds.Nbd;
 
 namespace DmRemap.Cli.Composition;
@@ -61,6 +63,11 @@ internal sealed class ServedDevice : IDisposable
     public string Backend => _host.Loop.Backend;
 
     public Residence Residence { get; init; }
+
+    /// <summary>Zero: none.</summary>
+    public Duration ReadDeadline { get; init; }
+
+    public required SlownessWatch Slowness { get; init; }
 
     public DeviceHandwork Handwork { get; }
 
@@ -126,7 +133,16 @@ internal sealed class ServedDevice : IDisposable
     /// <summary>Only what stays until a person has looked can be cleared.</summary>
     public Task<bool> ClearAsync(string condition)
     {
-        if (condition is not ConditionCatalog.Storm and not ConditionCatalog.Gone)
+        RemapDevice device = Assembled.Device;
+        Func<bool>? clear = condition switch
+        {
+            ConditionCatalog.Storm => device.Breaker.Clear,
+            ConditionCatalog.Gone => device.ClearGone,
+            ConditionCatalog.Uncertain => () => device.ClearUncertain(UncertainCause.FlushFailed),
+            ConditionCatalog.VolatileLost => () => device.ClearUncertain(UncertainCause.CacheLost),
+            _ => null,
+        };
+        if (clear is null)
         {
             bool isKnown = ConditionCatalog.Find(condition) is not null;
             throw new RefusalException(new Refusal(
@@ -136,12 +152,11 @@ internal sealed class ServedDevice : IDisposable
                 isKnown
                     ? $"{condition} cannot be cleared: it ends when what causes it does."
                     : $"\"{condition}\" is no condition.",
-                $"What can be cleared: {ConditionCatalog.Gone}, {ConditionCatalog.Storm}. `dmremap status` "
-                    + "says what each condition needs."));
+                $"What can be cleared: {ConditionCatalog.Gone}, {ConditionCatalog.Storm}, "
+                    + $"{ConditionCatalog.Uncertain}, {ConditionCatalog.VolatileLost}. `dmremap status` says "
+                    + "what each condition needs."));
         }
-        return condition == ConditionCatalog.Gone
-            ? _host.RunAsync(Assembled.Device.ClearGone)
-            : _host.RunAsync(Assembled.Device.Breaker.Clear);
+        return _host.RunAsync(clear);
     }
 
     public void Dispose() => _stop.Dispose();

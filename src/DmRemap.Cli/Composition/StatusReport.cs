@@ -65,12 +65,17 @@ internal static class StatusReport
             Scrub = served.Scrub?.Report(),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
+            UncertainBlocks = UncertainReport.BlocksOf(device),
+            UncertainExtents = UncertainReport.ExtentsOf(device),
             Counters = Counters(served),
             Latencies = LatencyReport.Of(device.Counters.Latencies),
             CommitTime = LatencyReport.Of(device.Counters.CommitTimes),
             Metadata = Metadata(served),
             Clients = served.Front.OpenConnections,
             ReadOnly = device.Geometry.IsReadOnly,
+            ReadDeadlineSeconds = served.ReadDeadline > Duration.Zero
+                ? served.ReadDeadline.TotalMilliseconds / 1000
+                : null,
             Exports = served.Exports,
             Pid = Environment.ProcessId,
             Version = ControlProtocol.ProgramVersion,
@@ -91,11 +96,13 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, fill == SpareFill.Exhausted),
             (ConditionCatalog.SparesNearlyExhausted, fill == SpareFill.NearlyExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
-            (ConditionCatalog.VolatileLost, HasLostCache(served)),
+            (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostCache)),
+            (ConditionCatalog.Uncertain, device.Members.Any(member => member.HasFailedFlush)),
             (ConditionCatalog.Storm, device.Breaker.IsTripped),
             (ConditionCatalog.Unanswering,
                 device.Members.Any(member => IoOf(served, member)?.OldestMs >= UnansweringMs)),
             (ConditionCatalog.Degraded, IsDegraded(served)),
+            (ConditionCatalog.Slow, device.Members.Any(member => served.Slowness.Of(member) is not null)),
             (ConditionCatalog.SparesLow, fill == SpareFill.Low),
             (ConditionCatalog.ReadOnly, device.Geometry.IsReadOnly),
             (ConditionCatalog.Rehearsal,
@@ -103,10 +110,6 @@ internal static class StatusReport
         ];
         return [.. all.Where(condition => condition.Holds).Select(condition => condition.Name)];
     }
-
-    private static bool HasLostCache(ServedDevice served) =>
-        served.Assembled.Device.Members.Any(member => member.HasLostFlush)
-            || served.Assembled.Files.Any(member => member is NbdClient { HasLostCache: true });
 
     private static bool IsDegraded(ServedDevice served)
     {
@@ -131,9 +134,11 @@ internal static class StatusReport
             UnitBytes = served.Assembled.Device.Units.UnitBytes,
             Mode = ModeOf(served.Assembled.Members[0]!),
             Connection = ConnectionOf(served.Assembled.Files[0]),
+            WriteCache = UncertainReport.CacheOf(served.Assembled.Device),
             Errors = ErrorsOf(served.Assembled.Device.Primary),
             Gone = GoneOf(served, served.Assembled.Device.Primary),
             Io = IoOf(served, served.Assembled.Device.Primary),
+            Slow = served.Slowness.Of(served.Assembled.Device.Primary),
             Latencies = LatencyReport.Of(served.Assembled.Device.Primary.Latencies),
             ErrorRecovery = served.ErrorRecovery?.Of(served.Assembled.Device.Primary),
         };
@@ -158,6 +163,7 @@ internal static class StatusReport
             Errors = ErrorsOf(device.Spare(index)),
             Gone = GoneOf(served, device.Spare(index)),
             Io = IoOf(served, device.Spare(index)),
+            Slow = served.Slowness.Of(device.Spare(index)),
             Latencies = LatencyReport.Of(device.Spare(index).Latencies),
             ErrorRecovery = served.ErrorRecovery?.Of(device.Spare(index)),
         };
@@ -249,6 +255,7 @@ internal static class StatusReport
             SpareUnitsRetired = counters.SpareUnitsRetired,
             Commits = counters.Commits,
             CommitFailures = counters.CommitFailures,
+            ReadsAbandoned = counters.ReadsAbandoned,
             FaultsInjected = served.Assembled.Faults.InjectedErrors,
         };
     }

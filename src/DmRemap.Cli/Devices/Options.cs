@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Net;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Spares;
 using DmRemap.Linux.Loop;
@@ -93,6 +94,12 @@ public sealed record ServeOptions
 
     /// <summary>What becomes of drives' error recovery.</summary>
     public ErrorRecoveryPolicy ErrorRecovery { get; init; }
+
+    /// <summary>0: reads wait for as long as their disk takes.</summary>
+    public double ReadDeadlineSeconds { get; init; }
+
+    /// <summary>What is done about the main device's volatile cache.</summary>
+    public WriteCachePolicy WriteCache { get; init; }
 
     /// <summary>Of each metadata write.</summary>
     public double MetadataDeadlineSeconds { get; init; } = MetadataDeadlineSecondsDefault;

@@ -99,7 +99,7 @@ internal sealed class LabServer(CliServices services) : ILabServer
         {
             throw LabRefusals.TooManyDefects(options.Name);
         }
-        await door.OpenAsync(host, device, $"dm-remap lab disk {options.Name}");
+        await door.OpenAsync(host, device, $"dm-remap lab disk {options.Name}", Duration.Zero);
         return disk;
     }
 

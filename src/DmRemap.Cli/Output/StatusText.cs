@@ -34,6 +34,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             WriteLatencies(status);
             WriteMetadata(status);
             WriteScrub(status);
+            WriteCache(status);
+            WriteUncertain(status);
         }
         WriteErrors(status);
     }
@@ -104,6 +106,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         table.WriteHead();
         table.WriteRow(primary.Path, "main", PrimaryState(status), primary.Errors, "-");
         WriteGone(primary.Gone);
+        WriteSlow(primary.Slow);
         WriteOutstanding(status, primary.Io);
         WriteErrorRecovery(primary.ErrorRecovery);
         for (int i = 0; i < status.Spares.Count; i++)
@@ -112,6 +115,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
             table.WriteRow(spare.Path, $"spare {spare.Index ?? i}", spare.State, spare.Errors, used);
             WriteGone(spare.Gone);
+            WriteSlow(spare.Slow);
             WriteOutstanding(status, spare.Io);
             WriteErrorRecovery(spare.ErrorRecovery);
         }
@@ -163,6 +167,16 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
     private static string Limit(double? seconds) => seconds is double known
         ? string.Create(CultureInfo.InvariantCulture, $"{known:0.0} s")
         : "as long as the drive likes";
+
+    private void WriteSlow(MemberSlow? slow)
+    {
+        if (slow is not null)
+        {
+            writer.WriteLine($"    slow for {Amounts.Time(slow.SinceMs / 1000)}: half of the operations "
+                + $"within {Amounts.ShortTime(slow.MedianUs)}, "
+                + $"usually {Amounts.ShortTime(slow.UsualMedianUs)}");
+        }
+    }
 
     private static bool IsServed(DeviceStatus status) =>
         status.State is not DeviceStates.Stopped and not DeviceStates.Starting;
@@ -269,6 +283,31 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         }
     }
 
+    /// <summary>Where something is done about it that costs time, or was asked for.</summary>
+    private void WriteCache(DeviceStatus status)
+    {
+        if (status.Primary.WriteCache is WriteCacheStatus cache
+            && (cache.WritesForced || cache.Policy != "auto"))
+        {
+            Line("cache", $"--write-cache={cache.Policy}: "
+                + (cache.WritesForced ? "each write to the main device is forced to its medium"
+                    : cache.IsOff ? "the main device has none that loses anything"
+                    : "a write of the main device is durable when it is flushed"));
+        }
+    }
+
+    private void WriteUncertain(DeviceStatus status)
+    {
+        if (status.UncertainBlocks is not (long blocks and > 0))
+        {
+            return;
+        }
+        Line("unsure", $"{Amounts.Plural(blocks, "block")} "
+            + $"({Amounts.Bytes(blocks * status.Primary.BlockSize)}) were written and may hold what was "
+            + "there before:");
+        WriteRuns(status.UncertainExtents, isAll: true);
+    }
+
     private void WriteErrors(DeviceStatus status)
     {
         if (status.LostBlocks is not long lost)
@@ -291,19 +330,24 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         Line("errors", $"{Amounts.Plural(lost, "block")} lost "
             + $"({Amounts.Bytes(lost * status.Primary.BlockSize)}); reading them fails until they are "
             + "written:");
-        int shown = Math.Min(status.LostExtents.Count, LostLinesMax);
+        WriteRuns(status.LostExtents, status.LostExtentsComplete);
+    }
+
+    private void WriteRuns(IReadOnlyList<LostExtent> extents, bool isAll)
+    {
+        int shown = Math.Min(extents.Count, LostLinesMax);
         for (int i = 0; i < shown; i++)
         {
-            LostExtent extent = status.LostExtents[i];
+            LostExtent extent = extents[i];
             long last = extent.FirstBlock + extent.Blocks - 1;
             string run = extent.Blocks == 1 ? $"block {last}" : $"blocks {extent.FirstBlock}-{last}";
             writer.WriteLine($"{new string(' ', LabelWidth + 2)}{run}");
         }
-        if (shown < status.LostExtents.Count || !status.LostExtentsComplete)
+        if (shown < extents.Count || !isAll)
         {
-            string least = status.LostExtentsComplete ? "" : "at least ";
+            string least = isAll ? "" : "at least ";
             writer.WriteLine(
-                $"{new string(' ', LabelWidth + 2)}and {least}{status.LostExtents.Count - shown} more runs"
+                $"{new string(' ', LabelWidth + 2)}and {least}{extents.Count - shown} more runs"
                 + " (status --json lists them)");
         }
     }

@@ -31,6 +31,7 @@ public static class ConditionCatalog
     public const string SparesNearlyExhausted = "spares-nearly-exhausted";
     public const string TableFull = "table-full";
     public const string VolatileLost = "volatile-lost";
+    public const string Uncertain = "uncertain";
     public const string Storm = "storm";
     public const string Degraded = "degraded";
     public const string Slow = "slow";
@@ -65,8 +66,15 @@ public static class ConditionCatalog
             "The metadata area has no room for another entry. A write to a bad sector fails.",
             "Copy the data off this disk, or set it up again with a larger spare."),
         new(VolatileLost, MessageIds.ConditionVolatileLost, Severity.Critical,
-            "A member lost its write cache or failed a flush: writes that were not flushed are uncertain.",
-            "Check the file system above, then restart the device."),
+            "A member was away with writes in its cache that it had acknowledged: they may be lost. They "
+            + "are listed below, and the next flush of each client fails, once.",
+            "Check the file system above, or write the blocks anew; it ends when all of them are written "
+            + "and flushed, or with: dmremap clear NAME volatile-lost."),
+        new(Uncertain, MessageIds.ConditionUncertain, Severity.Critical,
+            "A flush of a member failed: what was written since the one before may be lost. It is listed "
+            + "below, and the next flush of each client fails, once.",
+            "Look at the kernel's log for this disk, and check the file system above. It ends when all of "
+            + "the blocks are written anew and flushed, or with: dmremap clear NAME uncertain."),
         new(Storm, MessageIds.ConditionStorm, Severity.Critical,
             "Errors come as from a cable or a controller, not from bad sectors: reads move no units any "
             + "more, and a write does only while the disk takes others.",
@@ -82,8 +90,10 @@ public static class ConditionCatalog
             "80 % or more of the spare units are in use.",
             "Add a spare: dmremap spare add NAME PATH; and copy the data off before no unit is left."),
         new(Slow, MessageIds.ConditionSlow, Severity.Warning,
-            "A member answers much more slowly than it used to, as disks do before they fail.",
-            "Copy what matters off this disk now."),
+            "A member answers much more slowly than it used to, as disks do before they fail, or has had an "
+            + "operation for more than 5 seconds; below is which. It ends by itself.",
+            "Copy what matters off this disk now, and look at the kernel's log. `serve --read-deadline` "
+            + "keeps clients from waiting for its reads."),
         new(ReadOnly, MessageIds.ConditionReadOnly, Severity.Notice,
             "The device is served read-only: every write is refused.",
             "Nothing, if you asked for it; otherwise stop it and serve it without --read-only."),

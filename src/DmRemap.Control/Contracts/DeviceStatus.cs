@@ -84,6 +84,14 @@ public sealed record DeviceStatus
     /// <summary>False when there are more lost extents than LostExtentsMax.</summary>
     public bool LostExtentsComplete { get; init; } = true;
 
+    /// <summary>
+    /// Blocks whose latest write was acknowledged and may be lost, since a flush failed or a cache was lost.
+    /// </summary>
+    public long? UncertainBlocks { get; init; }
+
+    /// <summary>Where, ascending; where they are many, with what lies between close ones.</summary>
+    public IReadOnlyList<LostExtent> UncertainExtents { get; init; } = [];
+
     public IoCounters? Counters { get; init; }
 
     /// <summary>How long clients waited for answers; null while nobody serves it.</summary>
@@ -98,6 +106,9 @@ public sealed record DeviceStatus
     public int? Clients { get; init; }
 
     public bool ReadOnly { get; init; }
+
+    /// <summary>Of `serve --read-deadline`; null: none, or nobody serves it.</summary>
+    public double? ReadDeadlineSeconds { get; init; }
 
     /// <summary>What clients connect to, as a URI each (nbd+unix, nbd).</summary>
     public IReadOnlyList<string> Exports { get; init; } = [];
@@ -166,6 +177,14 @@ public sealed record MemberIo(long InFlight, long? OldestMs);
 public sealed record MemberGone(long SinceMs, long RequestsHeld);
 
 /// <summary>
+/// A member is slow: since when, and in microseconds, for operations of the kind that is slow, in the latest
+/// window and usually, what half of them and 99 of a hundred do not exceed. Waiting for each other is taken
+/// out.
+/// </summary>
+public sealed record MemberSlow(
+    long SinceMs, double MedianUs, double UsualMedianUs, double TailUs, double UsualTailUs);
+
+/// <summary>
 /// Since the device was started; an operation that was not seen is null. Zeroings are discards and
 /// write-zeroes.
 /// </summary>
@@ -199,6 +218,9 @@ public sealed record PrimaryStatus
     /// <summary>One of <see cref="MemberConnections"/>; null for a file or disk, and while stopped.</summary>
     public string? Connection { get; init; }
 
+    /// <summary>Null while nobody serves it.</summary>
+    public WriteCacheStatus? WriteCache { get; init; }
+
     public MemberErrors? Errors { get; init; }
 
     /// <summary>Null while its disk is there.</summary>
@@ -206,6 +228,9 @@ public sealed record PrimaryStatus
 
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }
+
+    /// <summary>Null while it is not slow.</summary>
+    public MemberSlow? Slow { get; init; }
 
     /// <summary>
     /// How long it took for what it was given, without what the table writes; null while nobody serves it.
@@ -234,6 +259,12 @@ public static class ErrorRecoveryStates
 
     public const string Unknown = "unknown";
 }
+
+/// <summary>What is done about the main device's volatile cache.</summary>
+/// <param name="Policy">"auto", "off", "fua" or "keep", as `serve --write-cache` has it.</param>
+/// <param name="IsOff">The kernel knows of none, or it was switched off.</param>
+/// <param name="WritesForced">Each write is durable when it is answered.</param>
+public sealed record WriteCacheStatus(string Policy, bool IsOff, bool WritesForced);
 
 /// <summary>A device that lends units.</summary>
 public sealed record SpareStatus
@@ -268,6 +299,9 @@ public sealed record SpareStatus
 
     /// <summary>Null while nobody serves it.</summary>
     public MemberIo? Io { get; init; }
+
+    /// <summary>Null while it is not slow.</summary>
+    public MemberSlow? Slow { get; init; }
 
     /// <summary>
     /// How long it took for what it was given, without what the table writes; null while nobody serves it.
@@ -368,6 +402,11 @@ public sealed record IoCounters
     public long Commits { get; init; }
 
     public long CommitFailures { get; init; }
+
+    /// <summary>
+    /// Reads, or pieces of them, that were answered with an error at their deadline and were with a disk.
+    /// </summary>
+    public long ReadsAbandoned { get; init; }
 
     /// <summary>Errors made by fault rules.</summary>
     public long FaultsInjected { get; init; }

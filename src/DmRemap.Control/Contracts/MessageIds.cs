@@ -15,6 +15,7 @@ public static class MessageIds
     public const string ConditionSparesNearlyExhausted = "DMR-CONDITION-SPARES-NEARLY-EXHAUSTED";
     public const string ConditionTableFull = "DMR-CONDITION-TABLE-FULL";
     public const string ConditionVolatileLost = "DMR-CONDITION-VOLATILE-LOST";
+    public const string ConditionUncertain = "DMR-CONDITION-UNCERTAIN";
     public const string ConditionStorm = "DMR-CONDITION-STORM";
     public const string ConditionDegraded = "DMR-CONDITION-DEGRADED";
     public const string ConditionSlow = "DMR-CONDITION-SLOW";

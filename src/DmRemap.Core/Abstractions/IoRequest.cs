@@ -47,6 +47,9 @@ public sealed class IoRequest
     /// </summary>
     public object? Context { get; set; }
 
+    /// <summary>Of a flush: who asks for it. Null: nobody that could be told of a failure once.</summary>
+    public FlushClient? Client { get; set; }
+
     public IoStatus Status { get; private set; }
 
     /// <summary>The kernel's error number, positive; 0 where none was given.</summary>

@@ -102,6 +102,19 @@ public static class Limits
     /// <summary>A line on the control socket.</summary>
     public const int ControlLineBytesMax = 65_536;
 
+    /// <summary>
+    /// Extents that were written since a member's last flush; of more, neighbours count as one.
+    /// </summary>
+    public const int UnflushedExtentsMax = 1024;
+
+    /// <summary>Extents that are listed as uncertain; of more, neighbours count as one.</summary>
+    public const int UncertainExtentsMax = 256;
+
+    /// <summary>
+    /// Reads with a member that nobody waits for any more, from which on reads of it fail at once.
+    /// </summary>
+    public const int ReadsAbandonedOfMemberMax = 16;
+
     /// <summary>The smallest spare, in bytes.</summary>
     public const long SpareBytesMin = 16L * 1024 * 1024;
 }

@@ -73,6 +73,28 @@ public sealed class LatencyHistogram
             longest);
     }
 
+    /// <summary>All lengths together. The recording thread only.</summary>
+    internal Duration Total => new(_total);
+
+    /// <summary>
+    /// What was recorded since the counts of before, which become those of now. The recording thread only.
+    /// </summary>
+    internal long Subtract(Span<long> before, Span<long> since)
+    {
+        long count = 0;
+        for (int i = 0; i < Buckets; i++)
+        {
+            since[i] = _counts[i] - before[i];
+            before[i] = _counts[i];
+            count += since[i];
+        }
+        return count;
+    }
+
+    /// <summary>A length that so many of a thousand did not exceed; zero where there is none.</summary>
+    internal static Duration Quantile(ReadOnlySpan<long> counts, long count, int permille) =>
+        count == 0 ? Duration.Zero : AtMost(counts, count, permille, new Duration(EndOf(Buckets - 1)));
+
     /// <summary>The bucket that counts operations of this length. Below zero counts as zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static int BucketOf(long nanoseconds)

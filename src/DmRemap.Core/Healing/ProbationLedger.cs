@@ -27,6 +27,9 @@ public sealed class ProbationLedger
     /// <summary>The copy counts no more, or nothing is known of it.</summary>
     public void Forget(UnitNumber unit) => _copies.Remove(unit.Value);
 
+    /// <summary>A spare may have lost what it had acknowledged.</summary>
+    public void ForgetAll() => _copies.Clear();
+
     /// <summary>The primary holds what the spare holds.</summary>
     public bool IsInStep(UnitNumber unit) => _copies.ContainsKey(unit.Value);
 

@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Flushing;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine.Flushing;
@@ -12,19 +13,21 @@ namespace DmRemap.Engine.Flushing;
 ///   asked ──▶ waiting ──▶ flush primary ‖ flush spare 0 ‖ …  ──▶ answered
 /// </code>
 /// The table needs no part in it: every rule that an acknowledged write depends on was durable before its
-/// answer. A member flush that failed is never repeated to success: the kernel and the drive may have dropped
-/// what it covered and would call the next one clean. Every later flush of the device fails (until the set is
-/// started again).
+/// answer. A member flush that failed may have dropped what it covered, and the next one would call that
+/// clean: those writes become uncertain, and each client is told at its next flush, whatever that one does
+/// (<see cref="FlushErrors"/>).
 /// </summary>
 internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
 {
     private readonly RemapDevice _device;
     private readonly IoRequest[] _io;
     private readonly long[] _covered;
+    private readonly long[] _lossesAtSubmit;
     private readonly RequestQueue _waiting = new();
     private readonly RequestQueue _running = new();
     private int _outstanding;
     private bool _isRunning;
+    private bool _isDoomed;
     private IoStatus _status;
     private int _errno;
 
@@ -33,6 +36,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         _device = device;
         _io = new IoRequest[Limits.SparesMax + 1];
         _covered = new long[Limits.SparesMax + 1];
+        _lossesAtSubmit = new long[Limits.SparesMax + 1];
         for (int i = 0; i < _io.Length; i++)
         {
             _io[i] = new IoRequest { Token = i };
@@ -62,25 +66,21 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         {
             // First, as it decides whether what this flush is to cover can still become durable (F-8).
             member.Gate.Note(request);
-            if (!member.HasLostFlush && member.Gate.TryKeep(request))
+            member.Gate.JudgeCache();
+            if (member.Losses == _lossesAtSubmit[index] && member.Gate.TryKeep(request))
             {
                 return;
             }
         }
         // A disk that was gone meanwhile may have come back without its cache, and flushed nothing.
-        if (request.Status == IoStatus.Ok && !member.HasLostFlush)
+        if (request.Status == IoStatus.Ok && member.Losses == _lossesAtSubmit[index])
         {
-            member.Flushes++;
-            member.FlushedWrites = _covered[index];
+            member.OnFlushed(_covered[index]);
         }
         else if (!member.IsRemoved)
         {
             // Of one that has left, nothing counts: all that was on it is durable elsewhere.
-            member.FlushErrors++;
-            member.HasLostFlush = true;
-            // Whatever failed of the member: a client is told of the device, as it is of reads and writes.
-            Fail(IoStatus.DeviceError, request.Errno);
-            _device.Publish(EngineEventKind.FlushFailed, member, default, default, request.Errno);
+            TakeFailure(member, index, request);
         }
         _outstanding--;
         if (_outstanding == 0)
@@ -92,14 +92,12 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
 
     void IOpeningFlushWaiter.OnOpeningFlushReturned(int member)
     {
-        if (!_device.Members[member].HasLostFlush)
+        if (!_device.Members[member].HasFailedOpening)
         {
             Submit(member);
             return;
         }
-        Fail(IoStatus.DeviceError, 5);
-        _device.Members[member].FlushErrors++;
-        _device.Publish(EngineEventKind.FlushFailed, _device.Members[member], default, default, 5);
+        TakeFailedOpening(_device.Members[member]);
         _outstanding--;
         if (_outstanding == 0)
         {
@@ -108,16 +106,36 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         _device.Pump();
     }
 
+    private void TakeFailure(Member member, int index, IoRequest request)
+    {
+        member.FlushErrors++;
+        Fail(IoStatus.DeviceError, request.Errno);
+        if (member.Losses == _lossesAtSubmit[index] && member.MayHaveUnflushed)
+        {
+            _device.NoteUncertain(member, UncertainCause.FlushFailed, request.Errno);
+        }
+    }
+
+    private void TakeFailedOpening(Member member)
+    {
+        member.FlushErrors++;
+        Fail(IoStatus.DeviceError, 5);
+        _device.NoteUncertain(member, UncertainCause.FlushFailed, 5);
+    }
+
     private void StartCycle()
     {
         Invariant.Check(!_isRunning);
         _isRunning = true;
+        _isDoomed = true;
         while (_waiting.TryDequeue(out RemapRequest request))
         {
             _running.Enqueue(request);
+            _isDoomed &= MustFail(request.Parent!);
         }
         _status = IoStatus.Ok;
         _errno = 0;
+        _device.Uncertain.OnFlushBegun();
         FlushMembers();
     }
 
@@ -128,19 +146,24 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         for (int i = 0; i < _device.Members.Length; i++)
         {
             Member member = _device.Members[i];
-            member.Gate.JudgeCache();
             if (member.IsRemoved)
             {
                 continue;
             }
-            if (member.HasLostFlush)
+            member.Gate.JudgeCache();
+            if (_isDoomed && member.IsGone)
             {
+                // Nobody waits for the return of a disk to be told that the flush has failed.
                 Fail(IoStatus.DeviceError, 5);
             }
             else if (member.OpeningFlush is { IsOut: true } opening)
             {
                 _outstanding++;
                 opening.Await(this, i);
+            }
+            else if (member.HasFailedOpening)
+            {
+                TakeFailedOpening(member);
             }
             else if (member.IsDirty)
             {
@@ -159,21 +182,20 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     {
         Member member = _device.Members[index];
         _covered[index] = member.CompletedWrites;
+        _lossesAtSubmit[index] = member.Losses;
+        member.OnFlushBegun();
         _io[index].Prepare(this, IoOperation.Flush, default, default);
         member.Gate.Submit(_io[index]);
     }
 
     private void EndCycle()
     {
+        _device.NoteCycle(_status == IoStatus.Ok);
         // Still running while it answers: who asks from inside an answer waits for the next cycle, and is not
         // answered with this one.
         while (_running.TryDequeue(out RemapRequest request))
         {
-            if (_status != IoStatus.Ok)
-            {
-                request.Fail(_status, _errno, request.Parent!.Extent);
-            }
-            _device.Answer(request);
+            Conclude(request);
         }
         _isRunning = false;
         if (!_waiting.IsEmpty)
@@ -181,6 +203,30 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             StartCycle();
         }
     }
+
+    private void Conclude(RemapRequest request)
+    {
+        IoRequest parent = request.Parent!;
+        bool isFailed = _status != IoStatus.Ok;
+        if (isFailed || MustFail(parent))
+        {
+            request.Fail(
+                isFailed ? _status : IoStatus.DeviceError, isFailed ? _errno : 5, parent.Extent);
+            if (parent.Operation == IoOperation.Flush)
+            {
+                _device.FlushErrors.Tell(parent.Client, parent.DeviceWord);
+            }
+        }
+        _device.Answer(request);
+    }
+
+    /// <summary>
+    /// Also where every disk has done it. Zeroes that are forced ask for their own durability only, and tell
+    /// nobody of anything else.
+    /// </summary>
+    private bool MustFail(IoRequest parent) => parent.Operation == IoOperation.Flush
+        ? _device.FlushErrors.MustFail(parent.Client, parent.DeviceWord)
+        : parent.DeviceWord < _device.FlushErrors.Failures;
 
     private void Fail(IoStatus status, int errno)
     {

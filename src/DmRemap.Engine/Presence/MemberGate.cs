@@ -1,6 +1,7 @@
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Remapping;
+using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine.Presence;
@@ -125,8 +126,10 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     /// </summary>
     public void JudgeCache()
     {
-        _member.HasLostFlush |=
-            _member.IsDirty && _member.HasVolatileCache && _presence.IsGone;
+        if (_member.HasCacheLossToTake || (_presence.IsGone && MayLoseCache))
+        {
+            _device.NoteUncertain(_member, UncertainCause.CacheLost, _errno);
+        }
     }
 
     /// <summary>A person says that it is back. False: it is not gone.</summary>
@@ -175,6 +178,8 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         _device.Pump();
     }
 
+    private bool MayLoseCache => _member.HasVolatileCache && _member.MayHaveUnflushed;
+
     private bool IsErrorOfGone(IoRequest failed) =>
         failed.Status == IoStatus.DeviceError && !_member.IsAbsent && !_member.IsRemoved
         && RemapDevice.Classify(_member, failed.Operation, failed.Status, failed.Errno, failed.Elapsed)
@@ -182,16 +187,17 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
 
     private void NoteGone(IoRequest failed)
     {
-        if (_member.IsDirty && _member.HasVolatileCache)
+        if (!_presence.IsGone)
         {
-            // F-8: what it acknowledged and did not flush may be gone with its power. The flush after its
-            // return would succeed and say nothing of it, so none may any more.
-            _member.HasLostFlush = true;
+            BeginAbsence(failed);
         }
-        if (_presence.IsGone)
-        {
-            return;
-        }
+        // F-8: what it acknowledged and did not flush may be gone with its power. The flush after its return
+        // would succeed and say nothing of it.
+        JudgeCache();
+    }
+
+    private void BeginAbsence(IoRequest failed)
+    {
         _presence.OnGone(_loop.Now);
         IsOpen = false;
         _errno = failed.Errno;

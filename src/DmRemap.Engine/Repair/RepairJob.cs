@@ -130,6 +130,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     protected void SubmitToPrimary(IoOperation operation, Extent blocks, BufferSlice buffer,
         IoFlags flags = IoFlags.None)
     {
+        flags |= operation == IoOperation.Write ? Device.ForcedOnPrimary : IoFlags.None;
         _io.Prepare(this, operation, blocks, buffer, flags);
         SubmitTo(Device.Primary, IsWaitedFor);
     }

@@ -79,7 +79,7 @@ internal sealed partial class WriteRedirect
         if (isWritten)
         {
             // It is in the drive's cache now, like any write, and the next flush must cover it.
-            Device.Primary.CompletedWrites++;
+            Device.Primary.NoteUnflushed(_control);
         }
         Device.WriteControl.OnControl(outcome);
         Device.NoteRejection(wasRejected, IoErrno);

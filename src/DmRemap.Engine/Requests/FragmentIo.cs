@@ -25,6 +25,12 @@ internal sealed class FragmentIo
     /// <summary>Link: free, or waiting for a repair job.</summary>
     public FragmentIo? Next { get; set; }
 
+    /// <summary>How often acknowledged writes had become uncertain when it was sent.</summary>
+    public long Losses { get; set; }
+
+    /// <summary>Whoever asked for it has been answered.</summary>
+    public bool IsAbandoned { get; set; }
+
     /// <summary>Its member's disk is gone, and it waits for its return.</summary>
     public bool IsKept { get; set; }
 
@@ -72,11 +78,31 @@ internal sealed class FragmentPool
     public void Return(FragmentIo fragment)
     {
         Invariant.Check(!fragment.Io.IsSubmitted);
+        if (fragment.IsAbandoned)
+        {
+            fragment.IsAbandoned = false;
+            fragment.Member!.ReadsAbandoned--;
+        }
         fragment.Request = null;
         fragment.Member = null;
         fragment.Next = _free;
         _free = fragment;
         FreeCount++;
+    }
+
+    /// <summary>Nobody waits any more for what this is a part of. Cold: scans every slot.</summary>
+    public void Abandon(IoRequest parent, RemapDevice device)
+    {
+        foreach (FragmentIo fragment in _all)
+        {
+            if (fragment.Member is Member member && !fragment.IsAbandoned
+                && ReferenceEquals(fragment.Request?.Parent, parent))
+            {
+                fragment.IsAbandoned = true;
+                member.ReadsAbandoned++;
+                device.NoteAbandoned(member);
+            }
+        }
     }
 
     /// <summary>

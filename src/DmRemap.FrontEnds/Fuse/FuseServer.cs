@@ -29,7 +29,7 @@ public interface IFuseWatcher
 /// more waits in the kernel. Data requests go to the device in pieces, a bounded number at once, those with
 /// pieces left in turn. A request fails as a whole or not at all: READ and WRITE are never short (F-10).
 /// </summary>
-public sealed class FuseServer : IFuseChannelOwner, IIoOwner
+public sealed partial class FuseServer : IFuseChannelOwner, IIoOwner
 {
     /// <summary>The longest READ or WRITE; longer ones come in parts.</summary>
     public const int TransferBytesMax = FuseProtocol.TransferBytesMax;
@@ -44,11 +44,17 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     private const int ReceivesMax = 16;
 
     private readonly IBlockDevice _device;
+
+    /// <summary>The kernel is one client, whoever uses the file: it is told of a failed flush once.</summary>
+    private readonly FlushClient _kernel = new();
     private readonly IFuseWatcher _watcher;
     private readonly FuseFile _file;
     private readonly FuseParser _parser;
-    private readonly FuseSlot[] _slots = new FuseSlot[Slots];
-    private readonly IoRequest[] _freePieces = new IoRequest[DeviceQueueDepth];
+    private readonly FuseSlot[] _slots;
+    private readonly IoRequest[] _pieces;
+    private readonly IoRequest[] _freePieces;
+    private readonly IAbandonedReads? _abandoning;
+    private readonly ReadDeadlines? _deadlines;
     private readonly TurnEnd _turn;
     private readonly int _pieceBytes;
     private FuseChannel? _channel;
@@ -56,6 +62,10 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     private FuseSlot? _firstInLine;
     private FuseSlot? _lastInLine;
     private int _freePieceCount;
+    private int _abandonedSlots;
+
+    /// <summary>Pieces that may be handed over now: those that nobody waits for take none of them.</summary>
+    private int _room = DeviceQueueDepth;
     private int _freeSlotCount;
     private int _receiving;
     private int _receivesWanted;
@@ -68,8 +78,15 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     /// <summary>On any thread but the loop's: it takes its time.</summary>
     public FuseServer(
         IEventLoop loop, IBlockDevice device, IFuseWatcher watcher, uint userId, uint groupId,
-        long unixSeconds)
+        long unixSeconds, Duration readDeadline = default)
     {
+        bool hasDeadline = readDeadline > Duration.Zero;
+        _deadlines = hasDeadline ? new ReadDeadlines(loop, readDeadline, this) : null;
+        _abandoning = device as IAbandonedReads;
+        // As many again for reads that are abandoned: they leave everybody else what there is.
+        _slots = new FuseSlot[hasDeadline ? 2 * Slots : Slots];
+        _pieces = new IoRequest[hasDeadline ? 2 * DeviceQueueDepth : DeviceQueueDepth];
+        _freePieces = new IoRequest[_pieces.Length];
         _device = device;
         _watcher = watcher;
         Loop = loop;
@@ -84,25 +101,26 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         _pieceBytes = Math.Min(Limits.SliceBytes, device.Geometry.TransferBytesMax);
         _pieceBytes -= _pieceBytes % _file.BlockSize.Bytes;
         Invariant.Check(_pieceBytes > 0);
-        for (int i = 0; i < Slots; i++)
+        for (int i = 0; i < _slots.Length; i++)
         {
             _slots[i] = new FuseSlot(i, Allocate());
             Free(_slots[i]);
         }
-        for (int i = 0; i < DeviceQueueDepth; i++)
+        for (int i = 0; i < _pieces.Length; i++)
         {
-            _freePieces[i] = new IoRequest();
+            _pieces[i] = new IoRequest { Client = _kernel };
+            _freePieces[i] = _pieces[i];
         }
-        _freePieceCount = DeviceQueueDepth;
+        _freePieceCount = _pieces.Length;
     }
 
     public FuseCounters Counters { get; } = new();
 
     /// <summary>Nothing of it is left from a former connection: it may be opened.</summary>
-    public bool IsIdle => _channel is not { IsOpen: true } && _freeSlotCount == Slots;
+    public bool IsIdle => _channel is not { IsOpen: true } && _freeSlotCount == _slots.Length;
 
     /// <summary>Not completed by the device: their memory is not free, whoever has gone.</summary>
-    public int PiecesAtDevice => DeviceQueueDepth - _freePieceCount;
+    public int PiecesAtDevice => _pieces.Length - _freePieceCount;
 
     /// <summary>The device is suspended: what has not gone to it yet waits in line.</summary>
     public bool IsHeld { get; private set; }
@@ -119,11 +137,12 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         {
             return false;
         }
-        _channel ??= new FuseChannel(loop, Slots, this);
+        _channel ??= new FuseChannel(loop, _slots.Length, this);
         _isServing = false;
         _problem = "";
         _receiving = 0;
         _receivesWanted = 1;
+        (_device as IFlushErrorSource)?.Introduce(_kernel);
         _channel.Open(kernel);
         ReceiveMore();
         return true;
@@ -143,6 +162,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     public void Release()
     {
         IsHeld = false;
+        _deadlines?.Restart();
         SubmitWhatWaits();
     }
 
@@ -189,6 +209,10 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         slot.Begin(in request, _file.BlockSize);
         if (isOfDevice)
         {
+            if (slot.Operation == IoOperation.Read)
+            {
+                _deadlines?.Add(slot);
+            }
             Enqueue(slot);
             SubmitWhatWaits();
         }
@@ -205,7 +229,15 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         {
             EndReceive(slot);
         }
-        Free(slot);
+        if (slot.IsAbandoned && slot.InFlight > 0)
+        {
+            // The kernel has its answer; the memory is still the device's.
+            slot.IsAnswered = true;
+        }
+        else
+        {
+            Free(slot);
+        }
         ReceiveMore();
         CloseIfDone();
     }
@@ -229,6 +261,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
             FuseSlot slot = TakeFromLine();
             if (slot.InFlight == 0)
             {
+                _deadlines?.Remove(slot);
                 Free(slot);
             }
         }
@@ -243,6 +276,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         request.Context = null;
         _freePieces[_freePieceCount] = request;
         _freePieceCount++;
+        _room += slot.IsAbandoned ? 0 : 1;
         slot.PieceCompleted(request.Status);
         EndIfWhole(slot);
         SubmitWhatWaits();
@@ -287,7 +321,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     /// </summary>
     private void ReceiveMore()
     {
-        while (IsOpen && _receiving < _receivesWanted && _freeSlot is not null)
+        while (IsOpen && _receiving < _receivesWanted && _freeSlot is not null && SlotsInUse < Slots)
         {
             FuseSlot slot = _freeSlot;
             _freeSlot = slot.Next;
@@ -313,36 +347,10 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         ReceiveMore();
     }
 
-    private void Enqueue(FuseSlot slot)
-    {
-        Invariant.Check(!slot.IsQueued);
-        slot.IsQueued = true;
-        slot.Next = null;
-        if (_lastInLine is null)
-        {
-            _firstInLine = slot;
-        }
-        else
-        {
-            _lastInLine.Next = slot;
-        }
-        _lastInLine = slot;
-    }
-
-    private FuseSlot TakeFromLine()
-    {
-        FuseSlot slot = _firstInLine!;
-        _firstInLine = slot.Next;
-        _lastInLine = _firstInLine is null ? null : _lastInLine;
-        slot.Next = null;
-        slot.IsQueued = false;
-        return slot;
-    }
-
     /// <summary>A piece of each in turn, as long as there is room.</summary>
     private void SubmitWhatWaits()
     {
-        while (_firstInLine is not null && _freePieceCount > 0 && !IsHeld)
+        while (_firstInLine is not null && _room > 0 && !IsHeld)
         {
             FuseSlot slot = TakeFromLine();
             if (slot.HasPiece)
@@ -363,6 +371,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
     private void SubmitPiece(FuseSlot slot)
     {
         (BufferSlice buffer, long start, long bytes) = slot.TakePiece(_pieceBytes, _file.BlockSize);
+        _room--;
         _freePieceCount--;
         IoRequest piece = _freePieces[_freePieceCount];
         piece.Context = slot;
@@ -381,6 +390,17 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         {
             return;
         }
+        if (slot.IsAbandoned)
+        {
+            _abandonedSlots--;
+            if (slot.IsAnswered)
+            {
+                Free(slot);
+                ReceiveMore();
+            }
+            return;
+        }
+        _deadlines?.Remove(slot);
         Count(slot);
         Answer(slot);
     }
@@ -432,7 +452,7 @@ public sealed class FuseServer : IFuseChannelOwner, IIoOwner
         {
             TellWhenClosed();
         }
-        else if (_freeSlotCount + _receiving == Slots)
+        else if (_freeSlotCount + _receiving + _abandonedSlots == _slots.Length)
         {
             Abort();
         }

@@ -13,7 +13,7 @@ namespace DmRemap.FrontEnds.Fuse;
 /// so that data goes to the disk, and back, from where it is. A READ that does not begin at a block has its
 /// header in front of the byte that was asked for.
 /// </summary>
-internal sealed class FuseSlot(int index, BufferSlice memory)
+internal sealed class FuseSlot(int index, BufferSlice memory) : AwaitedRead
 {
     /// <summary>Where data begins.</summary>
     public const int DataStart = AlignedMemory.Alignment;
@@ -79,6 +79,8 @@ internal sealed class FuseSlot(int index, BufferSlice memory)
     {
         _request = request;
         Error = FuseErrors.None;
+        IsAbandoned = false;
+        IsAnswered = false;
         IsStarted = false;
         long inBlock = blockSize.Bytes - 1;
         Position = request.Offset & ~inBlock;
@@ -115,10 +117,26 @@ internal sealed class FuseSlot(int index, BufferSlice memory)
 
     public void Fail(int error) => Error = error;
 
+    /// <summary>
+    /// It was answered with an error, and its disk has not answered yet: the memory is the device's.
+    /// </summary>
+    public bool IsAbandoned { get; private set; }
+
+    /// <summary>Of an abandoned one: the kernel has its answer.</summary>
+    public bool IsAnswered { get; set; }
+
+    public void Abandon()
+    {
+        Error = FuseErrors.InputOutput;
+        IsAbandoned = true;
+    }
+
     /// <summary>The whole reply, header and all.</summary>
     public BufferSlice WriteReply(FuseFile file)
     {
-        int dataStart = DataStart + (int)(_request.Offset & (file.BlockSize.Bytes - 1));
+        // An error is written in front of everything that a device may still be filling.
+        int dataStart = DataStart
+            + (Error == FuseErrors.None ? (int)(_request.Offset & (file.BlockSize.Bytes - 1)) : 0);
         int start = dataStart - FuseProtocol.ReplyHeaderBytes;
         if (_request.Action == FuseAction.Read && Error == FuseErrors.None)
         {

@@ -10,7 +10,7 @@ namespace DmRemap.FrontEnds.Nbd;
 /// buffers back, also when the client has gone. It stands in at most one queue: the connection's free slots,
 /// the device queue's line, the replies to be sent, or those being sent.
 /// </summary>
-internal sealed class ClientRequest(NbdConnection connection)
+internal sealed class ClientRequest(NbdConnection connection) : AwaitedRead
 {
     /// <summary>
     /// Pieces of one request at the device at once, so that a long one leaves room for the others.
@@ -158,6 +158,27 @@ internal sealed class ClientRequest(NbdConnection connection)
             Error = NbdErrors.From(status);
             Reason = NbdReasons.From(status);
         }
+    }
+
+    /// <summary>A READ is given up: what is with the device, and its buffers, are another's now.</summary>
+    public void MoveTo(AbandonedRead late)
+    {
+        late.InFlight = InFlight;
+        late.Leases = Leases;
+        late.Reserve = Reserve;
+        InFlight = 0;
+        Leases = null;
+        Reserve = null;
+        _nextToSubmit = null;
+        _nextToSend = null;
+    }
+
+    /// <summary>The whole READ fails, whatever of it has come back.</summary>
+    public void FailLate()
+    {
+        Error = NbdError.InputOutput;
+        Reason = NbdReason.Late;
+        HasFailedInPart = false;
     }
 
     /// <summary>What became of a piece of a READ.</summary>

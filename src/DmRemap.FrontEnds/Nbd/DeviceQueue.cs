@@ -12,26 +12,41 @@ internal sealed class DeviceQueue : IIoOwner
     private readonly NbdServer _server;
     private readonly IBlockDevice _device;
     private readonly BlockSize _blockSize;
+    private readonly IoRequest[] _all;
     private readonly IoRequest[] _free;
     private readonly SliceLease?[] _leases;
+    private readonly IAbandonedReads? _abandoning;
+    private AbandonedRead? _freeAbandoned;
     private int _freeCount;
+
+    /// <summary>Pieces that may be handed over now: those that nobody waits for take none of them.</summary>
+    private int _room;
     private ClientRequest? _first;
     private ClientRequest? _last;
 
-    public DeviceQueue(NbdServer server, IBlockDevice device, int depth, int pieceBytes)
+    public DeviceQueue(
+        NbdServer server, IBlockDevice device, int depth, int pieceBytes, int abandonedMax)
     {
         Invariant.Check(depth > 0);
         _server = server;
         _device = device;
         _blockSize = device.Geometry.LogicalBlockSize;
         PieceBytes = pieceBytes;
-        _free = new IoRequest[depth];
-        _leases = new SliceLease?[depth];
-        for (int i = 0; i < depth; i++)
+        _abandoning = device as IAbandonedReads;
+        _all = new IoRequest[depth + abandonedMax];
+        _free = new IoRequest[_all.Length];
+        _leases = new SliceLease?[_all.Length];
+        for (int i = 0; i < _all.Length; i++)
         {
-            _free[i] = new IoRequest { Token = i };
+            _all[i] = new IoRequest { Token = i };
+            _free[i] = _all[i];
         }
-        _freeCount = depth;
+        for (int i = 0; i < abandonedMax; i++)
+        {
+            _freeAbandoned = new AbandonedRead { Next = _freeAbandoned };
+        }
+        _freeCount = _all.Length;
+        _room = depth;
     }
 
     public int PieceBytes { get; }
@@ -47,7 +62,7 @@ internal sealed class DeviceQueue : IIoOwner
     /// <summary>Hand over what can be at once; false when a piece must wait.</summary>
     public bool SubmitOrWait(ClientRequest request)
     {
-        while (!IsHeld && _first is null && _freeCount > 0 && request.HasPiece)
+        while (!IsHeld && _first is null && _room > 0 && request.HasPiece)
         {
             Submit(request);
         }
@@ -67,7 +82,7 @@ internal sealed class DeviceQueue : IIoOwner
         {
             return TryTakeAbandoned(out request);
         }
-        if (_first is null || _freeCount == 0)
+        if (_first is null || _room == 0)
         {
             return false;
         }
@@ -102,13 +117,18 @@ internal sealed class DeviceQueue : IIoOwner
 
     public void OnCompleted(IoRequest request)
     {
-        ClientRequest client = (ClientRequest)request.Context!;
+        if (request.Context is not ClientRequest client)
+        {
+            TakeLate(request);
+            return;
+        }
         int index = (int)request.Token;
         SliceLease? lease = _leases[index];
         _leases[index] = null;
         request.Context = null;
         _free[_freeCount] = request;
         _freeCount++;
+        _room++;
         client.PieceCompleted(request, PieceBytes);
         if (lease is not null)
         {
@@ -123,6 +143,86 @@ internal sealed class DeviceQueue : IIoOwner
             client.Connection.OnQuiet(client);
         }
         _server.Settle();
+    }
+
+    /// <summary>
+    /// Nobody waits for this READ any more: out of the line with it, and what of it is with the device goes
+    /// on without it. False: there is no room to keep its buffers apart.
+    /// </summary>
+    public bool TryAbandon(ClientRequest read)
+    {
+        bool isAtDevice = read.InFlight > 0;
+        bool hasRoom = _freeAbandoned is not null
+            && _freeCount > _room + read.InFlight - 1
+            && _server.Buffers.CanAbandon(read.Leases);
+        if (isAtDevice && !hasRoom)
+        {
+            return false;
+        }
+        if (read.IsQueued)
+        {
+            TakeOutOfLine(read);
+        }
+        if (isAtDevice)
+        {
+            Abandon(read);
+        }
+        return true;
+    }
+
+    private void Abandon(ClientRequest read)
+    {
+        AbandonedRead late = _freeAbandoned!;
+        _freeAbandoned = late.Next;
+        late.Next = null;
+        _server.Buffers.Abandon(read.Leases);
+        _room += read.InFlight;
+        read.MoveTo(late);
+        foreach (IoRequest piece in _all)
+        {
+            if (ReferenceEquals(piece.Context, read))
+            {
+                piece.Context = late;
+                _abandoning?.OnReadAbandoned(piece);
+            }
+        }
+    }
+
+    /// <summary>A piece that nobody waits for: with the last one the buffers are ours again.</summary>
+    private void TakeLate(IoRequest request)
+    {
+        AbandonedRead late = (AbandonedRead)request.Context!;
+        request.Context = null;
+        _free[_freeCount] = request;
+        _freeCount++;
+        late.InFlight--;
+        if (late.InFlight == 0)
+        {
+            _server.Buffers.ReturnAbandoned(late);
+            late.Next = _freeAbandoned;
+            _freeAbandoned = late;
+        }
+        _server.Settle();
+    }
+
+    private void TakeOutOfLine(ClientRequest request)
+    {
+        ClientRequest? before = null;
+        for (ClientRequest? one = _first; one != request; one = one!.Next)
+        {
+            before = one;
+        }
+        if (before is null)
+        {
+            _first = request.Next;
+        }
+        else
+        {
+            before.Next = request.Next;
+        }
+        _last = request == _last ? before : _last;
+        request.Next = null;
+        request.IsQueued = false;
     }
 
     /// <summary>
@@ -175,6 +275,7 @@ internal sealed class DeviceQueue : IIoOwner
     private void Submit(ClientRequest client)
     {
         (BufferSlice buffer, long start, long bytes, SliceLease? lease) = client.TakePiece(PieceBytes);
+        _room--;
         _freeCount--;
         IoRequest request = _free[_freeCount];
         _leases[(int)request.Token] = lease;
@@ -183,6 +284,10 @@ internal sealed class DeviceQueue : IIoOwner
             _blockSize.BlockAt(new ByteOffset(client.Offset + start)),
             _blockSize.WholeBlocks(new ByteCount(bytes)));
         request.Prepare(this, client.Operation, extent, buffer, client.Flags);
+        if (client.Operation == IoOperation.Flush)
+        {
+            request.Client = client.Connection.FlushClient;
+        }
         _device.Submit(request);
     }
 }

@@ -26,12 +26,20 @@ internal sealed class NbdBuffers
     private readonly ReserveBuffer[] _reserves;
     private readonly NbdConnection[] _line;
     private readonly int _borrowersMax;
+    private readonly BufferPool? _apart;
     private int _leasesFree;
     private int _reservesFree;
     private int _lineLength;
     private int _borrowers;
 
-    public NbdBuffers(BufferPool pool, int borrowersMax, int reserves, int reserveBytes, int pieceBytes)
+    /// <param name="pool">Of this server alone.</param>
+    /// <param name="borrowersMax">Connections.</param>
+    /// <param name="reserves">For READs of more than half the pool.</param>
+    /// <param name="reserveBytes">The longest READ.</param>
+    /// <param name="pieceBytes">What goes to the device at once.</param>
+    /// <param name="apart">Slices that take the place of those that are kept for abandoned READs.</param>
+    public NbdBuffers(
+        BufferPool pool, int borrowersMax, int reserves, int reserveBytes, int pieceBytes, int apart)
     {
         Invariant.Check(borrowersMax > 0);
         Invariant.Check(borrowersMax <= pool.Slices / 2);
@@ -40,12 +48,13 @@ internal sealed class NbdBuffers
         _pool = pool;
         _borrowersMax = borrowersMax;
         _line = new NbdConnection[borrowersMax];
-        _leases = new SliceLease[pool.Slices];
-        for (int i = 0; i < pool.Slices; i++)
+        _apart = apart > 0 ? new BufferPool(apart, pool.SliceBytes) : null;
+        _leases = new SliceLease[pool.Slices + apart];
+        for (int i = 0; i < _leases.Length; i++)
         {
             _leases[i] = new SliceLease();
         }
-        _leasesFree = pool.Slices;
+        _leasesFree = _leases.Length;
         _reserves = new ReserveBuffer[reserves];
         for (int i = 0; i < reserves; i++)
         {
@@ -115,12 +124,55 @@ internal sealed class NbdBuffers
             _borrowers--;
         }
         _pool.Return(lease.Slice);
-        lease.Slice = default;
-        lease.Outcome.Clear();
-        lease.Borrower = null;
-        lease.Next = null;
-        _leases[_leasesFree] = lease;
-        _leasesFree++;
+        Shelve(lease);
+    }
+
+    /// <summary>Are there slices to take the place of all of these?</summary>
+    public bool CanAbandon(SliceLease? leases)
+    {
+        int count = 0;
+        for (SliceLease? lease = leases; lease is not null; lease = lease.Next)
+        {
+            count++;
+        }
+        return count == 0 || count <= _apart!.FreeCount;
+    }
+
+    /// <summary>
+    /// They stay with the device for nobody knows how long: others take their place in the pool, and whose
+    /// they were owes them no more.
+    /// </summary>
+    public void Abandon(SliceLease? leases)
+    {
+        for (SliceLease? lease = leases; lease is not null; lease = lease.Next)
+        {
+            NbdConnection borrower = lease.Borrower!;
+            lease.Borrower = null;
+            borrower.SlicesHeld--;
+            if (borrower.SlicesHeld == 0)
+            {
+                _borrowers--;
+            }
+            bool isRented = _apart!.TryRent(out BufferSlice instead);
+            Invariant.Check(isRented);
+            _pool.Return(instead);
+        }
+    }
+
+    /// <summary>The device has given them back.</summary>
+    public void ReturnAbandoned(AbandonedRead late)
+    {
+        while (late.Leases is SliceLease lease)
+        {
+            late.Leases = lease.Next;
+            _apart!.Return(lease.Slice);
+            Shelve(lease);
+        }
+        if (late.Reserve is not null)
+        {
+            ReturnReserve(late.Reserve);
+            late.Reserve = null;
+        }
     }
 
     public void ReturnReserve(ReserveBuffer reserve)
@@ -225,6 +277,16 @@ internal sealed class NbdBuffers
             first = lease;
         }
         return first!;
+    }
+
+    private void Shelve(SliceLease lease)
+    {
+        lease.Slice = default;
+        lease.Outcome.Clear();
+        lease.Borrower = null;
+        lease.Next = null;
+        _leases[_leasesFree] = lease;
+        _leasesFree++;
     }
 
     private void StandInLine(NbdConnection borrower)

@@ -242,9 +242,17 @@ internal sealed partial class NbdConnection
         {
             OnQuiet(slot);
         }
-        else if (slot.Operation != IoOperation.Read || TryLendFor(slot))
+        else if (slot.Operation != IoOperation.Read)
         {
             _queue.SubmitOrWait(slot);
+        }
+        else
+        {
+            _server.Deadlines?.Add(slot);
+            if (TryLendFor(slot))
+            {
+                _queue.SubmitOrWait(slot);
+            }
         }
     }
 

@@ -73,6 +73,9 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
 
     public BlockSize BlockSize => _server.Export.BlockSize;
 
+    /// <summary>What this client has been told of failed flushes.</summary>
+    public FlushClient FlushClient { get; } = new();
+
     /// <summary>Set by the buffers: slices lent to this connection.</summary>
     public int SlicesHeld { get; set; }
 
@@ -97,6 +100,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         _stream = stream;
         _life = Life.Open;
         _openedAt = _server.Loop.Now;
+        _server.FlushErrors?.Introduce(FlushClient);
         _isEnding = false;
         _parser.Terms = default;
         ResetReceiving();
@@ -186,6 +190,10 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
     public void OnQuiet(ClientRequest request)
     {
         Invariant.Check(request.IsQuiet);
+        if (request.IsAwaited)
+        {
+            _server.Deadlines!.Remove(request);
+        }
         if (_life == Life.Open && !request.IsOrphan)
         {
             _replies.Add(request);
@@ -195,6 +203,36 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         Release(request);
         CloseIfDone();
         RecycleIfUnused();
+    }
+
+    /// <summary>
+    /// The disk has not answered a READ by its deadline: the client is told, and its slot is free when that
+    /// is sent. False: the buffers of too many are kept already; it waits on.
+    /// </summary>
+    public bool TryGiveUp(ClientRequest read)
+    {
+        if (_life != Life.Open || read.IsOrphan)
+        {
+            _server.Deadlines!.Remove(read);
+            return true;
+        }
+        if (_wait == Wait.Buffers && read == _current)
+        {
+            _buffers.Leave(this);
+            _wait = Wait.None;
+            _current = null;
+        }
+        else if (!_queue.TryAbandon(read))
+        {
+            return false;
+        }
+        read.FailLate();
+        OnQuiet(read);
+        if (!_isReceiving)
+        {
+            Advance();
+        }
+        return true;
     }
 
     /// <summary>The client will send no more of what it was sending.</summary>
@@ -213,6 +251,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
             current.Abandon(_buffers);
             if (current.IsQuiet)
             {
+                _server.Deadlines?.Remove(current);
                 Release(current);
             }
         }
@@ -237,6 +276,7 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
 
     private void Release(ClientRequest request)
     {
+        Invariant.Check(!request.IsAwaited);
         request.End(_buffers);
         request.Next = _freeSlots;
         _freeSlots = request;

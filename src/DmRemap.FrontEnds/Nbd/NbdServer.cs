@@ -9,7 +9,7 @@ namespace DmRemap.FrontEnds.Nbd;
 /// loop's thread; only <see cref="Counters"/> may be read from others. The pool is this server's alone.
 /// Nothing is allocated after the constructor.
 /// </summary>
-public sealed class NbdServer : IStreamAcceptor, ITimerOwner
+public sealed class NbdServer : IStreamAcceptor, ITimerOwner, IReadDeadlineOwner
 {
     /// <summary>In one chunk of an answer to BLOCK_STATUS; a client asks again for the rest.</summary>
     public const int StatusRunsMax = 256;
@@ -38,13 +38,17 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         Loop = loop;
         _options = options;
         _health = device as IBlockHealthSource;
+        FlushErrors = device as IFlushErrorSource;
         Export = new NbdExport(options.ExportName, options.Description, device.Geometry, options.Access)
         {
             Contexts = _health is null ? NbdContexts.Allocation : NbdContexts.All,
         };
+        bool hasDeadline = options.ReadDeadline > Duration.Zero;
         Buffers = new NbdBuffers(pool, connections, options.LargeReadsMax, NbdExport.PayloadBytesMax,
-            pieceBytes);
-        _queue = new DeviceQueue(this, device, options.DeviceQueueDepth, pieceBytes);
+            pieceBytes, hasDeadline ? pool.Slices : 0);
+        int abandonedMax = hasDeadline ? options.DeviceQueueDepth : 0;
+        _queue = new DeviceQueue(this, device, options.DeviceQueueDepth, pieceBytes, abandonedMax);
+        Deadlines = hasDeadline ? new ReadDeadlines(loop, options.ReadDeadline, this) : null;
         _replies = new ReplyBatch(loop, connections);
         _stallTimer = new LoopTimer(this);
         _crowdTimer = new LoopTimer(this);
@@ -73,6 +77,12 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     internal NbdBuffers Buffers { get; }
 
     internal IEventLoop Loop { get; }
+
+    /// <summary>Null where reads wait for as long as it takes.</summary>
+    internal ReadDeadlines? Deadlines { get; }
+
+    /// <summary>Null where the device does not remember who was told of a failed flush.</summary>
+    internal IFlushErrorSource? FlushErrors { get; }
 
     internal NbdTlsMode Tls => _options.Tls;
 
@@ -104,6 +114,7 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
     public void Release()
     {
         _queue.IsHeld = false;
+        Deadlines?.Restart();
         Settle();
     }
 
@@ -219,6 +230,18 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner
         }
         _runs[0] = new HealthRun(BlockHealth.Healthy, blocks.Count);
         return _runs.AsSpan(0, 1);
+    }
+
+    bool IReadDeadlineOwner.TryGiveUp(AwaitedRead read)
+    {
+        ClientRequest request = (ClientRequest)read;
+        // What a suspended device holds is not late: the clients see a pause.
+        bool isDone = !_queue.IsHeld && request.Connection.TryGiveUp(request);
+        if (isDone)
+        {
+            Settle();
+        }
+        return isDone;
     }
 
     internal bool TryStartTls(IByteStream stream) => _options.StartTls!(stream);

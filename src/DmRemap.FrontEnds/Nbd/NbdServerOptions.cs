@@ -48,6 +48,11 @@ public sealed record NbdServerOptions
     public Duration CrowdedHandshakeDeadline { get; init; } = Duration.FromSeconds(5);
 
     /// <summary>
+    /// A READ that has no answer by then gets an error; its buffers wait for the device. Zero: never.
+    /// </summary>
+    public Duration ReadDeadline { get; init; }
+
+    /// <summary>
     /// A client that takes none of its replies for so long is cut off if others wait for its buffers.
     /// </summary>
     public Duration StallDeadline { get; init; } = Duration.FromSeconds(60);

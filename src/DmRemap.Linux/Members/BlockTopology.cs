@@ -130,6 +130,20 @@ internal sealed class BlockTopology(
     /// <summary>An attribute of the disk's queue as sysfs has it, or null.</summary>
     public string? QueueOf(DeviceNumber device, string attribute) => ReadQueue(device, attribute);
 
+    /// <summary>
+    /// What the disk below takes commands as, also where this is a partition of it.
+    /// </summary>
+    public DriveBus BusOf(DeviceNumber device)
+    {
+        DeviceNumber disk = DiskOf(device) ?? device;
+        string? vendor = ReadText(disk, "device/vendor");
+        bool isScsi = vendor is not null && NameOf(disk).StartsWith("sd", StringComparison.Ordinal);
+        return !isScsi ? DriveBus.Other : vendor == "ATA" ? DriveBus.Ata : DriveBus.Scsi;
+    }
+
+    /// <summary>The kernel's path of the disk below.</summary>
+    public string DrivePathOf(DeviceNumber device) => $"/dev/{NameOf(DiskOf(device) ?? device)}";
+
     /// <summary>The serial number of the disk, empty when it tells none.</summary>
     public string SerialOf(DeviceNumber device) =>
         FromUdev(device, "ID_SERIAL_SHORT") ?? FromUdev(device, "ID_SERIAL") ?? FromDisk(device, "serial")

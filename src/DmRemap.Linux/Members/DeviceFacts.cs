@@ -59,6 +59,8 @@ internal static class DeviceFacts
                 : own,
             HardwareTransferBytesMax = topology.TransferBytesMax(status.Device),
             HasWriteThroughCache = topology.QueueOf(status.Device, "write_cache") == "write through",
+            Bus = topology.BusOf(status.Device),
+            DrivePath = topology.DrivePathOf(status.Device),
             Identity = new MemberIdentity(status.HostDevice, status.Inode, status.Device),
             Serial = topology.SerialOf(status.Device),
             WorldWideName = topology.WorldWideNameOf(status.Device),

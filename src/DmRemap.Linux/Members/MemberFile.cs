@@ -112,6 +112,12 @@ public sealed class MemberFile : IDisposable
     /// </summary>
     public bool HasWriteThroughCache { get; init; }
 
+    /// <summary>What the disk below understands; nothing, of a file.</summary>
+    public DriveBus Bus { get; init; }
+
+    /// <summary>The disk below, without a partition; empty of a file.</summary>
+    public string DrivePath { get; init; } = string.Empty;
+
     public required MemberIdentity Identity { get; init; }
 
     /// <summary>Of the disk; empty when it tells none, and for files.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Simulator.Client;
 using DmRemap.Simulator.World;
@@ -13,7 +14,8 @@ namespace DmRemap.Simulator.Checkers;
 ///   writes that overlap in time have no order; one that failed, or was cut off, may have happened or not;
 ///   a read, with no write under way, decides: later reads agree with it;
 ///   a power cut brings back whatever no flushed (or forced) write supersedes; a kill brings back nothing;
-///   a cache that is lost at a start's flush brings it back too, and no flush succeeds until the next start.
+///   a cache that is lost at a start's flush brings it back too, and what a failed flush drops comes back
+///   for its sector: then each client is told by a flush that fails, asked for after the write was answered.
 /// </code>
 /// </summary>
 internal sealed class SectorModel
@@ -27,7 +29,9 @@ internal sealed class SectorModel
     private int _used;
     private int _flushedUpTo;
     private int _cutAt = 1;
-    private bool _isCacheLost;
+    private readonly Dictionary<long, int> _dropped = [];
+    private readonly int[] _told = new int[ClientRequest.FlushClients];
+    private int _lostUpTo;
 
     public SectorModel(int sectors)
     {
@@ -89,24 +93,89 @@ internal sealed class SectorModel
         write.Ended = Clock;
     }
 
-    /// <summary>A flush that was asked for at this time has succeeded.</summary>
+    /// <summary>A flush that was asked for at this time has succeeded, of everybody's writes.</summary>
     public void Flushed(int began)
     {
-        if (_isCacheLost)
+        _flushedUpTo = Math.Max(_flushedUpTo, began);
+        foreach ((long sector, int droppedAt) in _dropped)
         {
-            throw new Violation("P1", "a flush succeeded although a spare had lost its cache at the start");
+            if (!IsRewritten(sector, droppedAt))
+            {
+                throw new Violation(
+                    "P3",
+                    $"a flush for nobody succeeded although sector {sector} was dropped at {droppedAt}");
+            }
+        }
+    }
+
+    /// <summary>The same, of a client that may have been told of what was lost before.</summary>
+    public void Flushed(int client, int began)
+    {
+        if (_lostUpTo > 0 && _lostUpTo < began && _lostUpTo >= _told[client])
+        {
+            throw new Violation(
+                "P3", $"a flush of client {client}, asked at {began}, succeeded; what was answered at "
+                    + $"{_lostUpTo} was lost, and the last flush that failed for it was asked at "
+                    + $"{_told[client]}");
         }
         _flushedUpTo = Math.Max(_flushedUpTo, began);
     }
 
-    public void OnStart() => _isCacheLost = false;
+    public void FlushFailed(int client, int began) => _told[client] = Math.Max(_told[client], began);
+
+    /// <summary>The next process knows nothing of it.</summary>
+    public void OnStart()
+    {
+        _lostUpTo = 0;
+        _dropped.Clear();
+        Array.Clear(_told);
+    }
+
+    /// <summary>What was in the cache for this sector is not there any more, while requests run.</summary>
+    public void OnDropped(long sector)
+    {
+        if (_first[sector] == None)
+        {
+            return;
+        }
+        Prune(sector, forgetsHidden: true);
+        for (int node = _first[sector]; node != None; node = _writes[node].Next)
+        {
+            ref Write write = ref _writes[node];
+            if (write.Ended == Never)
+            {
+                continue;
+            }
+            if (write.State == State.Done && !IsDurable(write))
+            {
+                _lostUpTo = Math.Max(_lostUpTo, write.Ended);
+                _dropped[sector] = Clock;
+            }
+            write.HiddenAt = Never;
+            write.Began = Clock;
+            write.Ended = Clock;
+        }
+        Tick();
+    }
+
+    private bool IsRewritten(long sector, int since)
+    {
+        for (int node = _first[sector]; node != None; node = _writes[node].Next)
+        {
+            if (_writes[node].Began > since && IsDurable(_writes[node]))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
 
     /// <summary>
     /// Of one disk, with nothing under way. Reads settle nothing as durable: others may be in a cache yet.
     /// </summary>
     public void OnCacheLost()
     {
-        _isCacheLost = true;
+        _lostUpTo = Clock;
         BringBack();
         Tick();
     }

@@ -5,6 +5,9 @@ namespace DmRemap.Simulator.Client;
 /// <summary>One request of the client, with its buffer: used again when it has been answered.</summary>
 internal sealed class ClientRequest
 {
+    /// <summary>Connections whose flushes are told apart.</summary>
+    public const int FlushClients = 3;
+
     public ClientRequest() => Io = new IoRequest { Context = this };
 
     public IoRequest Io { get; private set; }
@@ -21,6 +24,9 @@ internal sealed class ClientRequest
     public int Sectors { get; set; }
 
     public long Version { get; set; }
+
+    /// <summary>Of a flush: which connection asks for it.</summary>
+    public int FlushClient => (int)(Version % FlushClients);
 
     /// <summary>The process was killed: what the request was is forgotten, and its slot is new.</summary>
     public void Abandon()

@@ -200,9 +200,11 @@ internal sealed partial class Workload
     {
         if (request.Io.Status == IoStatus.Ok)
         {
-            _model.Flushed(request.Began);
+            _model.Flushed(request.FlushClient, request.Began);
+            return;
         }
-        else if (!_excuses.ExcusesFlush(request.Io.Status) && !IsRefused(request.Io))
+        _model.FlushFailed(request.FlushClient, request.Began);
+        if (!_excuses.ExcusesFlush(request.Io.Status) && !IsRefused(request.Io))
         {
             Unexcused(request, "no flush of a disk failed");
         }

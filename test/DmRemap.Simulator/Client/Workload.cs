@@ -23,6 +23,7 @@ internal sealed partial class Workload : WorldEvent, IIoOwner
     private readonly Suspension _suspension;
     private readonly ClientRequest[] _requests;
     private readonly int _weightsTotal;
+    private readonly FlushClient[] _flushClients = new FlushClient[ClientRequest.FlushClients];
     private RemapDevice? _device;
     private Action? _beforeEach;
     private long _version;
@@ -70,6 +71,11 @@ internal sealed partial class Workload : WorldEvent, IIoOwner
     {
         _device = device;
         _left = operations;
+        for (int i = 0; i < _flushClients.Length; i++)
+        {
+            _flushClients[i] = new FlushClient();
+            device.Introduce(_flushClients[i]);
+        }
         IsStopping = false;
         _beforeEach = beforeEach;
         _universe.Plan(this, 0);
@@ -223,6 +229,7 @@ internal sealed partial class Workload : WorldEvent, IIoOwner
         request.Io.Token = _universe.Now;
         request.Io.Prepare(this, operation, new Extent(new BlockNumber(start), new BlockCount(count)),
             buffer, flags);
+        request.Io.Client = operation == IoOperation.Flush ? _flushClients[request.FlushClient] : null;
         _device!.Submit(request.Io);
     }
 

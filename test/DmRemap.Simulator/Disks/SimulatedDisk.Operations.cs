@@ -266,7 +266,31 @@ internal sealed partial class SimulatedDisk
         }
         _maybeDirty.RemoveRange(kept, _maybeDirty.Count - kept);
         Troubles.HasFailedFlush |= !isWhole;
+        if (!isWhole)
+        {
+            DropWhatFailed();
+        }
         return isWhole ? Ok : 5;
+    }
+
+    /// <summary>
+    /// A drive that could not store something says so once, and forgets it: the next flush succeeds. So it
+    /// does with what came after the flush, which nobody has asked about yet.
+    /// </summary>
+    private void DropWhatFailed()
+    {
+        foreach (Page page in _maybeDirty)
+        {
+            for (int sector = 0; sector < Page.Sectors; sector++)
+            {
+                int bit = 1 << sector;
+                if ((page.Dirty & page.BadForWriting & bit) != 0 && _dice.OneIn(2))
+                {
+                    page.Drop(sector);
+                    OnDropped?.Invoke((page.Index * Page.Sectors) + sector);
+                }
+            }
+        }
     }
 
     /// <summary>Each sector reads as before or as zeros.</summary>

@@ -66,6 +66,9 @@ internal sealed partial class SimulatedDisk
     /// <summary>Told when a flush has failed and some of what it covered is gone.</summary>
     public Action? OnCacheLost { get; set; }
 
+    /// <summary>A flush failed, and the cache no longer holds what this sector was to be.</summary>
+    public Action<long>? OnDropped { get; set; }
+
     /// <summary>Told of sectors that can be read again.</summary>
     public Action<long>? OnHealed { get; set; }
 

@@ -112,6 +112,7 @@ internal sealed partial class SimulatedSystem
             RetriesUnreadable = _config.HasHandwork,
             OnGone = _config.OnGone,
             Heal = _config.Heal,
+            WriteCache = _config.WriteCache,
         });
         set.Store.Membership = device;
     }

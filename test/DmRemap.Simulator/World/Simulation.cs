@@ -1,5 +1,7 @@
 using System;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine;
 using DmRemap.Simulator.Checkers;
 using DmRemap.Simulator.Client;
 using DmRemap.Simulator.Disks;
@@ -72,6 +74,7 @@ internal sealed partial class Simulation
             _disks[i] = NewSpare(i, dice);
         }
         Array.ForEach(_disks, spare => spare.OnCacheLost = _model.OnCacheLost);
+        _primary.OnDropped = OnDropped;
         _roster = new Roster(_disks, _config.Spares);
     }
 
@@ -107,6 +110,22 @@ internal sealed partial class Simulation
             SparesRemoved = _sparesRemoved,
             Broken = broken,
         };
+    }
+
+    /// <summary>What lies on a spare by now is not what the primary's cache held.</summary>
+    private void OnDropped(long sector)
+    {
+        BlockNumber block = new(sector / _config.SectorsPerBlock);
+        if (_lastServed?.Device is not RemapDevice device)
+        {
+            return;
+        }
+        bool isElsewhere = device.Table.TryGet(device.Units.UnitOf(block), out RemapEntry entry)
+            && entry.Blocks[device.Units.IndexInUnit(block)] != BlockState.OnPrimary;
+        if (!isElsewhere)
+        {
+            _model.OnDropped(sector);
+        }
     }
 
     /// <summary>Those of the set, by the host's record.</summary>

@@ -1,6 +1,7 @@
 using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Scrubbing;
@@ -149,6 +150,14 @@ internal sealed record SimulationConfig
         _ => OnGone.Fail,
     };
 
+    /// <summary>Not drawn either. Forced writes hide what a cache may lose: they are few.</summary>
+    public WriteCachePolicy WriteCache => (Blocks / 12 % 8) switch
+    {
+        0 => WriteCachePolicy.Fua,
+        1 or 3 or 5 => WriteCachePolicy.Auto,
+        _ => WriteCachePolicy.Keep,
+    };
+
     /// <summary>For a person who replays a run.</summary>
     public string Describe() =>
         $"faults: {Faults}\n"
@@ -156,7 +165,7 @@ internal sealed record SimulationConfig
             + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
             + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)},"
-            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}, heal {Heal}\n"
+            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}, heal {Heal}, write cache {WriteCache}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
     private static FaultKinds DrawFaults(Dice dice, FaultKinds allowed)

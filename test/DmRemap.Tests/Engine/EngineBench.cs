@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Healing;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
@@ -81,6 +82,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             RetriesUnreadable = o.RetriesUnreadable,
             Heal = o.Heal,
             OnGone = o.OnGone,
+            WriteCache = o.WriteCache,
         });
     }
 
@@ -207,6 +209,8 @@ internal sealed record BenchOptions
     public bool CopiesWeak { get; init; } = true;
 
     public OnGone OnGone { get; init; }
+
+    public WriteCachePolicy WriteCache { get; init; }
 
     public IMemberIdentity? SpareIdentity { get; init; }
 

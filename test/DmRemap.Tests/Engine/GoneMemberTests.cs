@@ -147,6 +147,7 @@ public sealed class GoneMemberTests
     public void Policy_fail_answers_each_request_with_an_error_at_once()
     {
         EngineBench bench = Bench(OnGone.Fail);
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
         Vanish(bench.Primary);
         for (int i = 0; i < 20; i++)
         {

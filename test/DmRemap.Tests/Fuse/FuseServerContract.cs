@@ -3,6 +3,7 @@ using System.Linq;
 using System.Threading;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
+using DmRemap.FrontEnds.Fuse;
 using DmRemap.Fuse;
 using DmRemap.Linux.Loop;
 using DmRemap.Tests.Linux;
@@ -218,6 +219,37 @@ public abstract class FuseServerContract(LoopBackend backend)
         Assert.Equal(0, world.Server.Counters.Requests);
         world.Runner.Call(world.Server.Release);
         Assert.Equal((24, 0, 2UL), FuseMessages.Header(world.Receive()));
+    }
+
+    /// <summary>As many reads as there are slots: their memory is the device's, and others go on.</summary>
+    [Fact]
+    public void Reads_that_hang_are_answered_at_their_deadline_and_leave_room_for_others()
+    {
+        using FuseWorld world = new(backend, readDeadline: Duration.FromMilliseconds(300));
+        world.Agree();
+        Assert.Equal(0, world.Ask(FuseMessages.Write(2, 0, [.. Enumerable.Repeat((byte)7, 8192)])));
+        world.Runner.Call(() => world.Held.IsHolding = true);
+        for (ulong i = 0; i < FuseServer.Slots; i++)
+        {
+            // Two pieces each: together all that may be at the device.
+            world.Send(FuseMessages.Read(100 + i, 1 + i, LongWrite));
+        }
+        for (int i = 0; i < FuseServer.Slots; i++)
+        {
+            (int bytes, int error, ulong unique) = FuseMessages.Header(world.Receive());
+            Assert.Equal((16, 5), (bytes, error));
+            Assert.InRange(unique, 100UL, 100UL + FuseServer.Slots);
+        }
+        int late = world.Runner.Call(() => world.Server.PiecesAtDevice);
+        Assert.Equal(2 * FuseServer.Slots, late);
+        world.Runner.Call(() => world.Held.IsHolding = false);
+        Assert.Equal(0, world.Ask(FuseMessages.Write(300, 4096, new byte[4096])));
+        world.Runner.Call(world.Held.ReleaseAll);
+        world.Runner.WaitUntil(() => world.Server.PiecesAtDevice == 0, "the late answers");
+        world.Send(FuseMessages.Read(301, 0, 512));
+        ReadOnlySpan<byte> reply = world.Receive();
+        Assert.Equal((16 + 512, 0, 301UL), FuseMessages.Header(reply));
+        Assert.False(reply[16..].ContainsAnyExcept((byte)7));
     }
 
     [Fact]

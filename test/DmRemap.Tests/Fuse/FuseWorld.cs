@@ -28,7 +28,7 @@ internal sealed class FuseWorld : IFuseWatcher, IDisposable
     private readonly byte[] _reply = new byte[2 * 1024 * 1024];
     private int _connections;
 
-    public FuseWorld(LoopBackend backend, bool holdsBack = false)
+    public FuseWorld(LoopBackend backend, bool holdsBack = false, Duration readDeadline = default)
     {
         Runner = new LoopRunner(backend: backend);
         Memory = new MemoryDevice(Runner.Loop, new DeviceGeometry
@@ -41,7 +41,7 @@ internal sealed class FuseWorld : IFuseWatcher, IDisposable
         });
         Faults = new FaultInjecting(Runner.Loop, Memory);
         Held = new HeldDevice(Faults) { IsHolding = holdsBack };
-        Server = new FuseServer(Runner.Loop, Held, this, 0, 0, 1_700_000_000);
+        Server = new FuseServer(Runner.Loop, Held, this, 0, 0, 1_700_000_000, readDeadline);
         Connect();
     }
 

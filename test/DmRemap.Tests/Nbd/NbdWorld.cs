@@ -20,7 +20,8 @@ internal sealed class NbdWorld
         int depth = 16,
         int seed = 1,
         DeviceGeometry? geometry = null,
-        NbdTlsMode tls = NbdTlsMode.Off)
+        NbdTlsMode tls = NbdTlsMode.Off,
+        Duration readDeadline = default)
     {
         Disk = new SimulatedDisk(Loop, geometry ?? SimulatedDisk.MakeGeometry(blocks), seed);
         Pool = new BufferPool(slices, sliceBytes);
@@ -32,6 +33,7 @@ internal sealed class NbdWorld
             ConnectionsMax = connectionsMax,
             DeviceQueueDepth = depth,
             LargeReadsMax = 1,
+            ReadDeadline = readDeadline,
             Tls = tls,
             // What comes next on the same stream is inside.
             StartTls = _ => true,

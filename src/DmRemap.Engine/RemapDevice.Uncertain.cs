@@ -1,0 +1,202 @@
+using DmRemap.Core.Abstractions;
+using DmRemap.Core.Flushing;
+using DmRemap.Core.Remapping;
+using DmRemap.Engine.Flushing;
+using DmRemap.Engine.Requests;
+
+namespace DmRemap.Engine;
+
+/// <summary>
+/// Acknowledged writes that may be lost (F-8, F-9). They are listed until a person, or a rewrite that was
+/// flushed, ends the doubt; each client is told once, by a flush that fails.
+/// </summary>
+public sealed partial class RemapDevice : IFlushErrorSource
+{
+    private long _losses;
+
+    /// <summary>Loop thread only.</summary>
+    public UncertainWrites Uncertain { get; } = new();
+
+    /// <summary>Loop thread only.</summary>
+    public FlushErrors FlushErrors { get; } = new();
+
+    /// <summary>What is done about the primary's cache. Loop thread only.</summary>
+    public WriteCacheRule WriteCache { get; }
+
+    /// <summary>What every write to the primary carries, whoever asks.</summary>
+    internal IoFlags ForcedOnPrimary { get; private set; }
+
+    public void Introduce(FlushClient client) => FlushErrors.Introduce(client);
+
+    /// <summary>
+    /// A person has looked, and ends the doubt of this kind. False: there was none. Where the other kind is
+    /// left, the list stays as it is: it says which blocks, and not why.
+    /// </summary>
+    public bool ClearUncertain(UncertainCause cause)
+    {
+        TakeWhatIsNotNoted();
+        bool was = false;
+        bool isLeft = false;
+        foreach (Member member in Members)
+        {
+            was |= member.EndDoubt(cause);
+            isLeft |= member.HasLostFlush;
+        }
+        if (was && !isLeft)
+        {
+            EndUncertain();
+        }
+        return was;
+    }
+
+    /// <summary>What this member has acknowledged and not flushed may be lost.</summary>
+    internal void NoteUncertain(Member member, UncertainCause cause, int errno)
+    {
+        if (member.IsFormerUnflushed)
+        {
+            AddAllOf(member);
+        }
+        bool hasMore = member.TakeLoss(cause, Uncertain);
+        _losses++;
+        FlushErrors.OnFailure(hasMore);
+        if (member.IsPrimary && cause == UncertainCause.FlushFailed)
+        {
+            NoteBadUnit();
+        }
+        Publish(
+            cause == UncertainCause.FlushFailed ? EngineEventKind.FlushFailed : EngineEventKind.CacheLost,
+            member, HullOfUncertain(), SpareLocation.None, errno);
+    }
+
+    /// <summary>
+    /// A flush, or what ends with one, is asked for: what fails after this moment may concern it.
+    /// </summary>
+    internal void StampForFlush(IoRequest request)
+    {
+        TakeWhatIsNotNoted();
+        request.DeviceWord = (int)FlushErrors.Failures;
+    }
+
+    /// <summary>A unit of the primary has turned out bad, or its cache has.</summary>
+    internal void NoteBadUnit()
+    {
+        WriteCache.OnBadUnit();
+        ForcedOnPrimary = WriteCache.ForcesWrites ? IoFlags.ForceUnitAccess : IoFlags.None;
+    }
+
+    /// <summary>A flush of all members has ended.</summary>
+    internal void NoteCycle(bool isOk)
+    {
+        if (Uncertain.IsEmpty)
+        {
+            return;
+        }
+        if (!isOk)
+        {
+            Uncertain.OnFlushFailed();
+            return;
+        }
+        Uncertain.OnFlushSucceeded();
+        EndUncertainIfRewritten();
+    }
+
+    /// <summary>
+    /// A write or zeroing has succeeded, and something is, or has become, uncertain since it was sent.
+    /// </summary>
+    private void NoteWriteInDoubt(FragmentIo fragment)
+    {
+        bool isForced = fragment.Io.IsForceUnitAccess;
+        if (fragment.Io.Operation == IoOperation.Discard)
+        {
+            return;
+        }
+        if (fragment.Losses == _losses)
+        {
+            Uncertain.OnRewritten(fragment.Exported, isForced);
+            EndUncertainIfRewritten();
+        }
+        else if (!isForced)
+        {
+            // It was out while a flush failed: the disk may have had it in its cache then, and lost it.
+            Uncertain.Add(fragment.Exported);
+            FlushErrors.OnFailure(hasMore: true);
+        }
+    }
+
+    private void EndUncertainIfRewritten()
+    {
+        if (Uncertain.IsEmpty)
+        {
+            foreach (Member member in Members)
+            {
+                member.EndDoubt(UncertainCause.FlushFailed);
+                member.EndDoubt(UncertainCause.CacheLost);
+            }
+            EndUncertain();
+        }
+    }
+
+    private void EndUncertain()
+    {
+        Uncertain.Clear();
+        FlushErrors.Clear();
+        Publish(EngineEventKind.UncertainEnded, Primary, default, SpareLocation.None, 0);
+    }
+
+    /// <summary>Losses that no flush has come upon yet.</summary>
+    private void TakeWhatIsNotNoted()
+    {
+        foreach (Member member in Members)
+        {
+            if (member.IsRemoved)
+            {
+                continue;
+            }
+            member.Gate.JudgeCache();
+            if (member.HasFailedOpening)
+            {
+                member.FlushErrors++;
+                NoteUncertain(member, UncertainCause.FlushFailed, 5);
+            }
+        }
+    }
+
+    /// <summary>What a former instance left in its cache is not known: everything that lies there.</summary>
+    private void AddAllOf(Member member)
+    {
+        if (member.IsPrimary)
+        {
+            Uncertain.Add(Geometry.Whole);
+            return;
+        }
+        UnitNumber from = new(0);
+        while (Table.TryGetNext(from, out RemapEntry entry))
+        {
+            if (!entry.Location.IsNone && entry.Location.Spare == member.Index)
+            {
+                Uncertain.Add(Units.ExtentOf(entry.Unit));
+            }
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+    }
+
+    /// <summary>From the first uncertain block to the last.</summary>
+    private Extent HullOfUncertain() => Uncertain.IsEmpty
+        ? default
+        : Extent.FromBounds(Uncertain[0].Start, Uncertain[Uncertain.Count - 1].End);
+
+    /// <summary>The table names a unit that some error has moved.</summary>
+    private bool HasUnitMovedForError()
+    {
+        UnitNumber from = new(0);
+        while (Table.TryGetNext(from, out RemapEntry entry))
+        {
+            if (!entry.Location.IsNone && entry.LastErrno != 0)
+            {
+                return true;
+            }
+            from = new UnitNumber(entry.Unit.Value + 1);
+        }
+        return false;
+    }
+}
