@@ -58,6 +58,11 @@ public sealed partial class RemapDevice : IFlushErrorSource
         }
         bool hasMore = member.TakeLoss(cause, Uncertain);
         _losses++;
+        if (!member.IsPrimary)
+        {
+            // What the spare reads may be older than what the primary's copies hold.
+            Copies.ForgetAll();
+        }
         FlushErrors.OnFailure(hasMore);
         if (member.IsPrimary && cause == UncertainCause.FlushFailed)
         {
