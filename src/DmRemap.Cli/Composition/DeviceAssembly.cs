@@ -328,10 +328,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
                 set.Allocator.SetUsable(i, false);
                 continue;
             }
-            if (!here.IsActive)
-            {
-                set.Allocator.SetUsable(i, false);
-            }
+            set.Allocator.SetUsable(i, here.IsActive);
             present.Add(files[position]);
             spareMembers[i] = members[position];
             spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
@@ -349,14 +346,12 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         RemapDevice device = new(new RemapDeviceParts
         {
             Loop = host.Loop,
-            Primary =
-                new Member(Member.Primary, members[0].Path, faults,
-                    new BlockNumber(0))
-                {
-                    Kind = members[0].Kind,
-                    HasVolatileCache = members[0].HasVolatileCache,
-                    HasFormerWrites = !set.WasCleanStop,
-                },
+            Primary = new Member(Member.Primary, members[0].Path, faults, new BlockNumber(0))
+            {
+                Kind = members[0].Kind,
+                HasVolatileCache = members[0].HasVolatileCache,
+                HasFormerWrites = !set.WasCleanStop,
+            },
             Spares = spares,
             Table = set.Table,
             Allocator = set.Allocator,

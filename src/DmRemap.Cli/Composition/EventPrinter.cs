@@ -99,10 +99,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
             EngineEventKind.Returned =>
                 $"DMR-EVENT-RETURNED {where}: back on {member} as asked; it was on {spare}",
-            EngineEventKind.Healed =>
-                $"DMR-EVENT-HEALED {where}: {member} has kept what was rewritten; it was on {spare}",
-            EngineEventKind.HealFailed =>
-                $"DMR-EVENT-HEAL-FAILED {where}: {member} {WhyNotHealed(happened, error)}",
+            EngineEventKind.Healed or EngineEventKind.HealFailed =>
+                DescribeHealing(happened, $"{where}: {member}", error, spare),
             EngineEventKind.Salvaged =>
                 $"DMR-EVENT-SALVAGED {where}: had been given up, and {member} read it again; now on {spare}",
             EngineEventKind.Declared =>
@@ -117,12 +115,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
             EngineEventKind.Exhausted =>
                 $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
-            EngineEventKind.SparesLow =>
-                $"DMR-EVENT-SPARES-LOW {SpareFills.LowPercent} % or more of the spare units are in use; add "
-                    + "a spare (dmremap spare add)",
-            EngineEventKind.SparesNearlyExhausted =>
-                $"DMR-EVENT-SPARES-NEARLY-EXHAUSTED {SpareFills.NearlyExhaustedPercent} % or more of the "
-                    + "spare units are in use; when none is left, writes to bad sectors fail",
+            EngineEventKind.SparesLow or EngineEventKind.SparesNearlyExhausted => DescribeFill(happened.Kind),
             EngineEventKind.CommitFailed =>
                 "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",
             EngineEventKind.FlushFailed or EngineEventKind.CacheLost or EngineEventKind.UncertainEnded =>
@@ -179,10 +172,22 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         return spare < names.Length ? names[spare] : $"spare {spare}";
     }
 
-    private static string WhyNotHealed(in EngineEvent happened, string error) =>
-        happened.Errno == DiffersErrno
-            ? "did not keep what was rewritten there; it stays on its spare"
-            : $"was rewritten there and failed{error}; it stays on its spare";
+    private static string DescribeHealing(
+        in EngineEvent happened, string where, string error, string spare) =>
+        happened.Kind == EngineEventKind.Healed
+            ? $"DMR-EVENT-HEALED {where} has kept what was rewritten; it was on {spare}"
+            : $"DMR-EVENT-HEAL-FAILED {where} "
+                + (happened.Errno == DiffersErrno
+                    ? "did not keep what was rewritten there"
+                    : $"was rewritten there and failed{error}")
+                + $"; it stays on {spare}";
+
+    private static string DescribeFill(EngineEventKind kind) =>
+        kind == EngineEventKind.SparesLow
+            ? $"DMR-EVENT-SPARES-LOW {SpareFills.LowPercent} % or more of the spare units are in use; add a "
+                + "spare (dmremap spare add)"
+            : $"DMR-EVENT-SPARES-NEARLY-EXHAUSTED {SpareFills.NearlyExhaustedPercent} % or more of the spare "
+                + "units are in use; when none is left, writes to bad sectors fail";
 
     /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>
     private static string WhyMoved(in EngineEvent happened, string member, string error) =>

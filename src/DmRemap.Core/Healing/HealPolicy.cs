@@ -20,5 +20,6 @@ public readonly record struct HealPolicy(
     public static HealPolicy Off => default;
 
     /// <summary>At a rate that nobody feels.</summary>
-    public static HealPolicy Every(Duration interval) => new(true, interval, ScrubPace.RateMin, HealRule.TransferNeeded);
+    public static HealPolicy Every(Duration interval) =>
+        new(true, interval, ScrubPace.RateMin, HealRule.TransferNeeded);
 }
