@@ -18,9 +18,10 @@ public sealed partial class RemapDevice
         else
         {
             NoteWriteSuccess(member, io.Operation, fragment.Exported, io.IsForceUnitAccess);
-            if (fragment.Losses != _losses || !Uncertain.IsEmpty)
+            bool isInDoubt = fragment.Losses != _losses || !Uncertain.IsEmpty;
+            if (isInDoubt && io.Operation != IoOperation.Discard)
             {
-                NoteWriteInDoubt(fragment);
+                NoteWritten(fragment.Exported, io.IsForceUnitAccess, fragment.Losses);
             }
         }
         Finish(fragment);

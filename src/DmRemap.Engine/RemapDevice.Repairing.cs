@@ -111,10 +111,6 @@ public sealed partial class RemapDevice
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {
         _redirects.Return(job);
-        if ((fragment.Losses != _losses || !Uncertain.IsEmpty) && fragment.Request!.Status == IoStatus.Ok)
-        {
-            NoteWriteInDoubt(fragment);
-        }
         Finish(fragment);
     }
 

@@ -137,9 +137,10 @@ public sealed partial class RemapDevice
             ContinueEnds();
             return;
         }
-        if (_flushedRound != _suspendRound)
+        if (_flushedRound != _suspendRound || IsLookingForMembers)
         {
-            // Resumed and suspended again: this flush may be older than writes of the time in between.
+            // Resumed and suspended again: this flush may be older than writes of the time in between. Or it
+            // has failed because a disk is gone, which is being read at this moment: that ends first.
             ContinueSuspend();
             return;
         }

@@ -2,7 +2,6 @@ using DmRemap.Core.Abstractions;
 using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Flushing;
-using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine;
 
@@ -74,12 +73,20 @@ public sealed partial class RemapDevice : IFlushErrorSource
     }
 
     /// <summary>
+    /// A flush has failed, and there was nothing for it to cover: writes that are out now may be lost with
+    /// it, and are in doubt when they come back.
+    /// </summary>
+    internal void NoteLossOfWritesOut() => _losses++;
+
+    /// <summary>
     /// A flush, or what ends with one, is asked for: what fails after this moment may concern it.
     /// </summary>
     internal void StampForFlush(IoRequest request)
     {
         TakeWhatIsNotNoted();
         request.DeviceWord = (int)FlushErrors.Failures;
+        // It counts itself.
+        request.DeviceWord2 = InFlight == 1 ? 1 : 0;
     }
 
     /// <summary>A unit of the primary has turned out bad, or its cache has.</summary>
@@ -105,25 +112,27 @@ public sealed partial class RemapDevice : IFlushErrorSource
         EndUncertainIfRewritten();
     }
 
-    /// <summary>
-    /// A write or zeroing has succeeded, and something is, or has become, uncertain since it was sent.
-    /// </summary>
-    private void NoteWriteInDoubt(FragmentIo fragment)
+    /// <summary>How often acknowledged writes have become uncertain: a write is stamped with it.</summary>
+    internal long LossesNow => _losses;
+
+    /// <summary>A write or zeroing has succeeded, whoever carried it out.</summary>
+    /// <param name="blocks">Of the exported device.</param>
+    /// <param name="isForced">They are durable.</param>
+    /// <param name="losses">When it was sent.</param>
+    internal void NoteWritten(Extent blocks, bool isForced, long losses)
     {
-        bool isForced = fragment.Io.IsForceUnitAccess;
-        if (fragment.Io.Operation == IoOperation.Discard)
+        if (losses == _losses)
         {
-            return;
-        }
-        if (fragment.Losses == _losses)
-        {
-            Uncertain.OnRewritten(fragment.Exported, isForced);
-            EndUncertainIfRewritten();
+            if (!Uncertain.IsEmpty)
+            {
+                Uncertain.OnRewritten(blocks, isForced);
+                EndUncertainIfRewritten();
+            }
         }
         else if (!isForced)
         {
             // It was out while a flush failed: the disk may have had it in its cache then, and lost it.
-            Uncertain.Add(fragment.Exported);
+            Uncertain.Add(blocks);
             FlushErrors.OnFailure(hasMore: true);
         }
     }

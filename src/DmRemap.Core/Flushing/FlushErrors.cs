@@ -46,12 +46,21 @@ public sealed class FlushErrors
     public bool MustFail(FlushClient? client, long asked) =>
         asked < Failures || (client is null ? IsUncertain : client.Told < Failures);
 
-    /// <summary>The client's flush is answered with an error.</summary>
-    public void Tell(FlushClient? client, long asked)
+    /// <summary>
+    /// The client's flush is answered with an error. Of a failure after it was asked for it tells all only if
+    /// nothing else was in flight then: what was answered later, and before the disks were flushed, may be
+    /// among what is lost, and the client's next flush tells of it.
+    /// </summary>
+    /// <param name="client">Null: nobody in particular.</param>
+    /// <param name="asked">The failures by when it was asked for.</param>
+    /// <param name="wasAlone">It was the only request then.</param>
+    public void Tell(FlushClient? client, long asked, bool wasAlone)
     {
-        if (client is not null)
+        if (client is null)
         {
-            client.Told = Math.Max(client.Told, asked < Failures ? _toldEarlier : Failures);
+            return;
         }
+        long earlier = wasAlone ? _toldEarlier : Failures - 1;
+        client.Told = Math.Max(client.Told, asked < Failures ? earlier : Failures);
     }
 }

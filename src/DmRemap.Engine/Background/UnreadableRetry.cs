@@ -133,8 +133,17 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         if (_isForAsked)
         {
             _asked!.OnSuspectTried(request.Status == IoStatus.Ok);
+            GoOn();
+            return;
         }
-        GoOn();
+        UnitNumber unit = _device.Units.UnitOf(request.Extent.Start);
+        if (_device.Suspects.TryGet(unit, out Suspect tried) && tried.NextRetry <= _loop.Now)
+        {
+            // Answered without the disk, which says nothing of the medium: a rule in doubt, a disk that has
+            // enough to do. As due as before, it would be asked for again and again, without a pause.
+            _device.Suspects.OnUndecided(unit, _loop.Now);
+        }
+        ArmForMore();
     }
 
     void ILossRetryOwner.OnLossRetried(int blocksBack)
@@ -144,9 +153,14 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         {
             _asked!.OnLossTried(blocksBack);
         }
+        // Not from here: the job is not idle before this returns.
+        ArmForMore();
+    }
+
+    private void ArmForMore()
+    {
         if (_asked is not null || (_isAutomatic && !_isStopped))
         {
-            // Not from here: the job is not idle before this returns.
             Arm(_asked is not null ? Duration.Zero : _pace.Interval(_device.Units.UnitBytes));
         }
     }

@@ -110,9 +110,18 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     {
         member.FlushErrors++;
         Fail(IoStatus.DeviceError, request.Errno);
-        if (member.Losses == _lossesAtSubmit[index] && member.MayHaveUnflushed)
+        if (member.Losses != _lossesAtSubmit[index])
+        {
+            return;
+        }
+        if (member.MayHaveUnflushed)
         {
             _device.NoteUncertain(member, UncertainCause.FlushFailed, request.Errno);
+        }
+        else
+        {
+            // Nothing was answered that it was to cover; what is out may be in the cache already.
+            _device.NoteLossOfWritesOut();
         }
     }
 
@@ -214,7 +223,8 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
                 isFailed ? _status : IoStatus.DeviceError, isFailed ? _errno : 5, parent.Extent);
             if (parent.Operation == IoOperation.Flush)
             {
-                _device.FlushErrors.Tell(parent.Client, parent.DeviceWord);
+                _device.FlushErrors.Tell(
+                    parent.Client, parent.DeviceWord, wasAlone: parent.DeviceWord2 != 0);
             }
         }
         _device.Answer(request);

@@ -86,6 +86,13 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
 
     protected bool IoSucceeded => _io.Status == IoStatus.Ok;
 
+    protected bool IsIoForced => _io.IsForceUnitAccess;
+
+    /// <summary>
+    /// Of the I/O that came back last: how often writes had become uncertain when it was sent.
+    /// </summary>
+    protected long LossesAtSubmit { get; private set; }
+
     public void OnHeld(UnitNumber unit)
     {
         Invariant.Check(_waitingFor == Wait.Hold);
@@ -243,6 +250,7 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     {
         _ioMember = member;
         _isKeptIfGone = isKeptIfGone;
+        LossesAtSubmit = Device.LossesNow;
         if (isKeptIfGone)
         {
             member.Gate.Submit(_io);

@@ -223,10 +223,12 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         if (IoSucceeded)
         {
             bool changesRule = isOnSpare && ChangesRule(part);
-            Device.NoteWriteSuccess(
-                member, IoOperation.Write, part.Blocks, changesRule
-                || _fragment!.Request!.Parent!.IsForceUnitAccess);
+            Device.NoteWriteSuccess(member, IoOperation.Write, part.Blocks, IsIoForced);
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
+            if (!changesRule)
+            {
+                Device.NoteWritten(part.Blocks, IsIoForced, LossesAtSubmit);
+            }
             return;
         }
         member.WriteErrors++;
@@ -334,6 +336,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         part.Plan = Plan.Stored;
         if (!Device.Table.TryGet(part.Unit, out _))
         {
+            Device.NoteWritten(part.Blocks, isForced: true, Device.LossesNow);
             return;
         }
         ulong full = Units.FullMask(part.Unit);
@@ -385,8 +388,14 @@ internal sealed partial class WriteRedirect(RemapDevice device)
                 Fail(part, IoStatus.MetadataUnavailable, 0);
             }
             Device.NoteUncommitted(part.Unit, isPlaced ? part.New.Location : SpareLocation.None, outcome);
+            return;
         }
-        else if (isPlaced)
+        if (_fragment!.Exported.Overlaps(part.Blocks))
+        {
+            // Forced, and its rule durable. A control that was saved is not: it is what the disk still reads.
+            Device.NoteWritten(part.Blocks, isForced: true, Device.LossesNow);
+        }
+        if (isPlaced)
         {
             if (part.WasHealthy)
             {

@@ -95,7 +95,11 @@ internal sealed class ZeroRule(RemapDevice device) : RepairJob(device, UnitsMax)
     private void TakeCommit()
     {
         CommitOutcome outcome = Changes.Count > 0 ? Changes.Outcome : CommitOutcome.Done;
-        if (outcome != CommitOutcome.Done)
+        if (outcome == CommitOutcome.Done)
+        {
+            Device.NoteWritten(_fragment!.Exported, isForced: true, Device.LossesNow);
+        }
+        else
         {
             _fragment!.Request!.Fail(IoStatus.MetadataUnavailable, 0, _fragment.Exported);
         }

@@ -1,7 +1,10 @@
+using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
+using DmRemap.Core.Healing;
+using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Engine.Flushing;
 using DmRemap.Tests.Support;
@@ -125,6 +128,112 @@ public sealed class UncertainFlushTests
         Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
     }
 
+    /// <summary>A flush that waits for another is asked for before it, and sent behind it.</summary>
+    [Fact]
+    public void A_write_that_was_answered_while_the_failing_flush_waited_is_told_by_the_next()
+    {
+        EngineBench bench = Flushed();
+        FlushClient one = Come(bench);
+        bench.Write(80, Bytes(1));
+        bench.Primary.Hang = request => request.Operation == IoOperation.Flush;
+        List<IoStatus> answers = [];
+        Ask(bench, one, answers.Add);
+        Ask(bench, one, answers.Add);
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(IoStatus.Ok, bench.Write(160, Bytes(1)).Status);
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        FailFlushes(bench.Primary);
+        bench.Loop.RunUntil(() => answers.Count == 2);
+        bench.Primary.Fault = null;
+        Assert.Equal([IoStatus.Ok, IoStatus.DeviceError], answers);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
+    }
+
+    /// <summary>Nothing was answered that it was to cover; the cache may have the write.</summary>
+    [Fact]
+    public void A_write_that_was_out_while_a_flush_of_nothing_failed_is_uncertain_and_told()
+    {
+        EngineBench bench = Flushed(new BenchOptions { WriteCache = WriteCachePolicy.Keep });
+        FlushClient one = Come(bench);
+        bench.Write(80, Bytes(1));
+        FailFlushes(bench.Primary);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        Assert.True(bench.Device.ClearUncertain(UncertainCause.FlushFailed));
+        bench.Primary.Fault = null;
+        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
+        IoStatus? written = null;
+        bench.Start(
+            IoOperation.Write, 400, 8, AlignedMemory.Allocate(8 * 512), IoFlags.None,
+            io => written = io.Status);
+        bench.Loop.RunUntilIdle();
+        FailFlushes(bench.Primary);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        bench.Primary.Fault = null;
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(IoStatus.Ok, written);
+        Assert.Equal(Of(400, 8), bench.Device.Uncertain[0]);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+    }
+
+    /// <summary>In probation a write goes another way to its disk.</summary>
+    [Fact]
+    public void A_write_into_probation_that_was_out_while_a_flush_failed_is_uncertain_and_told()
+    {
+        EngineBench bench = Flushed(new BenchOptions { Heal = HealPolicy.Default, Entries = Probation(50) });
+        FlushClient one = Come(bench);
+        bench.Write(400, Bytes(1));
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
+        IoStatus? written = null;
+        bench.Start(
+            IoOperation.Write, 402, 2, AlignedMemory.Allocate(2 * 512), IoFlags.None,
+            io => written = io.Status);
+        bench.Loop.RunUntilIdle();
+        FailFlushes(bench.Spares[0]);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        bench.Spares[0].Fault = null;
+        Assert.Equal(Of(400, 8), bench.Device.Uncertain[0]);
+        Assert.True(bench.Device.ClearUncertain(UncertainCause.FlushFailed));
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(IoStatus.Ok, written);
+        Assert.Equal(Of(402, 2), bench.Device.Uncertain[0]);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
+    }
+
+    /// <summary>As it mostly is: the sector that the cache could not store is bad.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Rewriting_what_moves_to_a_spare_or_is_kept_as_zeros_ends_the_doubt(bool isZeroes)
+    {
+        EngineBench bench = Flushed();
+        FlushClient one = Come(bench);
+        bench.Write(80, Bytes(1));
+        FailFlushes(bench.Primary);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        bench.Primary.Fault = null;
+        bench.Primary.BadForWriting.Add(83);
+        if (isZeroes)
+        {
+            bench.Write(80, EngineBench.Pattern(4, 512, 2));
+            Assert.Equal(Of(84, 4), bench.Device.Uncertain[0]);
+            Assert.Equal(IoStatus.Ok, bench.Zero(80, 8).Status);
+        }
+        else
+        {
+            Assert.Equal(IoStatus.Ok, bench.Write(80, Bytes(2)).Status);
+        }
+        Assert.True(bench.Device.Uncertain.IsEmpty);
+        Assert.False(bench.Device.Primary.HasFailedFlush);
+        Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
+    }
+
     /// <summary>The client learns of the first by its flush, of the second only by its next one.</summary>
     [Fact]
     public void A_write_that_was_answered_while_the_failing_flush_was_out_is_told_by_the_next()
@@ -242,6 +351,18 @@ public sealed class UncertainFlushTests
             [$"Write [80, 88) {(isForced ? "ForceUnitAccess" : "None")}", "Read [80, 88) None"],
             bench.Primary.Log);
     }
+
+    private static SortedDictionary<long, RemapEntry> Probation(long unit) => new()
+    {
+        [unit] = new RemapEntry
+        {
+            Unit = new UnitNumber(unit),
+            State = UnitState.Probation,
+            Location = new SpareLocation(0, new UnitNumber(3)),
+            Blocks = BlockStates.AllOnPrimary.With(0xFF, BlockState.OnSpare),
+            LastErrno = 5,
+        },
+    };
 
     private static (IoStatus Status, int Errno) FlushOf(EngineBench bench, FlushClient client)
     {

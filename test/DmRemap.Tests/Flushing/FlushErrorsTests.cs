@@ -19,12 +19,12 @@ public sealed class FlushErrorsTests
     /// <summary>A flush that is asked for and answered now: did it fail?</summary>
     private bool Fails(FlushClient? client) => Fails(client, _errors.Failures);
 
-    private bool Fails(FlushClient? client, long asked)
+    private bool Fails(FlushClient? client, long asked, bool wasAlone = true)
     {
         bool fails = _errors.MustFail(client, asked);
         if (fails)
         {
-            _errors.Tell(client, asked);
+            _errors.Tell(client, asked, wasAlone);
         }
         return fails;
     }
@@ -87,6 +87,18 @@ public sealed class FlushErrorsTests
         _errors.OnFailure(hasMore: true);
         Assert.True(Fails(one, asked));
         Assert.True(Fails(one));
+        Assert.False(Fails(one));
+    }
+
+    /// <summary>It waited for another flush, say, and something was answered before its own began.</summary>
+    [Fact]
+    public void What_was_in_flight_when_the_failing_flush_was_asked_for_is_told_by_the_next()
+    {
+        FlushClient one = Come();
+        long asked = _errors.Failures;
+        _errors.OnFailure(hasMore: false);
+        Assert.True(Fails(one, asked, wasAlone: false));
+        Assert.True(Fails(one, _errors.Failures, wasAlone: false));
         Assert.False(Fails(one));
     }
 
