@@ -12,7 +12,8 @@ namespace DmRemap.Linux.Loop;
 /// submitted is handed over, and the thread waits. How that is done is the sealed classes'.
 ///
 /// A buffer that the kernel owns outlives whoever waits for it: when the loop ends with operations
-/// outstanding, nothing of it is freed (F-31); see <see cref="OutstandingOperations"/>.
+/// outstanding, nothing of it is freed (F-31); see <see cref="OutstandingOperations"/>. Nor may their
+/// descriptors be closed: a thread that begins late would find another file under the number.
 /// </summary>
 public abstract partial class KernelLoop : IEventLoop, IDisposable
 {

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.IO;
 using System.IO.Pipes;
@@ -13,6 +14,8 @@ namespace DmRemap.Tests.Linux;
 
 public abstract class KernelLoopContract(LoopBackend backend)
 {
+    private static readonly ConcurrentBag<object> s_readForEver = [];
+
     [Fact]
     public void Messages_from_many_threads_all_run_on_the_loop_in_each_threads_order()
     {
@@ -237,8 +240,11 @@ public abstract class KernelLoopContract(LoopBackend backend)
     [Fact]
     public void Stop_with_a_read_outstanding_ends_and_says_what_the_kernel_owns()
     {
-        using AnonymousPipeServerStream writer = new(PipeDirection.Out);
-        using AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
+        // Never closed: the read may begin after the end of the loop, and would read another file.
+        AnonymousPipeServerStream writer = new(PipeDirection.Out);
+        AnonymousPipeClientStream reader = new(PipeDirection.In, writer.ClientSafePipeHandle);
+        s_readForEver.Add(writer);
+        s_readForEver.Add(reader);
         KernelLoop loop = LoopRunner.Make(backend: backend);
         Recorder? target = null;
         loop.Start(started =>
