@@ -40,12 +40,18 @@ stops_each_time() {
     for ((round = 1; round <= rounds; round++)); do
         "$program" serve one --socket "$work/s" >"$work/log" 2>&1 &
         local server=$!
+        # Not status, nor stop: both are content with a device that is not served yet.
         for ((tries = 0; tries < 600; tries++)); do
-            "$program" status one >/dev/null 2>&1 && break
+            grep -q '^ready ' "$work/log" && break
             kill -0 "$server" || { cat "$work/log" >&2; return 1; }
             sleep 0.05
         done
         timeout 20 "$program" stop one >/dev/null || { kill -KILL "$server"; return 1; }
+        for ((tries = 0; tries < 400; tries++)); do
+            kill -0 "$server" 2>/dev/null || break
+            sleep 0.05
+        done
+        [ "$tries" -lt 400 ] || { kill -KILL "$server"; return 1; }
         wait "$server" || return 1
     done
 }

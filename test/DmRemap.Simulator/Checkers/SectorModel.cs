@@ -138,12 +138,14 @@ internal sealed class SectorModel
         {
             return;
         }
-        Prune(sector, forgetsHidden: true);
+        Prune(sector);
+        int latestDurable = LatestDurable(sector);
         for (int node = _first[sector]; node != None; node = _writes[node].Next)
         {
             ref Write write = ref _writes[node];
-            if (write.Ended == Never)
+            if (write.Ended == Never || write.Ended < latestDurable)
             {
+                // Under way; or superseded for good, and known for the sake of reads that were under way.
                 continue;
             }
             if (write.State == State.Done && !IsDurable(write))
@@ -162,7 +164,8 @@ internal sealed class SectorModel
     {
         for (int node = _first[sector]; node != None; node = _writes[node].Next)
         {
-            if (_writes[node].Began > since && IsDurable(_writes[node]))
+            // A write that was held while the sector was dropped has rewritten it.
+            if (_writes[node].Ended > since && IsDurable(_writes[node]))
             {
                 return true;
             }
@@ -335,20 +338,11 @@ internal sealed class SectorModel
     /// </summary>
     private void Prune(long sector, bool forgetsHidden = false)
     {
-        int latestDurable = 0;
-        int count = 0;
-        for (int node = _first[sector]; node != None; node = _writes[node].Next)
-        {
-            count++;
-            if (IsDurable(_writes[node]))
-            {
-                latestDurable = Math.Max(latestDurable, _writes[node].Began);
-            }
-        }
-        if (count < 4 && !forgetsHidden)
+        if (!forgetsHidden && IsShort(sector))
         {
             return;
         }
+        int latestDurable = LatestDurable(sector);
         int before = None;
         for (int node = _first[sector]; node != None;)
         {
@@ -374,6 +368,27 @@ internal sealed class SectorModel
             node = next;
         }
         Invariant.Check(_first[sector] != None);
+    }
+
+    private bool IsShort(long sector)
+    {
+        int count = 0;
+        for (int node = _first[sector]; node != None; node = _writes[node].Next)
+        {
+            count++;
+        }
+        return count < 4;
+    }
+
+    /// <summary>When the last write of this sector began that cannot be lost any more; 0: none.</summary>
+    private int LatestDurable(long sector)
+    {
+        int latest = 0;
+        for (int node = _first[sector]; node != None; node = _writes[node].Next)
+        {
+            latest = IsDurable(_writes[node]) ? Math.Max(latest, _writes[node].Began) : latest;
+        }
+        return latest;
     }
 
     /// <summary>When the oldest read that is under way began.</summary>

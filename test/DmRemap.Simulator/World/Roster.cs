@@ -10,6 +10,7 @@ namespace DmRemap.Simulator.World;
 /// </summary>
 internal sealed class Roster(SimulatedDisk[] disks, int atFirst)
 {
+    private readonly int _atFirst = atFirst;
     private int _used = atFirst;
 
     public SimulatedDisk[] Spares { get; private set; } = disks[..atFirst];
@@ -33,6 +34,11 @@ internal sealed class Roster(SimulatedDisk[] disks, int atFirst)
 
     /// <summary>The set has listed it: its place there is taken.</summary>
     public void NoteListed(SimulatedDisk disk) => _used = Math.Max(_used, disk.Index + 1);
+
+    /// <summary>
+    /// What a start found: a listing that did not become durable takes no place, and the disk is tried again.
+    /// </summary>
+    public void NoteFound(int members) => _used = Math.Max(_atFirst, members);
 
     public void Drop(SimulatedDisk disk)
     {

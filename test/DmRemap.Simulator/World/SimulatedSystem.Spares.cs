@@ -87,6 +87,7 @@ internal sealed partial class SimulatedSystem : IMembershipChangeOwner, IMemberE
     /// <summary>What a change that was cut off by a crash has left, after a start.</summary>
     public void FinishChange()
     {
+        _roster.NoteFound(_store!.MemberCount);
         if (_roster.Unsettled is not SimulatedDisk disk)
         {
             return;
