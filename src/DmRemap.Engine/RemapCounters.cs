@@ -55,6 +55,12 @@ public sealed class RemapCounters
     /// </summary>
     public long ReadsFromCopies { get; set; }
 
+    /// <summary>Second copies that were put on another spare.</summary>
+    public long SecondCopiesMade { get; set; }
+
+    /// <summary>Pieces that the first spare did not give, and the second did.</summary>
+    public long ReadsFromSecond { get; set; }
+
     /// <summary>Reads that failed and were read again block by block.</summary>
     public long ReadRescues { get; set; }
 

@@ -191,6 +191,7 @@ public sealed partial class RemapDevice
         {
             _awaySpares &= ~(1u << spare);
             Allocator.SetUsable(spare, true);
+            Copier.Wake();
         }
     }
 
@@ -330,7 +331,8 @@ public sealed partial class RemapDevice
         }
         return Table.TryGet(unit, out RemapEntry entry)
             && (entry.Blocks.MaskOf(BlockState.Lost) != 0
-                || (!entry.Location.IsNone && Spare(entry.Location.Spare).IsAbsent));
+                || (!entry.Location.IsNone && Spare(entry.Location.Spare).IsAbsent
+                    && !HasSecondInStep(entry)));
     }
 
     /// <summary>May a read move this unit to a spare? It reads now: nothing is lost if not.</summary>

@@ -42,6 +42,7 @@ public sealed partial class RemapDevice
     {
         Retries.Begin();
         Healer.Begin();
+        Copier.Begin();
     }
 
     /// <summary>
@@ -61,6 +62,7 @@ public sealed partial class RemapDevice
         Probe?.Stop();
         Retries.Stop();
         Healer.Stop();
+        Copier.Stop();
         ContinueStop();
     }
 

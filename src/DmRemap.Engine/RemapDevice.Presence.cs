@@ -89,12 +89,23 @@ public sealed partial class RemapDevice
     /// <summary>No other member would do: what it reads, or leaves behind, is nowhere else.</summary>
     private bool NeedsMember(FragmentIo fragment)
     {
-        if (fragment.Member!.IsPrimary || fragment.Io.Operation != IoOperation.Write)
+        bool isWrite = fragment.Io.Operation == IoOperation.Write;
+        if (fragment.Member!.IsPrimary || (!isWrite && fragment.Io.Operation != IoOperation.Read))
         {
             return true;
         }
-        UnitNumber unit = Units.UnitOf(fragment.Exported.Start);
-        return !Table.TryGet(unit, out RemapEntry entry)
-            || !LeavesNothingBehind(entry, Units.MaskIn(unit, fragment.Exported));
+        UnitNumber last = Units.UnitOf(new BlockNumber(fragment.Exported.End.Value - 1));
+        UnitNumber first = Units.UnitOf(fragment.Exported.Start);
+        for (UnitNumber unit = first; unit <= last; unit = new(unit.Value + 1))
+        {
+            bool needs = !Table.TryGet(unit, out RemapEntry entry)
+                || !(HasSecondToRead(entry)
+                    || (isWrite && LeavesNothingBehind(entry, Units.MaskIn(unit, fragment.Exported))));
+            if (needs)
+            {
+                return true;
+            }
+        }
+        return false;
     }
 }

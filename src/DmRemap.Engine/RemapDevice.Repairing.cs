@@ -34,6 +34,11 @@ public sealed partial class RemapDevice
 
     private int _copiesOut;
 
+    /// <summary>The same for second copies: some redirections are left to others.</summary>
+    private const int SecondsOutMax = RedirectsMax - 16;
+
+    private int _secondsOut;
+
     /// <summary>
     /// A write into a unit in probation may wait for its copy. False: it goes on without.
     /// </summary>
@@ -46,11 +51,134 @@ public sealed partial class RemapDevice
 
     internal void EndCopyWrite() => _copiesOut--;
 
+    internal bool TryBeginSecondWrite()
+    {
+        bool isRoom = _secondsOut < SecondsOutMax;
+        _secondsOut += isRoom ? 1 : 0;
+        return isRoom;
+    }
+
+    internal void EndSecondWrite() => _secondsOut--;
+
+    /// <summary>Each unit that is on a spare is to be on another one, too.</summary>
+    public bool KeepsCopies => SecondCopies.AreKept;
+
+    /// <summary>What a clean stop may say of the second copies.</summary>
+    public bool AreCopiesInStep => SecondCopies.AreInStep;
+
+    /// <summary>
+    /// Has the unit a second copy that may be believed? Of a loss that no flush has come upon yet, nobody has
+    /// taken note.
+    /// </summary>
+    internal bool HasSecondInStep(in RemapEntry entry) =>
+        SecondCopies.IsInStep(entry)
+        && !HasLossToTake(Spare(entry.Location.Spare)) && !HasLossToTake(Spare(entry.Second.Spare));
+
+    /// <summary>The same, and its spare is there: nobody needs to wait for the first.</summary>
+    internal bool HasSecondToRead(in RemapEntry entry) =>
+        HasSecondInStep(entry) && !IsAway(Spare(entry.Second.Spare));
+
+    internal static bool IsAway(Member spare) => spare.IsGone || spare.IsAbsent || spare.IsRemoved;
+
+    private static bool HasLossToTake(Member spare) => spare.HasCacheLossToTake || spare.HasFailedOpening;
+
+    /// <summary>Units whose first copy is on this spare. Loop thread only.</summary>
+    public long CountUnitsFirstOn(int spare) => CountUnits(spare, static (_, _) => true);
+
+    /// <summary>Units that cannot be had without this spare. Loop thread only.</summary>
+    public long CountUnitsOnlyOn(int spare) =>
+        CountUnits(spare, static (device, entry) => !device.HasSecondInStep(entry));
+
+    private long CountUnits(int spare, System.Func<RemapDevice, RemapEntry, bool> isCounted)
+    {
+        if (!KeepsCopies)
+        {
+            return Allocator.UnitsUsed(spare);
+        }
+        long units = 0;
+        RemapTable.RunWalk walk = Table.WalkRuns();
+        while (walk.TryNext(out RemapEntry first, out int count))
+        {
+            units += first.Location.Spare == spare && isCounted(this, first) ? count : 0;
+        }
+        return units;
+    }
+
+    /// <summary>Is it a time for making second copies?</summary>
+    internal bool MayCopyUnits => !IsStopping && !IsHolding && IsHandIdle;
+
+    /// <summary>What one of its spares has of this unit may be older than what was acknowledged.</summary>
+    internal void DoubtCopy(in RemapEntry entry)
+    {
+        if (!entry.Second.IsNone)
+        {
+            SecondCopies.Doubt(entry);
+            Copier.Wake();
+        }
+    }
+
+    private void DoubtAllCopiesOf(Member member)
+    {
+        if (!member.IsPrimary)
+        {
+            SecondCopies.Doubt(member.Index);
+            Copier.Wake();
+        }
+    }
+
+    /// <summary>
+    /// This spare has lost what it had acknowledged in the uncertain blocks. What is there now decides where
+    /// it is the first; where it is the second, it may lack what the first has.
+    /// </summary>
+    private void DoubtCopiesOfUncertain(int spare)
+    {
+        for (int i = 0; i < Uncertain.Count && SecondCopies.AreKept; i++)
+        {
+            UnitNumber from = Units.UnitOf(Uncertain[i].Start);
+            UnitNumber end = new(Units.UnitOf(new BlockNumber(Uncertain[i].End.Value - 1)).Value + 1);
+            while (Table.TryGetNext(from, end, out RemapEntry entry))
+            {
+                if (entry.IsOn(spare))
+                {
+                    DoubtCopy(entry);
+                }
+                from = new UnitNumber(entry.Unit.Value + 1);
+            }
+        }
+    }
+
+    private void NoteSecond(in RemapEntry before, in RemapEntry entry)
+    {
+        if (before.Second != entry.Second)
+        {
+            SecondCopies.Settle(entry.Unit);
+        }
+        if (before.Second != entry.Second && before.Second != entry.Location)
+        {
+            LetGoOfSecond(before);
+        }
+        if (entry.Second.IsNone && !entry.Location.IsNone)
+        {
+            Copier.Wake();
+        }
+    }
+
+    /// <summary>No rule names it any more; when it is lent again is as for other units (F-4).</summary>
+    private void LetGoOfSecond(in RemapEntry before)
+    {
+        SpareLocation second = before.Second;
+        SecondCopies.Settle(before.Unit);
+        if (!second.IsNone && !Allocator.IsRetired(second) && !SecondCopies.MayStillLand(second))
+        {
+            GivenBack.Add(before.Unit, second);
+        }
+    }
+
     private bool HasWaitingRepairs => _rescues.CanStart || _redirects.CanStart || _zeroRules.CanStart;
 
     private bool AreRepairsIdle =>
         _rescues.IsIdle && _redirects.IsIdle && _zeroRules.IsIdle && IsHandIdle && Retries.IsIdle
-            && Healer.IsIdle;
+            && Healer.IsIdle && Copier.IsIdle;
 
     /// <summary>
     /// Is it a time for rewriting the primary? Not while the disk fails as a whole, is away, or a person has

@@ -46,6 +46,7 @@ public sealed partial class RemapDevice
         {
             Allocator.SetUsable(spare, true);
             _fill = Fill;
+            Copier.Wake();
         }
     }
 
@@ -77,6 +78,7 @@ public sealed partial class RemapDevice
         Spare(spare).Gate.End();
         _awaySpares &= ~(1u << spare);
         GivenBack.Forget(spare);
+        SecondCopies.Forget(spare);
         Allocator.RemoveSpare(spare);
         _fill = Fill;
     }

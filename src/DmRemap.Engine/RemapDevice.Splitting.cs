@@ -237,9 +237,10 @@ public sealed partial class RemapDevice
             return false;
         }
         ulong mask = Units.MaskIn(entry.Unit, part);
-        // In probation the primary is written too, under the unit's hold (F-4).
+        // In probation the primary is written too, and a second copy always, under the unit's hold (F-4,
+        // F-22).
         bool isInPlace = (entry.Blocks.MaskOf(BlockState.OnSpare) & mask) == mask
-            && entry.State == UnitState.Remapped;
+            && entry.State == UnitState.Remapped && entry.Second.IsNone;
         if (isInPlace)
         {
             SubmitSpare(fragment, entry.Location, Units.IndexInUnit(part.Start), part);

@@ -54,6 +54,7 @@ public sealed partial class RemapDevice : IFlushErrorSource
         if (member.IsFormerUnflushed)
         {
             AddAllOf(member);
+            DoubtAllCopiesOf(member);
         }
         bool hasMore = member.TakeLoss(cause, Uncertain);
         _losses++;
@@ -61,6 +62,7 @@ public sealed partial class RemapDevice : IFlushErrorSource
         {
             // What the spare reads may be older than what the primary's copies hold.
             Copies.ForgetAll();
+            DoubtCopiesOfUncertain(member.Index);
         }
         FlushErrors.OnFailure(hasMore);
         if (member.IsPrimary && cause == UncertainCause.FlushFailed)

@@ -6,6 +6,7 @@ using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine.Background;
+using DmRemap.Engine.Copies;
 using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
 using DmRemap.Engine.Presence;
@@ -95,6 +96,8 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         GivenBack = new GivenBackUnits(this);
         Retries = new UnreadableRetry(this, _loop, parts.RetriesUnreadable);
         Healer = new Healer(this, _loop, parts.IsReadOnly ? HealPolicy.Off : parts.Heal);
+        SecondCopies = new SecondCopies(parts.KeepsCopies, parts.AreCopiesInStep);
+        Copier = new Copier(this, _loop);
         _evacuation = new SpareEvacuation(this);
         Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
     }
@@ -132,6 +135,12 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
 
     /// <summary>Loop thread only, but for its counts.</summary>
     public Healer Healer { get; }
+
+    /// <summary>Loop thread only.</summary>
+    public Copier Copier { get; }
+
+    /// <summary>Copies on a second spare.</summary>
+    internal SecondCopies SecondCopies { get; }
 
     /// <summary>Copies on the primary of units in probation.</summary>
     internal ProbationLedger Copies { get; } = new();
@@ -209,6 +218,10 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         Table.Set(entry);
         Tally.Add(entry, Units, 1);
         ForgetCopy(entry.Unit, entry.State);
+        if (SecondCopies.AreKept)
+        {
+            NoteSecond(before, entry);
+        }
     }
 
     internal void RemoveEntry(UnitNumber unit)
@@ -217,6 +230,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         {
             Tally.Add(before, Units, -1);
             Table.Remove(unit);
+            LetGoOfSecond(before);
         }
         ForgetCopy(unit, UnitState.Healthy);
     }

@@ -43,6 +43,12 @@ public sealed record RemapDeviceParts
     /// <summary>Rewrite in place what is on spares, and give it back when the disk keeps it.</summary>
     public HealPolicy Heal { get; init; }
 
+    /// <summary>Keep a second copy of each unit that is on a spare, on another one.</summary>
+    public bool KeepsCopies { get; init; }
+
+    /// <summary>The last stop was clean, and vouches for the second copies.</summary>
+    public bool AreCopiesInStep { get; init; }
+
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; }
 

@@ -14,6 +14,9 @@ public sealed class TableTally
     /// <summary>Of them, units whose place on the primary was rewritten and is watched.</summary>
     public long ProbationUnits { get; private set; }
 
+    /// <summary>Of them, units that a second spare holds, too.</summary>
+    public long UnitsWithSecond { get; private set; }
+
     public long LostBlocks { get; private set; }
 
     public long ZeroBlocks { get; private set; }
@@ -36,6 +39,7 @@ public sealed class TableTally
     {
         ulong full = units.FullMask(entry.Unit);
         RemappedUnits += entry.Location.IsNone ? 0 : count;
+        UnitsWithSecond += entry.Second.IsNone ? 0 : count;
         ProbationUnits += entry.State == UnitState.Probation ? count : 0;
         LostBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Lost) & full);
         ZeroBlocks += count * BitOperations.PopCount(entry.Blocks.MaskOf(BlockState.Zero) & full);

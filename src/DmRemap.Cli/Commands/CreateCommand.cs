@@ -56,6 +56,15 @@ internal sealed class CreateCommand
         CustomParser = ParseBlockSize,
     };
 
+    private readonly Option<int> _copies = new("--copies")
+    {
+        Description = "Spares that hold each unit that has moved: 1 (default), or 2, for spares that may "
+            + "fail themselves. For good.",
+        HelpName = "1|2",
+        DefaultValueFactory = _ => 1,
+        CustomParser = ParseCopies,
+    };
+
     private readonly Option<bool> _force = new("--force")
     {
         Description = "Use a spare that carries something else, or lies on the main device's disk.",
@@ -72,7 +81,7 @@ internal sealed class CreateCommand
         Command command = new("create", "Make a device of a main device and its spares.")
         {
             parts._name, parts._main, parts._spares, parts._spareSize, parts._unit, parts._blockSize,
-            parts._force, parts._yes,
+            parts._copies, parts._force, parts._yes,
         };
         command.Validators.Add(parts.CheckUnitBlocks);
         command.SetAction((parsed, cancellation) => parts.RunAsync(services, common, parsed, cancellation));
@@ -119,6 +128,17 @@ internal sealed class CreateCommand
         return text == "512" ? 512 : 4096;
     }
 
+    private static int ParseCopies(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (text is not ("1" or "2"))
+        {
+            result.AddError($"--copies {text}: expected 1 or 2.");
+            return 1;
+        }
+        return text == "2" ? 2 : 1;
+    }
+
     private static void CheckSpareCount(OptionResult result)
     {
         int count = result.Tokens.Count;
@@ -163,6 +183,7 @@ internal sealed class CreateCommand
             SpareBytes = parsed.GetValue(_spareSize),
             UnitBytes = parsed.GetValue(_unit),
             BlockBytes = parsed.GetValue(_blockSize),
+            KeepsCopies = parsed.GetValue(_copies) == 2,
             Force = parsed.GetValue(_force),
         };
         DeviceName.Require(options.Name);

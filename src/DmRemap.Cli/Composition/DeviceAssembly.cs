@@ -364,6 +364,8 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             // Strict: what was once given up is an error until it is written, also if it read again.
             RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
             OnGone = OnGone,
+            KeepsCopies = set.Set.Features.KeepsCopies,
+            AreCopiesInStep = set.WereCopiesInStep,
             Heal = Heal,
             WriteCache = WriteCache,
             ReadsAbandonedMax = HasReadDeadline ? Limits.RequestsInFlightMax : 0,

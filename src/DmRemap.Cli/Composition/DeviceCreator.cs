@@ -67,11 +67,12 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
             // A file with holes would run out of space in the middle of a remap (F-37).
             WriteHoles(spares, cancellation);
             spares.ForEach(spare => spare.EndSession());
-            FormatRequest request = NewSet(main, units, sparePaths.Length);
+            FormatRequest request = NewSet(main, units, sparePaths.Length, options.KeepsCopies);
             MetadataMember[] members =
                 await FormatAsync(options.Name, sparePaths, spares, request, attached);
             WarnOfSize(main.SizeBytes, members, warnings);
             WarnOfRest(main, warnings);
+            WarnOfCopies(options, warnings);
             cancellation.ThrowIfCancellationRequested();
             DeviceRecord record = RecordOf(options, main, units, mainPath, sparePaths, request);
             Register(registry, record, made);
@@ -296,15 +297,17 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    private static FormatRequest NewSet(OpenedMember main, UnitGeometry units, int spareCount) => new()
-    {
-        SetUuid = Guid.NewGuid(),
-        MemberUuids = [.. Enumerable.Range(0, spareCount).Select(_ => Guid.NewGuid())],
-        Geometry = units,
-        PrimaryPhysicalBlockBytes = main.Geometry.PhysicalBlockBytes,
-        Primary = new PrimaryIdentity { Bytes = main.SizeBytes, Text = main.Fingerprint().ToText() },
-        Epoch = NewEpoch(),
-    };
+    private static FormatRequest NewSet(
+        OpenedMember main, UnitGeometry units, int spareCount, bool keepsCopies) => new()
+        {
+            KeepsCopies = keepsCopies,
+            SetUuid = Guid.NewGuid(),
+            MemberUuids = [.. Enumerable.Range(0, spareCount).Select(_ => Guid.NewGuid())],
+            Geometry = units,
+            PrimaryPhysicalBlockBytes = main.Geometry.PhysicalBlockBytes,
+            Primary = new PrimaryIdentity { Bytes = main.SizeBytes, Text = main.Fingerprint().ToText() },
+            Epoch = NewEpoch(),
+        };
 
     /// <summary>Random, so that two histories never share one; never zero.</summary>
     internal static ulong NewEpoch() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
@@ -357,6 +360,15 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
     }
 
     /// <summary>Whoever copies the device would miss them, without an error.</summary>
+    private static void WarnOfCopies(CreateOptions options, List<string> warnings)
+    {
+        if (options.KeepsCopies && options.SparePaths.Count == 1)
+        {
+            warnings.Add("two copies need two spares: until another one is added (dmremap spare add "
+                + $"{options.Name}), what moves is on one spare only");
+        }
+    }
+
     private static void WarnOfRest(OpenedMember main, List<string> warnings)
     {
         long rest = main.SizeBytes - main.Geometry.Bytes.Value;

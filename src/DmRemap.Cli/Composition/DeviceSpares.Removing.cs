@@ -57,7 +57,8 @@ internal sealed partial class DeviceSpares
     private long Start(Evacuation request)
     {
         int spare = request.Spare;
-        long used = Device.Allocator.UnitsUsed(spare);
+        // Second copies need no room: they are made again where there is some.
+        long used = Device.CountUnitsFirstOn(spare);
         long room = Enumerable.Range(0, Device.Members.Length - 1)
             .Where(i => i != spare && Device.Allocator.IsUsable(i))
             .Sum(Device.Allocator.UnitsFree);

@@ -124,7 +124,9 @@ internal sealed partial class DeviceSpares(
     {
         DeviceRecord record = served.Record;
         // Also where it lies on what we serve: our own writes would wait for themselves (F-21).
-        MemberPath.RequireApart(record.MainPath, [.. record.Spares.Select(one => one.Path), path]);
+        // A spare that is lost is where another one is needed most.
+        MemberPath.RequireApart(
+            record.MainPath, [.. MemberPath.Present(record.Spares.Select(one => one.Path)), path]);
         OpenedMember spare = await DeviceCreator.OpenSpareAsync(
             path, assembled.Members[0]!, Device.Units, events.Say, cancellation);
         try

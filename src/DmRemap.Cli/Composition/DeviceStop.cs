@@ -102,8 +102,8 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         if (flushed)
         {
             new CleanStop(
-                _host.Loop, _assembled.Files[0], _assembled.Set, this, _assembled.Device.HasFailedReading)
-                .Begin();
+                _host.Loop, _assembled.Files[0], _assembled.Set, this, _assembled.Device.AreCopiesInStep,
+                _assembled.Device.HasFailedReading).Begin();
         }
         else
         {

@@ -49,6 +49,10 @@ internal static class MemberPath
             $"Write {NbdUri.Forms}."));
     }
 
+    /// <summary>Those that can be looked at: an export always, a path that exists.</summary>
+    public static IEnumerable<string> Present(IEnumerable<string> paths) =>
+        paths.Where(path => !IsFile(path) || File.Exists(path));
+
     /// <summary>
     /// No two members share bytes or stand on each other, as far as that can be seen: of exports, only
     /// whether they are the same one under the same name.

@@ -72,7 +72,7 @@ internal static class RecoveryNews
                 + (units == 0
                     ? "no block is on it"
                     : $"the blocks of {Amounts.Plural(units, "unit")} are on it, and fail with I/O errors "
-                        + "until it is back")
+                        + $"until it is back{OnSecond(set)}")
                 + $"; nothing new goes there, and the table has a copy less{unflushed}");
         }
         else if (!here.IsActive)
@@ -96,4 +96,7 @@ internal static class RecoveryNews
                 + "before, and not flushed, is uncertain; every flush fails until the next start");
         }
     }
+
+    private static string OnSecond(RecoveredSet set) =>
+        set.Set.Features.KeepsCopies ? ", but for those that a second copy has" : "";
 }

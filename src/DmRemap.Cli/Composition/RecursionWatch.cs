@@ -30,7 +30,8 @@ internal sealed class RecursionWatch : IAsyncDisposable
             {
                 DeviceRecord record = current();
                 MemberPath.RequireStateElsewhere(statePaths, record.MainPath);
-                MemberPath.RequireApart(record.MainPath, [.. record.Spares.Select(spare => spare.Path)]);
+                MemberPath.RequireApart(
+                    record.MainPath, [.. MemberPath.Present(record.Spares.Select(spare => spare.Path))]);
             },
             say,
             time)

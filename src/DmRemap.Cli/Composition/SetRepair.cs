@@ -169,7 +169,9 @@ internal sealed class SetRepair(CliServices services, RepairOptions options, Com
         {
             if (flushed && assembled.Set.WasCleanStop)
             {
-                new CleanStop(host.Loop, assembled.Files[0], assembled.Set, this).Begin();
+                new CleanStop(
+                    host.Loop, assembled.Files[0], assembled.Set, this,
+                    assembled.Device.AreCopiesInStep).Begin();
             }
             else if (flushed)
             {

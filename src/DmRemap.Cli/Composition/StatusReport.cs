@@ -58,10 +58,11 @@ internal static class StatusReport
             SuspectUnits = device.Suspects.Count,
             UnavailableUnits = SparesOf(device)
                 .Where(i => StateOf(served, i) == Missing)
-                .Sum(device.Allocator.UnitsUsed),
+                .Sum(device.CountUnitsOnlyOn),
             Forecast = ForecastOf(served),
             Placement = PlacementText.WordOf(device.Allocator.Placement),
             Healing = HealingOf(device),
+            Copies = CopiesOf(device),
             Scrub = served.Scrub?.Report(),
             LostExtents = lost,
             LostExtentsComplete = isComplete,
@@ -270,6 +271,15 @@ internal static class StatusReport
         Failed = device.Counters.HealsFailed,
         Passes = device.Healer.PassesDone,
         ReadsFromCopies = device.Counters.ReadsFromCopies,
+    };
+
+    private static CopiesStatus CopiesOf(RemapDevice device) => new()
+    {
+        Wanted = device.KeepsCopies ? 2 : 1,
+        UnitsWithTwo = device.Tally.UnitsWithSecond,
+        InStep = device.AreCopiesInStep,
+        Made = device.Counters.SecondCopiesMade,
+        ReadsFromSecond = device.Counters.ReadsFromSecond,
     };
 
     private static MetadataStatus Metadata(ServedDevice served) => new()

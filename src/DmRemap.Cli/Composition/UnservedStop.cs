@@ -28,7 +28,7 @@ internal sealed class UnservedStop(
         {
             return null;
         }
-        await host.RunAsync(() => new CleanStop(host.Loop, main, set, this).Begin());
+        await host.RunAsync(() => new CleanStop(host.Loop, main, set, this, set.WereCopiesInStep).Begin());
         // Given up, it goes on by itself until the process ends, with the claims that it has.
         Task first = await Task.WhenAny(_stopped.Task, Task.Delay(Patience, time));
         MetadataStore store = set.Store;

@@ -30,6 +30,9 @@ public sealed record CreateOptions
     /// <summary>512 or 4096; null: what the device says, 512 for a file.</summary>
     public int? BlockBytes { get; init; }
 
+    /// <summary>Units that have moved are to be on a second spare, too.</summary>
+    public bool KeepsCopies { get; init; }
+
     /// <summary>Carry out what Refusal.CanBeForced marks.</summary>
     public bool Force { get; init; }
 }

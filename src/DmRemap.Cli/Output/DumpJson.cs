@@ -188,6 +188,7 @@ internal sealed class DumpJson : IDisposable
         _json.WriteString("epoch", state.Epoch.ToString("x16"));
         _json.WriteString("parentEpoch", state.ParentEpoch.ToString("x16"));
         _json.WriteBoolean("cleanStop", state.IsCleanStop);
+        _json.WriteBoolean("copiesInStep", state.AreCopiesInStep);
         _json.WriteNumber("firstJournalSequence", state.FirstJournalSequence);
         _json.WriteNumber("journalHead", state.JournalHead.Sequence);
         _json.WriteStartObject("checkpoint");
@@ -227,6 +228,11 @@ internal sealed class DumpJson : IDisposable
         {
             _json.WriteNumber("spare", first.Location.Spare);
             _json.WriteNumber("spareUnit", first.Location.Unit.Value);
+        }
+        if (!first.Second.IsNone)
+        {
+            _json.WriteNumber("secondSpare", first.Second.Spare);
+            _json.WriteNumber("secondSpareUnit", first.Second.Unit.Value);
         }
         _json.WriteString("onSpare", Mask(first.Blocks, BlockState.OnSpare));
         _json.WriteString("lost", Mask(first.Blocks, BlockState.Lost));

@@ -124,6 +124,9 @@ internal sealed class DumpText(TextWriter writer)
             string place = first.Location.IsNone
                 ? ""
                 : $" on spare {first.Location.Spare} unit {first.Location.Unit.Value}";
+            place += first.Second.IsNone
+                ? ""
+                : $" and spare {first.Second.Spare} unit {first.Second.Unit.Value}";
             writer.WriteLine($"  unit {first.Unit.Value} +{count}: {WordOf(first.State)}{place}; of each "
                 + $"{Count(first, BlockState.OnSpare)} blocks on the spare, "
                 + $"{Count(first, BlockState.Lost)} lost, {Count(first, BlockState.Zero)} zero"

@@ -215,6 +215,15 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
                 + $"watched, {Amounts.Count(healing.Healed)} back there, {Amounts.Count(healing.Failed)} "
                 + $"refused{(healing.On ? "" : "; off")}");
         }
+        if (status.Copies is { Wanted: 2 } copies)
+        {
+            long remaps = status.Remaps ?? 0;
+            string doubt = copies.InStep || copies.UnitsWithTwo == 0
+                ? ""
+                : "; after a crash or a lost cache they are made anew before they count";
+            Line("copies", $"{Amounts.Count(copies.UnitsWithTwo)} of {Amounts.Plural(remaps, "unit")} on "
+                + $"spares are on a second one, too{doubt}");
+        }
         if (status.SuspectUnits > 0)
         {
             Line("suspect", $"{Amounts.Plural(status.SuspectUnits ?? 0, "unit")} of which blocks could not "

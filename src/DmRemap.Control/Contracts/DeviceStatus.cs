@@ -72,6 +72,9 @@ public sealed record DeviceStatus
     /// <summary>Null where a device is not served.</summary>
     public HealingStatus? Healing { get; init; }
 
+    /// <summary>Null where a device is not served.</summary>
+    public CopiesStatus? Copies { get; init; }
+
     /// <summary>Null while it is not served.</summary>
     public ScrubReport? Scrub { get; init; }
 

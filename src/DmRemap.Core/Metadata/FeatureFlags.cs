@@ -11,11 +11,20 @@ public readonly record struct FeatureFlags(ulong Compatible, ulong ReadOnlyCompa
     /// </summary>
     public const ulong Development = 1;
 
-    /// <summary>What this version understands.</summary>
-    public static FeatureFlags Supported => default;
+    /// <summary>
+    /// Incompatible: units are on two spares. Who does not know of the second copies would not keep them in
+    /// step, and trust them later.
+    /// </summary>
+    public const ulong Copies = 2;
 
-    /// <summary>What this version puts into a new set.</summary>
+    /// <summary>What this version understands.</summary>
+    public static FeatureFlags Supported => new(0, 0, Copies);
+
+    /// <summary>What this version puts into a new set, unless more is asked for.</summary>
     public static FeatureFlags Created => default;
+
+    /// <summary>A second copy is kept of each unit, on another spare.</summary>
+    public bool KeepsCopies => (Incompatible & Copies) != 0;
 
     /// <summary>
     /// True when a set with these features may be opened, which always writes (F-13), by one that knows

@@ -133,7 +133,10 @@ public sealed record SetDescription
         bool masksFit = ((entry.Blocks.Low | entry.Blocks.High) & outside) == 0;
         bool noOrphan = hasSpare
             || (entry.Blocks.MaskOf(BlockState.OnSpare) == 0 && entry.Trials == default);
+        bool secondFits = entry.Second.IsNone
+            || (Features.KeepsCopies && hasSpare && Holds(entry.Second)
+                && entry.Second.Spare != entry.Location.Spare);
         bool unitFits = entry.Unit.Value >= 0 && entry.Unit.Value < Geometry.Units;
-        return hasState && locationFits && masksFit && noOrphan && unitFits;
+        return hasState && locationFits && secondFits && masksFit && noOrphan && unitFits;
     }
 }

@@ -44,7 +44,9 @@ public static class SuperblockEncoder
 
     private static void PutState(Span<byte> block, in SuperblockState state)
     {
-        Put32(block, SuperblockFormat.StopFlagsAt, state.IsCleanStop ? SuperblockFormat.CleanStop : 0);
+        Put32(
+            block, SuperblockFormat.StopFlagsAt, (state.IsCleanStop ? SuperblockFormat.CleanStop : 0)
+                | (state.AreCopiesInStep ? SuperblockFormat.CopiesInStep : 0));
         Put64(block, SuperblockFormat.EpochAt, state.Epoch);
         Put64(block, SuperblockFormat.ParentEpochAt, state.ParentEpoch);
         Put64(block, SuperblockFormat.GenerationAt, state.Generation);

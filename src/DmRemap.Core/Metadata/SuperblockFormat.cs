@@ -93,6 +93,8 @@ internal static class SuperblockFormat
 
     public const uint CleanStop = 1;
 
+    public const uint CopiesInStep = 2;
+
     /// <summary>A byte that no text has, so that a transfer as text shows; then the name.</summary>
     public static ReadOnlySpan<byte> Magic =>
         [0x89, (byte)'d', (byte)'m', (byte)'r', (byte)'e', (byte)'m', (byte)'a', (byte)'p'];

@@ -72,4 +72,9 @@ public readonly record struct SuperblockState
 
     /// <summary>Stopped with nothing outstanding. Advisory: recovery does the same work without it.</summary>
     public bool IsCleanStop { get; init; }
+
+    /// <summary>
+    /// With a clean stop: each second copy that the table names holds what the first holds (F-22).
+    /// </summary>
+    public bool AreCopiesInStep { get; init; }
 }

@@ -50,6 +50,12 @@ internal static class TableCell
             BinaryPrimitives.WriteUInt64LittleEndian(
                 cell[SpareUnit1At..], (ulong)first.Location.Unit.Value);
         }
+        if (!first.Second.IsNone)
+        {
+            cell[Spare2At] = (byte)(first.Second.Spare + 1);
+            BinaryPrimitives.WriteUInt64LittleEndian(
+                cell[SpareUnit2At..], (ulong)first.Second.Unit.Value);
+        }
     }
 
     /// <summary>Units that have no entry any more.</summary>
@@ -77,12 +83,13 @@ internal static class TableCell
         CheckpointDamage damage = ReadUnits(cell, set, out UnitNumber unit, out count);
         if (damage == CheckpointDamage.None)
         {
-            damage = ReadLocation(cell, set, count, out SpareLocation location);
+            damage = ReadLocations(cell, set, count, out SpareLocation location, out SpareLocation second);
             first = new RemapEntry
             {
                 Unit = unit,
                 State = (UnitState)cell[StateAt],
                 Location = location,
+                Second = second,
                 Blocks = new BlockStates(Get64(cell, BlocksLowAt), Get64(cell, BlocksHighAt)),
                 LastErrno = BinaryPrimitives.ReadUInt16LittleEndian(cell[ErrnoAt..]),
                 LastErrorDay = BinaryPrimitives.ReadUInt16LittleEndian(cell[DayAt..]),
@@ -141,13 +148,9 @@ internal static class TableCell
             && entry.LastErrno == first.LastErrno
             && entry.LastErrorDay == first.LastErrorDay
             && entry.Trials == first.Trials;
-        if (!followsUnit || !isAlike || entry.Location.IsNone != first.Location.IsNone)
-        {
-            return false;
-        }
-        return first.Location.IsNone
-            || (entry.Location.Spare == first.Location.Spare
-                && entry.Location.Unit.Value == first.Location.Unit.Value + length);
+        return followsUnit && isAlike
+            && entry.Location == first.Location.Following(length)
+            && entry.Second == first.Second.Following(length);
     }
 
     /// <summary>Why a unit has an entry: 0 its own writes failed, 1 unreadable, 2 declared.</summary>
@@ -163,9 +166,7 @@ internal static class TableCell
     /// silently, so a value there is damage; a version that writes them sets a feature flag.
     /// </summary>
     private static bool IsLaterZero(ReadOnlySpan<byte> cell) =>
-        cell[Spare2At] == 0
-        && BinaryPrimitives.ReadUInt16LittleEndian(cell[(DayAt + 2)..]) == 0
-        && Get64(cell, SpareUnit2At) == 0
+        BinaryPrimitives.ReadUInt16LittleEndian(cell[(DayAt + 2)..]) == 0
         && Get64(cell, LaterAt) == 0;
 
     private static CheckpointDamage ReadUnits(
@@ -184,12 +185,22 @@ internal static class TableCell
         return CheckpointDamage.None;
     }
 
+    private static CheckpointDamage ReadLocations(
+        ReadOnlySpan<byte> cell, SetDescription set, int count,
+        out SpareLocation first, out SpareLocation second)
+    {
+        second = SpareLocation.None;
+        CheckpointDamage damage =
+            ReadLocation(cell[Spare1At], Get64(cell, SpareUnit1At), count, set, out first);
+        return damage == CheckpointDamage.None
+            ? ReadLocation(cell[Spare2At], Get64(cell, SpareUnit2At), count, set, out second)
+            : damage;
+    }
+
     private static CheckpointDamage ReadLocation(
-        ReadOnlySpan<byte> cell, SetDescription set, int count, out SpareLocation location)
+        int sparePlusOne, ulong unit, int count, SetDescription set, out SpareLocation location)
     {
         location = SpareLocation.None;
-        int sparePlusOne = cell[Spare1At];
-        ulong unit = Get64(cell, SpareUnit1At);
         if (sparePlusOne == 0)
         {
             return unit == 0 ? CheckpointDamage.None : CheckpointDamage.EntryContradictory;

@@ -178,6 +178,7 @@ public readonly ref struct UnverifiedSuperblock
             Get64(SuperblockFormat.JournalHeadAt), Get32(SuperblockFormat.JournalHeadCrcAt)),
         PrimaryWitness = ParseWitness(),
         IsCleanStop = (Get32(SuperblockFormat.StopFlagsAt) & SuperblockFormat.CleanStop) != 0,
+        AreCopiesInStep = (Get32(SuperblockFormat.StopFlagsAt) & SuperblockFormat.CopiesInStep) != 0,
         Checkpoint = new CheckpointPointer
         {
             Area = (CheckpointArea)Math.Min(Get32(SuperblockFormat.CheckpointAreaAt), byte.MaxValue),

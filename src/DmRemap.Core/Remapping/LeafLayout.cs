@@ -10,12 +10,13 @@ namespace DmRemap.Core.Remapping;
 ///   word 0        number of runs: 32 bits | bit 63: narrow
 ///   words 1..8    occupancy: bit i is set when one of units [64 i, 64 i + 64) has an entry
 /// then a run word 0: first unit 15 bits | count - 1: 15 | state - 2: 2 | spare + 1: 4
-///                    | state of all blocks: 2 | mixed: 1 | trials: 4 | 5 0 | errno: 16
+///                    | state of all blocks: 2 | mixed: 1 | trials: 4 | second spare + 1: 4 | 0 | errno: 16
 ///                 word 1: spare unit 48 bits | day: 16
-///                 of a mixed run, block states, low and high: word 2, or 2 and 3 with more than 32 blocks
+///                 of a run that has a second: word 2: its spare unit
+///                 of a mixed run, block states, low and high: word 3, or 3 and 4 with more than 32 blocks
 /// </code>
-/// Nearly all runs have all blocks in one state. A leaf of nothing else is narrow: two words a run; in any
-/// other each run has room for its block states.
+/// Nearly all runs have all blocks in one state, and no second copy. A leaf of nothing else is narrow: two
+/// words a run; in any other each run has room for all of it.
 /// What this type reads while a leaf may be torn (see RemapTable) cannot leave the span, whatever the words
 /// say.
 /// </summary>
@@ -24,7 +25,7 @@ internal readonly struct LeafLayout
     public const int UnitsLog2 = 15;
     public const int Units = 1 << UnitsLog2;
     public const int HeaderWords = 1 + SummaryWords;
-    public const int RunWordsMax = 4;
+    public const int RunWordsMax = 5;
 
     private const int SummaryWords = 8;
     private const int UnitMask = Units - 1;
@@ -32,17 +33,19 @@ internal readonly struct LeafLayout
     private const ulong Narrow = 1UL << 63;
     private const ulong Mixed = 1UL << 38;
     private const int TrialsShift = 39;
+    private const int SecondShift = 43;
+    private const ulong Second = 15UL << SecondShift;
     private const ulong SpareUnitMask = (1UL << 48) - 1;
 
     private readonly ulong _allBlocks;
 
     public LeafLayout(int blocksPerUnit)
     {
-        WideWords = blocksPerUnit <= 32 ? 3 : RunWordsMax;
+        WideWords = blocksPerUnit <= 32 ? 4 : RunWordsMax;
         _allBlocks = BlockStates.Mask(0, blocksPerUnit);
     }
 
-    /// <summary>Words of a run in a leaf that is not narrow: 3 or 4.</summary>
+    /// <summary>Words of a run in a leaf that is not narrow: 4 or 5.</summary>
     public int WideWords { get; }
 
     public int WideWordsFor(int runs) => HeaderWords + (runs * WideWords);
@@ -112,13 +115,14 @@ internal readonly struct LeafLayout
     public RemapRun Read(ReadOnlySpan<ulong> words)
     {
         int first = FirstOf(words[0]);
-        int sparePlusOne = (int)((words[0] >> 32) & 15);
-        UnitNumber spareUnit = new((long)(words[1] & SpareUnitMask));
         return new RemapRun(
             first,
             EndOf(words[0]) - first,
             (UnitState)((int)UnitState.LostUnreadable + (int)((words[0] >> 30) & 3)),
-            sparePlusOne == 0 ? SpareLocation.None : new SpareLocation(sparePlusOne - 1, spareUnit),
+            LocationOf((int)((words[0] >> 32) & 15), words[1]),
+            (words[0] & Second) == 0
+                ? SpareLocation.None
+                : LocationOf((int)((words[0] & Second) >> SecondShift), words[2]),
             (ushort)(words[0] >> 48),
             (ushort)(words[1] >> 48),
             HealTrials.FromPacked((int)(words[0] >> TrialsShift) & HealTrials.PackedMax),
@@ -130,21 +134,23 @@ internal readonly struct LeafLayout
     {
         Invariant.Check(run.End <= Units);
         Invariant.Check(run.Location.Unit.Value <= (long)SpareUnitMask);
+        Invariant.Check(run.Second.Unit.Value <= (long)SpareUnitMask);
         uint state = (uint)(run.State - UnitState.LostUnreadable);
         uint sparePlusOne = (uint)(run.Location.Spare + 1);
         words[0] = (uint)run.First | ((ulong)(uint)(run.Count - 1) << 15) | ((ulong)state << 30)
             | ((ulong)sparePlusOne << 32) | ((ulong)run.Trials.Packed << TrialsShift)
-            | ((ulong)run.Errno << 48);
+            | ((ulong)(uint)(run.Second.Spare + 1) << SecondShift) | ((ulong)run.Errno << 48);
         words[1] = (ulong)run.Location.Unit.Value | ((ulong)run.Day << 48);
         words[0] |= IsUniform(run.Blocks) ? (ulong)run.Blocks[0] << 36 : Mixed;
-        if (WideWords == 3)
+        words[2] = (ulong)run.Second.Unit.Value;
+        if (WideWords == RunWordsMax)
         {
-            words[2] = run.Blocks.Low | (run.Blocks.High << 32);
+            words[3] = run.Blocks.Low;
+            words[4] = run.Blocks.High;
         }
         else
         {
-            words[2] = run.Blocks.Low;
-            words[3] = run.Blocks.High;
+            words[3] = run.Blocks.Low | (run.Blocks.High << 32);
         }
     }
 
@@ -175,19 +181,19 @@ internal readonly struct LeafLayout
     {
         Span<ulong> summary = leaf.Slice(1, SummaryWords);
         summary.Clear();
-        ulong anyMixed = 0;
+        ulong anyWide = 0;
         for (int run = 0; run < runs; run++)
         {
             ulong word0 = leaf[HeaderWords + (run * WideWords)];
-            anyMixed |= word0 & Mixed;
+            anyWide |= word0 & (Mixed | Second);
             int last = (EndOf(word0) - 1) >> 6;
             for (int group = FirstOf(word0) >> 6; group <= last; group++)
             {
                 summary[group >> 6] |= 1UL << (group & 63);
             }
         }
-        leaf[0] = (uint)runs | (anyMixed == 0 ? Narrow : 0);
-        for (int run = 0; run < runs && anyMixed == 0; run++)
+        leaf[0] = (uint)runs | (anyWide == 0 ? Narrow : 0);
+        for (int run = 0; run < runs && anyWide == 0; run++)
         {
             leaf[HeaderWords + (run * NarrowWords)] = leaf[HeaderWords + (run * WideWords)];
             leaf[HeaderWords + (run * NarrowWords) + 1] = leaf[HeaderWords + (run * WideWords) + 1];
@@ -196,8 +202,8 @@ internal readonly struct LeafLayout
     }
 
     /// <summary>
-    /// Copy runs of a leaf to where a wide leaf is being put together. The words of block states that a
-    /// narrow leaf lacks stay as they are: nobody reads them of a run that is not mixed.
+    /// Copy runs of a leaf to where a wide leaf is being put together. The words that a narrow leaf lacks
+    /// stay as they are: nobody reads them of a run that is neither mixed nor has a second copy.
     /// </summary>
     public void CopyWide(ReadOnlySpan<ulong> leaf, int first, int count, Span<ulong> target)
     {
@@ -219,8 +225,12 @@ internal readonly struct LeafLayout
         {
             return default(BlockStates).With(_allBlocks, (BlockState)((words[0] >> 36) & 3));
         }
-        return WideWords == 3
-            ? new BlockStates(words[2] & uint.MaxValue, words[2] >> 32)
-            : new BlockStates(words[2], words[3]);
+        return WideWords == RunWordsMax
+            ? new BlockStates(words[3], words[4])
+            : new BlockStates(words[3] & uint.MaxValue, words[3] >> 32);
     }
+
+    private static SpareLocation LocationOf(int sparePlusOne, ulong unit) => sparePlusOne == 0
+        ? SpareLocation.None
+        : new SpareLocation(sparePlusOne - 1, new UnitNumber((long)(unit & SpareUnitMask)));
 }

@@ -51,6 +51,10 @@ public readonly record struct SpareLocation
 
     /// <summary>Counted from the start of that spare's data area.</summary>
     public UnitNumber Unit { get; }
+
+    /// <summary>The unit so many further on; of none, none.</summary>
+    public SpareLocation Following(int units) =>
+        IsNone ? this : new SpareLocation(Spare, new UnitNumber(Unit.Value + units));
 }
 
 /// <summary>
@@ -64,6 +68,12 @@ public readonly record struct RemapEntry
     public required UnitState State { get; init; }
 
     public SpareLocation Location { get; init; }
+
+    /// <summary>
+    /// Holds the same blocks as the location, on another spare, if copies are kept and this one is made. The
+    /// location decides; whether this copy counts is not the table's business (F-22).
+    /// </summary>
+    public SpareLocation Second { get; init; }
 
     public required BlockStates Blocks { get; init; }
 
@@ -91,10 +101,12 @@ public readonly record struct RemapEntry
     public RemapEntry Following(int units) => this with
     {
         Unit = new UnitNumber(Unit.Value + units),
-        Location = Location.IsNone
-            ? Location
-            : new SpareLocation(Location.Spare, new UnitNumber(Location.Unit.Value + units)),
+        Location = Location.Following(units),
+        Second = Second.Following(units),
     };
+
+    /// <summary>Is this spare one of those that the unit is on?</summary>
+    public bool IsOn(int spare) => Location.Spare == spare || Second.Spare == spare;
 
     /// <summary>Throws (a programmer's error) when the fields contradict each other.</summary>
     public void Check()
@@ -105,5 +117,6 @@ public readonly record struct RemapEntry
         Invariant.Check(hasSpare == !Location.IsNone);
         Invariant.Check(hasSpare || Blocks.MaskOf(BlockState.OnSpare) == 0);
         Invariant.Check(hasSpare || Trials == default);
+        Invariant.Check(Second.IsNone || (hasSpare && Second.Spare != Location.Spare));
     }
 }

@@ -3,15 +3,16 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Remapping;
 
 /// <summary>
-/// Adjacent units of one leaf that moved together: same state, error, trials and spare, adjacent spare units,
-/// and every block in one same state. A unit with mixed block states is a run of its own. Units count from
-/// the leaf's first.
+/// Adjacent units of one leaf that moved together: same state, error, trials and spares, adjacent spare
+/// units, and every block in one same state. A unit with mixed block states is a run of its own. Units count
+/// from the leaf's first.
 /// </summary>
 internal readonly record struct RemapRun(
     int First,
     int Count,
     UnitState State,
     SpareLocation Location,
+    SpareLocation Second,
     ushort Errno,
     ushort Day,
     HealTrials Trials,
@@ -25,12 +26,15 @@ internal readonly record struct RemapRun(
         Invariant.Check(First <= first);
         Invariant.Check(first < end);
         Invariant.Check(end <= End);
-        return this with { First = first, Count = end - first, Location = LocationOf(first) };
+        int skipped = first - First;
+        return this with
+        {
+            First = first,
+            Count = end - first,
+            Location = Location.Following(skipped),
+            Second = Second.Following(skipped),
+        };
     }
-
-    public SpareLocation LocationOf(int unit) => Location.IsNone
-        ? Location
-        : new SpareLocation(Location.Spare, new UnitNumber(Location.Unit.Value + (unit - First)));
 
     /// <summary>
     /// Whether the two are one run. <paramref name="uniform"/>: this run's blocks share one state.
@@ -43,5 +47,6 @@ internal readonly record struct RemapRun(
         && Errno == next.Errno
         && Day == next.Day
         && Trials == next.Trials
-        && LocationOf(End) == next.Location;
+        && Location.Following(Count) == next.Location
+        && Second.Following(Count) == next.Second;
 }

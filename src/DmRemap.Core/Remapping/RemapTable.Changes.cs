@@ -128,6 +128,7 @@ public sealed partial class RemapTable
         1,
         entry.State,
         entry.Location,
+        entry.Second,
         entry.LastErrno,
         entry.LastErrorDay,
         entry.Trials,

@@ -198,7 +198,8 @@ public sealed partial class RemapTable
     {
         Unit = unit,
         State = run.State,
-        Location = run.LocationOf(local),
+        Location = run.Location.Following(local - run.First),
+        Second = run.Second.Following(local - run.First),
         Blocks = LeafLayout.FromStored(run.Blocks, Geometry.FullMask(unit)),
         LastErrno = run.Errno,
         LastErrorDay = run.Day,

@@ -1,4 +1,3 @@
-using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 
@@ -32,16 +31,32 @@ public static class AllocatorLoad
         RemapTable.RunWalk walk = table.WalkRuns();
         while (walk.TryNext(out RemapEntry first, out int count))
         {
-            for (int i = 0; i < count && !first.Location.IsNone; i++)
+            if (!TryMark(allocator, first, count))
             {
-                SpareLocation location = new(first.Location.Spare, new(first.Location.Unit.Value + i));
-                if (!allocator.Contains(location) || !allocator.IsFree(location))
-                {
-                    return null;
-                }
-                allocator.MarkUsed(location, new UnitNumber(first.Unit.Value + i));
+                return null;
             }
         }
         return allocator;
     }
+
+    private static bool TryMark(SpareAllocator allocator, in RemapEntry first, int count)
+    {
+        for (int i = 0; i < count && !first.Location.IsNone; i++)
+        {
+            RemapEntry entry = first.Following(i);
+            if (!IsFree(allocator, entry.Location) || !IsFree(allocator, entry.Second))
+            {
+                return false;
+            }
+            allocator.MarkUsed(entry.Location, entry.Unit);
+            if (!entry.Second.IsNone)
+            {
+                allocator.MarkUsed(entry.Second);
+            }
+        }
+        return true;
+    }
+
+    private static bool IsFree(SpareAllocator allocator, SpareLocation location) =>
+        location.IsNone || (allocator.Contains(location) && allocator.IsFree(location));
 }

@@ -28,9 +28,13 @@ public sealed class SpareAllocator
     /// </summary>
     private const int WindowStride = 4;
 
+    /// <summary>Second copies leave this part of a spare free.</summary>
+    private const int SecondReserve = 4;
+
     private readonly SpareUnits?[] _spares = new SpareUnits?[Limits.SparesMax];
     private readonly long[] _nextWindow = new long[Limits.SparesMax];
     private readonly long[] _nextUnit = new long[Limits.SparesMax];
+    private readonly long?[] _nextSecond = new long?[Limits.SparesMax];
     private readonly long[] _neighbourhoods = new long[Rememberable];
     private readonly SpareLocation[] _windows = new SpareLocation[Rememberable];
     private int _avoided = NoSpare;
@@ -65,6 +69,7 @@ public sealed class SpareAllocator
         _spares[spare] = new SpareUnits(dataUnits) { IsUsable = false };
         _nextWindow[spare] = 0;
         _nextUnit[spare] = 0;
+        _nextSecond[spare] = null;
         for (int i = 0; i < Rememberable; i++)
         {
             // A window of the former one need not exist on it.
@@ -79,6 +84,9 @@ public sealed class SpareAllocator
     /// <summary>Whether such a unit exists at all: to be asked of what was read from a disk.</summary>
     public bool Contains(SpareLocation location) =>
         !location.IsNone && _spares[location.Spare] is SpareUnits units && location.Unit.Value < units.Units;
+
+    public bool IsRetired(SpareLocation location) =>
+        Contains(location) && Of(location).IsRetired(location.Unit.Value);
 
     public bool IsFree(SpareLocation location) => Of(location).IsFree(location.Unit.Value);
 
@@ -140,6 +148,42 @@ public sealed class SpareAllocator
         bool found = TryAllocateAllowed(near, out location);
         _avoided = NoSpare;
         return found || (avoidedSpare != NoSpare && TryAllocateAllowed(near, out location));
+    }
+
+    /// <summary>
+    /// A unit for a copy of what is on this spare: on another one, in the order they are asked for, and only
+    /// while a quarter of that one is free. What has failed comes before what is copied.
+    /// </summary>
+    public bool TryAllocateSecond(int first, out SpareLocation location)
+    {
+        location = SpareLocation.None;
+        int best = BestForSecond(first);
+        long unit = best == NoSpare ? -1 : Of(best).FindFree(_nextSecond[best] ?? (Of(best).Units / 2));
+        if (unit < 0)
+        {
+            return false;
+        }
+        _nextSecond[best] = unit + 1;
+        location = At(best, unit);
+        Of(location).Take(unit);
+        return true;
+    }
+
+    /// <summary>There is a spare for such a copy.</summary>
+    public bool HasRoomForSecond(int first) => BestForSecond(first) != NoSpare;
+
+    private int BestForSecond(int first)
+    {
+        int best = NoSpare;
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            bool mayTake = i != first && IsUsable(i) && Of(i).Free * SecondReserve > Of(i).Units;
+            if (mayTake && (best == NoSpare || Of(i).Free > Of(best).Free))
+            {
+                best = i;
+            }
+        }
+        return best;
     }
 
     private bool TryAllocateAllowed(UnitNumber near, out SpareLocation location)

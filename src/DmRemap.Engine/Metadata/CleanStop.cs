@@ -11,7 +11,7 @@ namespace DmRemap.Engine.Metadata;
 /// </summary>
 public sealed class CleanStop(
     IEventLoop loop, IBlockDevice primary, RecoveredSet set, IMetadataStopOwner owner,
-    Predicate<UnitNumber>? hasFailedReading = null)
+    bool areCopiesInStep, Predicate<UnitNumber>? hasFailedReading = null)
     : IWitnessReadingOwner
 {
     private static readonly Duration s_patience = Duration.FromSeconds(2);
@@ -20,5 +20,5 @@ public sealed class CleanStop(
         new WitnessReading(loop, primary, set.Table, this, isLeftOut: hasFailedReading).Begin(s_patience);
 
     void IWitnessReadingOwner.OnWitnessRead(WitnessReading reading) =>
-        set.Store.BeginStop(owner, reading.Witness);
+        set.Store.BeginStop(owner, reading.Witness, areCopiesInStep);
 }

@@ -29,6 +29,9 @@ public sealed record FormatRequest
 
     /// <summary>The first epoch's id: random, not zero.</summary>
     public required ulong Epoch { get; init; }
+
+    /// <summary>Keep a second copy of each unit, on another spare.</summary>
+    public bool KeepsCopies { get; init; }
 }
 
 /// <summary>
@@ -165,7 +168,9 @@ public sealed class MetadataFormatter : IMetadataStartOwner, ITimerOwner
         Set = new SetDescription
         {
             SetUuid = _request.SetUuid,
-            Features = FeatureFlags.Created,
+            Features = _request.KeepsCopies
+                ? FeatureFlags.Created with { Incompatible = FeatureFlags.Copies }
+                : FeatureFlags.Created,
             Geometry = _request.Geometry,
             PrimaryPhysicalBlockBytes = _request.PrimaryPhysicalBlockBytes,
             Primary = _request.Primary,

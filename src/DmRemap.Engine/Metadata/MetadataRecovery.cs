@@ -49,6 +49,9 @@ public sealed record RecoveredSet
 
     public required bool WasCleanStop { get; init; }
 
+    /// <summary>That stop vouched for the second copies.</summary>
+    public required bool WereCopiesInStep { get; init; }
+
     /// <summary>Superblock copies that were found invalid or unreadable; they have been rewritten.</summary>
     public required int CopiesRepaired { get; init; }
 
@@ -179,6 +182,7 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 isUncertain ? newest.SettledGeneration : found.GenerationSettled,
             JournalHead = _reading.Chain!.Tail,
             IsCleanStop = false,
+            AreCopiesInStep = false,
             PrimaryWitness = default,
         };
         LeaveOutTooSmall();
@@ -282,6 +286,10 @@ public sealed class MetadataRecovery : IMetadataReadingOwner, IMetadataStartOwne
                 Retired = _reading.Retired!.All.ToArray(),
                 Epoch = _epoch,
                 WasCleanStop = found.Newest.State.IsCleanStop,
+                WereCopiesInStep =
+                    // A record that is lost may have struck out a copy.
+                    found.Newest.State.IsCleanStop && found.Newest.State.AreCopiesInStep
+                        && _reading.JournalDamage is null,
                 CopiesRepaired = found.CopiesInvalid,
                 CopiesOverwritten = _reading.CountCopiesOverwritten(),
                 CopiesStale = found.CopiesStale - found.CopiesInvalid,

@@ -12,6 +12,7 @@ public sealed partial class MetadataStore
     private StartCheckpoint _startCheckpoint;
     private bool _isStarted;
     private bool _isCleanWanted;
+    private bool _areCopiesInStep;
     private bool _isCancelled;
 
     private enum StartStep : byte
@@ -36,11 +37,14 @@ public sealed partial class MetadataStore
     /// </summary>
     /// <param name="owner">Told of the end.</param>
     /// <param name="witness">What the primary's places hold now.</param>
-    public void BeginStop(IMetadataStopOwner owner, PrimaryWitness witness = default)
+    /// <param name="areCopiesInStep">Each second copy holds what the first does.</param>
+    public void BeginStop(
+        IMetadataStopOwner owner, PrimaryWitness witness = default, bool areCopiesInStep = false)
     {
         Invariant.Check(_stopOwner is null);
         Invariant.Check(!_isCancelled);
         _stopOwner = owner;
+        _areCopiesInStep = areCopiesInStep;
         _state = _state with { PrimaryWitness = witness };
         Pump();
     }

@@ -100,6 +100,7 @@ public sealed partial class MetadataStore
             SettledGeneration = _settledGeneration,
             JournalHead = _head,
             IsCleanStop = _isCleanWanted,
+            AreCopiesInStep = _isCleanWanted && _areCopiesInStep,
         };
         _superblocks.Write(_set, _state, _deadline);
     }

@@ -209,6 +209,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         {
             // No new unit: it would hang with it.
             _device.GiveUpSpare(_member, ErrorClass.Gone);
+            _device.Copier.Wake();
         }
         if (!_device.IsStopping)
         {

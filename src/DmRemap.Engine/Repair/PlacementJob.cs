@@ -64,13 +64,19 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             {
                 SubmitToSpare(
                     IoOperation.Read, Old.Location, _index, _count, ScratchAt(_index, _count),
-                    isKeptIfGone: IsWaitedFor);
+                    isKeptIfGone: IsWaitedFor && !Device.HasSecondToRead(Old));
                 yield return Wait.Io;
                 if (NeedsSpareControl())
                 {
                     SubmitSpareControl(Device.Spare(Old.Location.Spare), _controlBuffer);
                     yield return Wait.Io;
                     _isMedium = IoSucceeded;
+                }
+                if (!_isPieceRead && Device.HasSecondInStep(Old))
+                {
+                    SubmitToSpare(IoOperation.Read, Old.Second, _index, _count, ScratchAt(_index, _count));
+                    yield return Wait.Io;
+                    TakeSecond();
                 }
                 if (!_isPieceRead && Device.HasCopyInStep(Old))
                 {
@@ -160,6 +166,19 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         return kind == ErrorClass.Ambiguous;
     }
 
+    /// <summary>The second copy stands in for the first (F-22).</summary>
+    private void TakeSecond()
+    {
+        Member spare = Device.Spare(Old.Second.Spare);
+        _isPieceRead = IoSucceeded;
+        spare.Reads += IoSucceeded ? 1 : 0;
+        spare.ReadErrors += IoSucceeded ? 0 : 1;
+        Device.Counters.ReadsFromSecond += IoSucceeded ? 1 : 0;
+        // Lost only where both have failed by their medium: one that is away has lost nothing.
+        ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
+        _isMedium &= IoSucceeded || kind == ErrorClass.Medium;
+    }
+
     /// <summary>
     /// A unit in probation has its content twice: the primary stands in for the spare (F-29).
     /// </summary>
@@ -200,10 +219,12 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
             return false;
         }
         _attempts++;
-        // The primary's copy of a unit in probation misses this write: it counts no more.
+        // The primary's copy of a unit in probation misses this write, as a second copy does: neither counts
+        // any more.
         Placed = Old.AsRemapped() with
         {
             Location = location,
+            Second = SpareLocation.None,
             Blocks = Old.Blocks.With(_toWrite, BlockState.OnSpare),
         };
         _index = 0;

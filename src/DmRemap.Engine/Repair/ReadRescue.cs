@@ -82,9 +82,9 @@ internal sealed partial class ReadRescue(RemapDevice device)
                             yield return Wait.Io;
                             TakeControlRead();
                         }
-                        if (HasCopyInStep())
+                        for (_copiesTried = 0; NextCopy();)
                         {
-                            SubmitCopy(IoOperation.Read, Blocks(), Buffer());
+                            SubmitCopyRead();
                             yield return Wait.Io;
                             TakeCopyRead();
                         }
@@ -120,7 +120,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
     }
 
     private Member Source =>
-        _source == BlockState.OnSpare ? Device.Spare(_entry.Location.Spare) : Device.Primary;
+        _source == BlockState.OnSpare ? Device.Spare(_from.Spare) : Device.Primary;
 
     private void Start()
     {
@@ -163,6 +163,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
         _bad = 0;
         _errno = 0;
         _isUndecided = false;
+        _from = FirstToRead();
         StartWatching();
     }
 
@@ -237,6 +238,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         _place = 0;
         _control = new ControlRound(0);
+        _wasUndecided = _isUndecided;
         if (IoSucceeded)
         {
             return;
@@ -309,7 +311,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         _isPieceFailed = true;
         Source.ReadErrors++;
-        if (isMedium)
+        if (isMedium && !(IsFromSecond && _source == BlockState.OnSpare))
         {
             _bad |= BlockStates.Mask(_index, _count);
         }
@@ -360,7 +362,8 @@ internal sealed partial class ReadRescue(RemapDevice device)
         if (_source == BlockState.OnSpare)
         {
             SubmitToSpare(
-                IoOperation.Read, _entry.Location, _index, _count, Buffer(), isKeptIfGone: true);
+                IoOperation.Read, _from, _index, _count, Buffer(),
+                isKeptIfGone: !Device.HasSecondToRead(_entry));
         }
         else
         {

@@ -84,7 +84,10 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
                     yield return Wait.Hold;
                     if (StartUnit())
                     {
-                        yield return Wait.Subscript;
+                        if (!IsSecondOnly)
+                        {
+                            yield return Wait.Subscript;
+                        }
                         if (HasChanges())
                         {
                             SubmitChanges();
@@ -115,7 +118,8 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
         _isPassOver = false;
         _request!.UnitsUnread = 0;
         // A retry that was given a unit of this spare before may still be on its way there.
-        _isPassClean = !Device.IsAnyMarkedUnderWay && Device.Retries.IsIdle && !Device.HasDoubts;
+        _isPassClean = !Device.IsAnyMarkedUnderWay && Device.Retries.IsIdle && Device.Copier.IsIdle
+            && !Device.HasDoubts;
     }
 
     /// <summary>False: the table goes on; look further in another turn.</summary>
@@ -130,7 +134,7 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
             }
             // A run may begin before what has been looked at.
             _unit = _next.Value > first.Unit.Value ? _next : first.Unit;
-            if (!first.Location.IsNone && first.Location.Spare == _request!.Spare)
+            if (first.IsOn(_request!.Spare))
             {
                 _next = new UnitNumber(_unit.Value + 1);
                 return true;
@@ -156,7 +160,7 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
     private bool StartUnit()
     {
         bool isThere = Device.Table.TryGet(_unit, out _entry)
-            && !_entry.Location.IsNone && _entry.Location.Spare == _request!.Spare;
+            && _entry.IsOn(_request!.Spare);
         if (!isThere)
         {
             return false;
@@ -173,9 +177,20 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
         return true;
     }
 
+    /// <summary>
+    /// Only its second copy is here, which is let go of: another one is made when there is a spare for it.
+    /// </summary>
+    private bool IsSecondOnly => _entry.Location.Spare != _request!.Spare;
+
     /// <summary>What there is to commit, when the unit's content is in another place.</summary>
     private bool HasChanges()
     {
+        if (IsSecondOnly)
+        {
+            Changes.Add(
+                new TableChange(TableChangeKind.Set, _entry with { Second = SpareLocation.None }));
+            return true;
+        }
         if (IsOldUndecided && _request!.AcceptsLoss && Device.Spare(_request.Spare).IsAbsent)
         {
             // It is not here at all, and a person has agreed to do without what it holds.
@@ -200,6 +215,7 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
             ? UnitState.LostUnreadable
             : UnitState.LostDeclared,
         Location = SpareLocation.None,
+        Second = SpareLocation.None,
         Trials = default,
     };
 
@@ -213,6 +229,11 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
     private void ConcludeUnit()
     {
         CommitOutcome outcome = Changes.Count > 0 ? Changes.Outcome : CommitOutcome.Failed;
+        if (IsSecondOnly)
+        {
+            ConcludeSecond(outcome);
+            return;
+        }
         SpareLocation fresh = IsPlaced ? Placed.Location : SpareLocation.None;
         if (!MayPublish())
         {
@@ -233,6 +254,17 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
             Device.NoteUncommitted(_unit, fresh, outcome, isSameContent: _lost == 0);
             Fail(IoStatus.MetadataUnavailable);
         }
+    }
+
+    private void ConcludeSecond(CommitOutcome outcome)
+    {
+        if (outcome == CommitOutcome.Done)
+        {
+            Device.PublishRule(Changes.Changes[0].Entry);
+            return;
+        }
+        Device.NoteUncommitted(_unit, SpareLocation.None, outcome, isSameContent: true);
+        Fail(IoStatus.MetadataUnavailable);
     }
 
     /// <summary>No table names it, and nothing is on its way to it.</summary>

@@ -244,7 +244,12 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
         Changes.Prepare(this);
         Changes.Add(new TableChange(
             TableChangeKind.Set,
-            _entry with { Blocks = _entry.Blocks.With(_missing, BlockState.OnSpare) }));
+            _entry with
+            {
+                Blocks = _entry.Blocks.With(_missing, BlockState.OnSpare),
+                // It has not been written there.
+                Second = SpareLocation.None,
+            }));
         return true;
     }
 
@@ -294,6 +299,7 @@ internal sealed class UnitReturn(RemapDevice device) : RepairJob(device, 1)
                 State = UnitState.LostDeclared,
                 Trials = default,
                 Location = SpareLocation.None,
+                Second = SpareLocation.None,
                 Blocks = BlockStates.AllOnPrimary.With(Lost, BlockState.Lost),
             }));
         }

@@ -13,8 +13,21 @@ namespace DmRemap.Engine.Repair;
 /// </summary>
 internal sealed partial class WriteRedirect
 {
-    private bool _isAtCopy;
+    private WriteTarget _target;
     private bool _isHomeTried;
+
+    /// <summary>Where a part is written, one after the other.</summary>
+    private enum WriteTarget : byte
+    {
+        /// <summary>Where its unit lives: that decides.</summary>
+        Home = 0,
+
+        /// <summary>The unit's second copy.</summary>
+        Second = 1,
+
+        /// <summary>The primary's copy of a unit in probation.</summary>
+        OnPrimary = 2,
+    }
 
     /// <summary>
     /// Has this part been written where its unit lives, and copied where that is asked for, or does it need
@@ -27,13 +40,101 @@ internal sealed partial class WriteRedirect
             _isHomeTried = !NeedsPlace();
             return !_isHomeTried;
         }
-        _isAtCopy = !_isAtCopy && MustWriteCopy(ref _parts[_at]);
-        if (!_isAtCopy)
+        ref Part part = ref _parts[_at];
+        if (_target == WriteTarget.Home && MustWriteSecond(ref part))
         {
-            _isHomeTried = false;
-            RecordHome(ref _parts[_at]);
+            _target = WriteTarget.Second;
+            return false;
         }
-        return !_isAtCopy;
+        if (_target != WriteTarget.OnPrimary && MustWriteCopy(ref part))
+        {
+            _target = WriteTarget.OnPrimary;
+            return false;
+        }
+        _isHomeTried = false;
+        RecordHome(ref part);
+        return true;
+    }
+
+    private bool MustWriteSecond(ref Part part)
+    {
+        if (part.Old.Second.IsNone || part.Plan is not (Plan.Stored or Plan.Recorded))
+        {
+            return false;
+        }
+        // One that is away is not waited for: the record says that it misses this write (F-22).
+        Member second = Device.Spare(part.Old.Second.Spare);
+        bool mayBeWritten =
+            !Device.IsInDoubt(part.Unit) && !second.IsGone && !second.IsAbsent && !second.IsRemoved;
+        if (!mayBeWritten || !Device.TryBeginSecondWrite())
+        {
+            DropSecond(ref part);
+            return false;
+        }
+        part.IsSecondTried = true;
+        return true;
+    }
+
+    private static void DropSecond(ref Part part)
+    {
+        part.DropsSecond = true;
+        part.Plan = Plan.Recorded;
+    }
+
+    private void TakeOtherCopy(ref Part part)
+    {
+        if (_target == WriteTarget.OnPrimary)
+        {
+            TakeCopy(ref part);
+            return;
+        }
+        Device.EndSecondWrite();
+        Member spare = Device.Spare(part.Old.Second.Spare);
+        if (IoSucceeded)
+        {
+            Device.NoteWriteSuccess(spare, IoOperation.Write, part.Blocks, IsIoForced);
+            DoubtIfLost(part);
+            return;
+        }
+        spare.WriteErrors++;
+        if (Device.NoteSpareFailure(spare, part.Old.Second, IoStatus, IoErrno, IoElapsed))
+        {
+            Changes.Add(new TableChange(
+                TableChangeKind.RetireSpareUnit,
+                part.Old with { Location = part.Old.Second, Second = SpareLocation.None }));
+        }
+        else
+        {
+            Device.SecondCopies.NoteMayStillLand(part.Old.Second);
+        }
+        // Not acknowledged before a record says that this copy is one no more (F-22).
+        DropSecond(ref part);
+    }
+
+    /// <summary>
+    /// A flush failed while this write was out: its spare may have had it in the cache then, and lost it, and
+    /// the other one has not.
+    /// </summary>
+    private void DoubtIfLost(in Part part)
+    {
+        if (!IsIoForced && LossesAtSubmit != Device.LossesNow)
+        {
+            Device.DoubtCopy(part.Old);
+        }
+    }
+
+    /// <summary>
+    /// A write that failed may have reached one copy and not the other: it is made anew before it counts.
+    /// </summary>
+    private void DoubtSecond(in Part part)
+    {
+        // One that is not here has been sent nothing.
+        bool isUntouched = !part.IsSecondTried && !part.Old.Location.IsNone
+            && Device.Spare(part.Old.Location.Spare).IsAbsent;
+        if ((part.Plan == Plan.Failed || part.IsUncommitted) && !isUntouched)
+        {
+            Device.DoubtCopy(part.Old);
+        }
     }
 
     private bool MustWriteCopy(ref Part part)
@@ -101,6 +202,7 @@ internal sealed partial class WriteRedirect
         RemapEntry rule = part.EndsProbation ? part.Old.AsRemapped() : part.Old;
         part.New = rule with
         {
+            Second = part.DropsSecond ? SpareLocation.None : rule.Second,
             Blocks = part.Old.Blocks.With(PartMask, BlockState.OnSpare),
             Trials = part.EndsProbation && part.Errno != 0 ? rule.Trials.WithFailure() : rule.Trials,
             LastErrno = part.Errno == 0

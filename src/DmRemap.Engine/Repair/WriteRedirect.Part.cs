@@ -28,6 +28,20 @@ internal sealed partial class WriteRedirect
         /// <summary>Its copy on the primary misses this write, and counts no more.</summary>
         public bool EndsProbation { get; set; }
 
+        /// <summary>Of the write where the unit lives.</summary>
+        public bool IsHomeForced { get; set; }
+
+        /// <summary>How often writes had become uncertain when that was sent.</summary>
+        public long HomeLosses { get; set; }
+
+        public bool IsSecondTried { get; set; }
+
+        /// <summary>Its second copy misses this write, and is one no more.</summary>
+        public bool DropsSecond { get; set; }
+
+        /// <summary>No record came of it: what has reached which copy is not known.</summary>
+        public bool IsUncommitted { get; set; }
+
         public RemapEntry New { get; set; }
 
         /// <summary>The rule goes away: every block is on the primary again.</summary>

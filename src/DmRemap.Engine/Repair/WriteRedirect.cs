@@ -76,7 +76,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             }
             for (_at = 0; _at < _partCount; _at++)
             {
-                for (_isAtCopy = false; !IsAtHomeDone();)
+                for (_target = WriteTarget.Home; !IsAtHomeDone();)
                 {
                     SubmitHome();
                     yield return Wait.Io;
@@ -187,7 +187,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private void SubmitHome()
     {
         Part part = _parts[_at];
-        if (_isAtCopy)
+        if (_target == WriteTarget.OnPrimary)
         {
             SubmitCopy(IoOperation.Write, part.Blocks, PartBuffer());
             return;
@@ -201,21 +201,21 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         {
             int index = Units.IndexInUnit(part.Blocks.Start);
             // FUA where the rule changes: the record that calls these blocks "on spare" is written only when
-            // they are
-            // (F-6). Otherwise a power cut leaves a rule that points at what the spare held before.
+            // they are (F-6). Otherwise a power cut leaves a rule that points at what the spare held before.
             flags |= ChangesRule(part) ? IoFlags.ForceUnitAccess : IoFlags.None;
+            bool isSecond = _target == WriteTarget.Second;
             SubmitToSpare(
-                IoOperation.Write, part.Old.Location, index, PartBlocks, PartBuffer(), flags,
-                isKeptIfGone: !LeavesNothingBehind(part));
+                IoOperation.Write, isSecond ? part.Old.Second : part.Old.Location, index, PartBlocks,
+                PartBuffer(), flags, isKeptIfGone: !isSecond && !LeavesNothingBehind(part));
         }
     }
 
     private void TakeHome()
     {
         ref Part part = ref _parts[_at];
-        if (_isAtCopy)
+        if (_target != WriteTarget.Home)
         {
-            TakeCopy(ref part);
+            TakeOtherCopy(ref part);
             return;
         }
         bool isOnSpare = !part.Old.Location.IsNone;
@@ -224,6 +224,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         {
             bool changesRule = isOnSpare && ChangesRule(part);
             Device.NoteWriteSuccess(member, IoOperation.Write, part.Blocks, IsIoForced);
+            DoubtIfLost(part);
+            part.IsHomeForced = IsIoForced;
+            part.HomeLosses = LossesAtSubmit;
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
             if (!changesRule)
             {
@@ -363,7 +366,8 @@ internal sealed partial class WriteRedirect(RemapDevice device)
 
     /// <summary>All that only the spare unit holds is written anew.</summary>
     private bool LeavesNothingBehind(in Part part) =>
-        Device.LeavesNothingBehind(part.Old, Units.MaskIn(part.Unit, part.Blocks));
+        Device.HasSecondToRead(part.Old)
+        || Device.LeavesNothingBehind(part.Old, Units.MaskIn(part.Unit, part.Blocks));
 
     private void TakeCommit()
     {
@@ -373,6 +377,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             Part part = _parts[i];
             if (part.Plan is Plan.Placed or Plan.Recorded)
             {
+                _parts[i].IsUncommitted = outcome != CommitOutcome.Done;
                 TakeOutcome(part, outcome);
             }
         }
@@ -393,7 +398,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         if (_fragment!.Exported.Overlaps(part.Blocks))
         {
             // Forced, and its rule durable. A control that was saved is not: it is what the disk still reads.
-            Device.NoteWritten(part.Blocks, isForced: true, Device.LossesNow);
+            bool isAtHome = part.DropsSecond || part.EndsProbation;
+            Device.NoteWritten(
+                part.Blocks, !isAtHome || part.IsHomeForced, isAtHome ? part.HomeLosses : Device.LossesNow);
         }
         if (isPlaced)
         {
@@ -450,6 +457,7 @@ internal sealed partial class WriteRedirect(RemapDevice device)
                 // Whatever became of it: what the spare holds now, the primary may not.
                 Device.Copies.Forget(_parts[i].Unit);
             }
+            DoubtSecond(_parts[i]);
             Device.ReleaseHold(_parts[i].Unit);
         }
         Device.FinishRedirect(done, this);

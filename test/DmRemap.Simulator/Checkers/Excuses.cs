@@ -99,11 +99,11 @@ internal sealed class Excuses(SimulationConfig config, SimulatedDisk primary, Si
         _areWritesRejected |= happened.Kind == EngineEventKind.WritesRejected;
         if (happened.Kind == EngineEventKind.StormOfReads)
         {
-            // The read itself, and each of its controls.
-            bool isTrue = primary.Troubles.MediumReadErrors > 1 || primary.Troubles.HasAnsweredOther;
+            // The read itself, and each of its controls, which are elsewhere.
+            bool isTrue = primary.Troubles.HasFailedReadsElsewhere || primary.Troubles.HasAnsweredOther;
             if (!isTrue)
             {
-                throw new Violation("P5", "a storm, and the primary has failed no two reads");
+                throw new Violation("P5", "a storm, and the primary has failed reads at one place only");
             }
             _isStorm = true;
         }

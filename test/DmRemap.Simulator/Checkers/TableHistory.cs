@@ -37,15 +37,17 @@ internal sealed class TableHistory
 
     public static string Describe(in RemapEntry entry) =>
         $"unit {entry.Unit.Value} {entry.State} at {entry.Location.Spare}:{entry.Location.Unit.Value}"
+            + $" and {entry.Second.Spare}:{entry.Second.Unit.Value}"
             + $" low {entry.Blocks.Low:x} high {entry.Blocks.High:x}";
 
     public void Begin(CommitRequest request)
     {
         foreach (TableChange change in request.Changes)
         {
-            if (change.Kind == TableChangeKind.Set && !change.Entry.Location.IsNone)
+            if (change.Kind == TableChangeKind.Set)
             {
                 CheckClaim(change.Entry.Unit.Value, change.Entry.Location);
+                CheckClaim(change.Entry.Unit.Value, change.Entry.Second);
             }
         }
         _unsettled.Add(request);
@@ -140,7 +142,7 @@ internal sealed class TableHistory
     {
         foreach (RemapEntry entry in _entries.Values)
         {
-            if (!entry.Location.IsNone && entry.Location.Spare == spare)
+            if (entry.IsOn(spare))
             {
                 throw new Violation("F-26", $"spare {spare} has left with {Describe(entry)}");
             }
@@ -275,12 +277,23 @@ internal sealed class TableHistory
 
     private void Set(in RemapEntry entry)
     {
+        bool isKnown = _entries.TryGetValue(entry.Unit.Value, out RemapEntry before);
         Release(entry.Unit.Value, isGivenBack: entry.Location.IsNone);
-        _entries[entry.Unit.Value] = entry;
-        if (!entry.Location.IsNone)
+        if (isKnown && before.Second != entry.Second && before.Second != entry.Location)
         {
-            CheckClaim(entry.Unit.Value, entry.Location);
-            _owners[entry.Location] = entry.Unit.Value;
+            _givenBack.Add(before.Second);
+        }
+        _entries[entry.Unit.Value] = entry;
+        Claim(entry.Unit.Value, entry.Location);
+        Claim(entry.Unit.Value, entry.Second);
+    }
+
+    private void Claim(long unit, SpareLocation location)
+    {
+        if (!location.IsNone)
+        {
+            CheckClaim(unit, location);
+            _owners[location] = unit;
         }
     }
 
@@ -289,15 +302,21 @@ internal sealed class TableHistory
         if (_entries.Remove(unit, out RemapEntry before) && !before.Location.IsNone)
         {
             _owners.Remove(before.Location);
+            _owners.Remove(before.Second);
             if (isGivenBack)
             {
                 _givenBack.Add(before.Location);
+                _givenBack.Add(before.Second);
             }
         }
     }
 
     private void CheckClaim(long unit, SpareLocation location)
     {
+        if (location.IsNone)
+        {
+            return;
+        }
         if (_retired.Contains(location))
         {
             throw new Violation("owners", $"{location} is retired, and claimed for unit {unit}");
@@ -315,8 +334,8 @@ internal sealed class TableHistory
         {
             foreach (TableChange change in other.Changes)
             {
-                bool isTaken = change.Kind == TableChangeKind.Set && change.Entry.Location == location
-                    && change.Entry.Unit.Value != unit;
+                bool isTaken = change.Kind == TableChangeKind.Set && change.Entry.Unit.Value != unit
+                    && (change.Entry.Location == location || change.Entry.Second == location);
                 if (isTaken)
                 {
                     throw new Violation(

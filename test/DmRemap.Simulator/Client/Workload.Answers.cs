@@ -273,11 +273,21 @@ internal sealed partial class Workload
     {
         Extent blocks = new(
             new BlockNumber(start), new BlockCount(Math.Min(count, _config.Blocks - start)));
+        NoteDeclared(blocks);
+        return _device!.TryStartDeclaration(new LossDeclaring(this) { Blocks = blocks });
+    }
+
+    /// <summary>
+    /// From when it is asked for they may fail; and again from when it is done: it waits for writes, which
+    /// seem to have ended it.
+    /// </summary>
+    private void NoteDeclared(Extent blocks)
+    {
+        long first = blocks.Start.Value * _config.SectorsPerBlock;
         for (int sector = 0; sector < blocks.Count.Value * _config.SectorsPerBlock; sector++)
         {
-            _readability.OnFailed((start * _config.SectorsPerBlock) + sector);
+            _readability.OnFailed(first + sector);
         }
-        return _device!.TryStartDeclaration(new LossDeclaring(this) { Blocks = blocks });
     }
 
     private void EndHandwork()
@@ -301,6 +311,10 @@ internal sealed partial class Workload
 
     private sealed class LossDeclaring(Workload workload) : DeclareRequest
     {
-        public override void OnFinished() => workload.EndHandwork();
+        public override void OnFinished()
+        {
+            workload.NoteDeclared(Blocks);
+            workload.EndHandwork();
+        }
     }
 }

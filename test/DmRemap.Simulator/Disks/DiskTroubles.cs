@@ -12,6 +12,7 @@ internal sealed class DiskTroubles
 
     private long _silentUntil;
     private long _goneUntil;
+    private long _failedRead;
 
     /// <summary>Until when it was silent, slow or away, at the latest, so far.</summary>
     public long LastTroubleAt { get; private set; }
@@ -69,6 +70,9 @@ internal sealed class DiskTroubles
     /// <summary>A read, write or flush failed for the medium since the start.</summary>
     public int MediumReadErrors { get; set; }
 
+    /// <summary>Reads have failed for the medium at two places since the start.</summary>
+    public bool HasFailedReadsElsewhere { get; private set; }
+
     public int MediumWriteErrors { get; set; }
 
     public bool HasFailedFlush { get; set; }
@@ -78,6 +82,13 @@ internal sealed class DiskTroubles
     /// <summary>A metadata read of this start returned something else.</summary>
     public bool HasMisread { get; set; }
 
+    public void NoteMediumRead(long sector)
+    {
+        _failedRead = MediumReadErrors == 0 ? sector : _failedRead;
+        HasFailedReadsElsewhere |= System.Math.Abs(sector - _failedRead) >= Page.Sectors;
+        MediumReadErrors++;
+    }
+
     public void NoteTrouble(long until) => LastTroubleAt = System.Math.Max(LastTroubleAt, until);
 
     public void OnStart()
@@ -85,6 +96,7 @@ internal sealed class DiskTroubles
         HasAnsweredOther = false;
         HasAnsweredNotGone = false;
         MediumReadErrors = 0;
+        HasFailedReadsElsewhere = false;
         MediumWriteErrors = 0;
         HasFailedFlush = false;
         HasFailedMetadata = false;

@@ -75,7 +75,7 @@ internal sealed partial class SimulatedDisk
         {
             return Ok;
         }
-        Troubles.MediumReadErrors++;
+        Troubles.NoteMediumRead(first);
         into.Fill(0xEE);
         return Traits.MediumErrno;
     }

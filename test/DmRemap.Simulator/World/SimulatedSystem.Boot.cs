@@ -46,6 +46,7 @@ internal sealed partial class SimulatedSystem
                 Text = "a simulated disk",
             },
             Epoch = epoch,
+            KeepsCopies = _config.KeepsCopies,
         };
         new MetadataFormatter(_process, MetadataDevices(), request, this).Begin();
     }
@@ -112,6 +113,8 @@ internal sealed partial class SimulatedSystem
             RetriesUnreadable = _config.HasHandwork,
             OnGone = _config.OnGone,
             Heal = _config.Heal,
+            KeepsCopies = set.Set.Features.KeepsCopies,
+            AreCopiesInStep = set.WereCopiesInStep,
             WriteCache = _config.WriteCache,
         });
         set.Store.Membership = device;
@@ -144,7 +147,7 @@ internal sealed partial class SimulatedSystem
             Phase = SystemPhase.Stopped;
             return;
         }
-        _store!.BeginStop(this);
+        _store!.BeginStop(this, areCopiesInStep: Device!.AreCopiesInStep);
     }
 
     private Member Present(int index, SimulatedDisk disk, MetadataMember here, RecoveredSet set)

@@ -92,6 +92,11 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
         _universe.Trace.Add(
             TraceKind.Publish, _universe.Now, (long)happened.Kind, happened.Blocks.Start.Value,
             happened.Errno, _universe.Trace.IsPrinting ? $"{happened.Kind} {happened.Blocks}" : null);
+        if (happened.Kind == EngineEventKind.MemberBack && happened.Member < 0)
+        {
+            // The looks for it met bad sectors, which do not tell: what waited for it is late for that.
+            _primary.Troubles.NoteTrouble(_universe.Now);
+        }
         if (happened.Kind == EngineEventKind.Lost && !happened.Blocks.IsEmpty)
         {
             UnitNumber unit = Device!.Units.UnitOf(happened.Blocks.Start);
@@ -113,6 +118,7 @@ internal sealed partial class SimulatedSystem : IStopOwner, IEventSink
             Device.Retries.Begin();
         }
         Device.Healer.Begin();
+        Device.Copier.Begin();
         if (_config.ScrubBytesPerSecond > 0)
         {
             _scrubber = new Scrubber(Device, _process);

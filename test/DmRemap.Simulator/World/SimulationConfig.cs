@@ -140,6 +140,9 @@ internal sealed record SimulationConfig
             new ByteCount(64 << 10))
         : HealPolicy.Off;
 
+    /// <summary>Not drawn either.</summary>
+    public bool KeepsCopies => Spares > 1 && Blocks / 32 % 3 == 2;
+
     private static bool IsHandworkOf(int blocks) => blocks / 8 % 4 == 3;
 
     /// <summary>Not drawn either.</summary>
@@ -165,7 +168,8 @@ internal sealed record SimulationConfig
             + $" ({SparePhysicalBytes}), units of {UnitBytes}; {Spares} spares of {SpareUnits} units;"
             + $" {Boots} starts of {OperationsPerBoot}"
             + $" requests, {Depth} at once, weights {string.Join(' ', Weights)},"
-            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}, heal {Heal}, write cache {WriteCache}\n"
+            + $" scrub {ScrubBytesPerSecond}, on gone {OnGone}, heal {Heal}, write cache {WriteCache},"
+            + $" copies {(KeepsCopies ? 2 : 1)}\n"
             + $"primary: {Primary}\nspares: {Spare}";
 
     private static FaultKinds DrawFaults(Dice dice, FaultKinds allowed)

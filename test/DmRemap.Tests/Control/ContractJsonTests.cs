@@ -38,7 +38,7 @@ public sealed class ContractJsonTests
         + "\"zeroings\":null},\"errorRecovery\":null}]"
         + ",\"remaps\":120,\"lostBlocks\":24,"
         + "\"unavailableUnits\":null,"
-        + "\"suspectUnits\":2,\"forecast\":null,\"placement\":null,\"healing\":null,"
+        + "\"suspectUnits\":2,\"forecast\":null,\"placement\":null,\"healing\":null,\"copies\":null,"
         + "\"scrub\":null,"
         + "\"zeroBlocks\":0,\"lostExtents\":[{\"firstBlock\":800,\"blocks\":16},{\"firstBlock\":5000,"
         + "\"blocks\":1},"

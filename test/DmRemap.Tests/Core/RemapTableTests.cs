@@ -60,6 +60,7 @@ public sealed class RemapTableTests
                 Unit = new UnitNumber(77_777),
                 State = state,
                 Location = hasSpare ? At((1L << 48) - 1, Limits.SparesMax - 1) : SpareLocation.None,
+                Second = hasSpare ? At((1L << 48) - 2, Limits.SparesMax - 2) : SpareLocation.None,
                 Blocks = new BlockStates(hasSpare ? 0x8123456789ABCDEF & all : 0, 0xFEDCBA9876543211 & all),
                 LastErrno = ushort.MaxValue,
                 LastErrorDay = ushort.MaxValue - 1,
@@ -155,6 +156,9 @@ public sealed class RemapTableTests
         Assert.Throws<InvariantException>(() => table.Set(nowhere));
         Assert.Throws<InvariantException>(() => table.Set(OnSpare(0, 0) with { State = UnitState.Suspect }));
         Assert.Throws<InvariantException>(() => table.Set(Lost(0, All(BlockState.OnSpare))));
+        Assert.Throws<InvariantException>(() => table.Set(OnSpare(0, 0) with { Second = At(7, 0) }));
+        RemapEntry lost = Lost(0, All(BlockState.Lost)) with { Second = At(7, 1) };
+        Assert.Throws<InvariantException>(() => table.Set(lost));
         RemapEntry[] descending = [OnSpare(2, 0), OnSpare(1, 1)];
         Assert.Throws<InvariantException>(() => table.SetAscending(descending));
     }
@@ -279,6 +283,7 @@ public sealed class RemapTableTests
             Unit = new UnitNumber(unit),
             State = hasSpare ? UnitState.Remapped : UnitState.LostUnreadable,
             Location = hasSpare ? At(unit + 7) : SpareLocation.None,
+            Second = hasSpare && random.Next(3) == 0 ? At(unit + 9, 1) : SpareLocation.None,
             Blocks = blocks,
             LastErrno = (ushort)(random.Next(8) == 0 ? 5 : 61),
         };
@@ -326,9 +331,7 @@ public sealed class RemapTableTests
             for (int i = 0; i < count; i++)
             {
                 RemapEntry entry = model[first.Unit.Value + i];
-                UnitNumber place = new(first.Location.Unit.Value + (first.Location.IsNone ? 0 : i));
-                Assert.Equal(first with { Unit = entry.Unit, Location = entry.Location }, entry);
-                Assert.Equal(place, entry.Location.Unit);
+                Assert.Equal(first.Following(i), entry);
             }
             units += count;
             from = first.Unit.Value + count;

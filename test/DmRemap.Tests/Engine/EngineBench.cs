@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
@@ -55,18 +56,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             };
             allocator.AddSpare(i, o.SpareUnits);
         }
-        if (o.Entries is not null)
-        {
-            foreach (RemapEntry entry in o.Entries.Values)
-            {
-                Log.Durable.Add(entry.Unit.Value, entry);
-                table.Set(entry);
-                if (!entry.Location.IsNone)
-                {
-                    allocator.MarkUsed(entry.Location);
-                }
-            }
-        }
+        Load(o, table, allocator);
         Device = new RemapDevice(new RemapDeviceParts
         {
             Loop = Loop,
@@ -83,7 +73,25 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             Heal = o.Heal,
             OnGone = o.OnGone,
             WriteCache = o.WriteCache,
+            KeepsCopies = o.KeepsCopies,
+            AreCopiesInStep = o.AreCopiesInStep,
         });
+    }
+
+    private void Load(BenchOptions o, RemapTable table, SpareAllocator allocator)
+    {
+        foreach (RemapEntry entry in o.Entries?.Values ?? Enumerable.Empty<RemapEntry>())
+        {
+            Log.Durable.Add(entry.Unit.Value, entry);
+            table.Set(entry);
+            foreach (SpareLocation location in (SpareLocation[])[entry.Location, entry.Second])
+            {
+                if (!location.IsNone)
+                {
+                    allocator.MarkUsed(location);
+                }
+            }
+        }
     }
 
     public SimulatedLoop Loop { get; }
@@ -211,6 +219,10 @@ internal sealed record BenchOptions
     public OnGone OnGone { get; init; }
 
     public WriteCachePolicy WriteCache { get; init; }
+
+    public bool KeepsCopies { get; init; }
+
+    public bool AreCopiesInStep { get; init; }
 
     public IMemberIdentity? SpareIdentity { get; init; }
 

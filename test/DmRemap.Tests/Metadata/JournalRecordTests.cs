@@ -259,6 +259,46 @@ public sealed class JournalRecordTests
         Assert.Equal(expected, Replay(record, header, table, new RetiredUnits()));
     }
 
+    [Fact]
+    public void Second_copies_come_back_and_neighbours_share_a_cell()
+    {
+        RemapEntry[] twofold =
+        [
+            TableSample.Remapped(3, 0, 5) with { Second = new SpareLocation(1, new UnitNumber(70)) },
+            TableSample.Remapped(4, 0, 6) with { Second = new SpareLocation(1, new UnitNumber(71)) },
+            TableSample.Remapped(5, 0, 7) with { Second = new SpareLocation(1, new UnitNumber(99)) },
+            TableSample.Remapped(6, 0, 8),
+        ];
+        byte[] record = Write([.. twofold.Select(TableSample.Set1)], 64, out _);
+        JournalRecordHeader header = Verified(record, 0);
+        Assert.Equal(3, header.Cells);
+        RemapTable table = new(TableSample.Geometry);
+        Assert.Equal(
+            CheckpointDamage.None, Replay(record, header, table, new RetiredUnits(), TableSample.Twofold));
+        Assert.Equal(twofold, MetadataBench.EntriesOf(table));
+        // Who is not to keep them in step does not take them for zero.
+        Assert.Equal(
+            CheckpointDamage.EntryContradictory, Replay(record, header, table, new RetiredUnits()));
+    }
+
+    [Theory]
+    [InlineData(33, 0, CheckpointDamage.EntryContradictory)]
+    [InlineData(33, 1, CheckpointDamage.EntryContradictory)]
+    [InlineData(33, 3, CheckpointDamage.LocationOutOfBounds)]
+    [InlineData(50, 1, CheckpointDamage.LocationOutOfBounds)]
+    [InlineData(12, 2, CheckpointDamage.EntryContradictory)]
+    public void A_second_copy_that_cannot_be_is_told(int at, byte value, CheckpointDamage expected)
+    {
+        RemapEntry entry =
+            TableSample.Remapped(3, 0, 5) with { Second = new SpareLocation(1, new UnitNumber(70)) };
+        byte[] record = Write([TableSample.Set1(entry)], 64, out _);
+        record[FirstCell + at] = value;
+        FixChecksum(record);
+        JournalRecordHeader header = Verified(record, 0);
+        RemapTable table = new(TableSample.Geometry);
+        Assert.Equal(expected, Replay(record, header, table, new RetiredUnits(), TableSample.Twofold));
+    }
+
     private static byte[] Write(
         TableChange[] changes, ulong sequence, out JournalLink link, ulong epoch = Epoch)
     {
@@ -286,8 +326,9 @@ public sealed class JournalRecordTests
     }
 
     private static CheckpointDamage Replay(
-        byte[] record, JournalRecordHeader header, RemapTable table, RetiredUnits retired) =>
-        new JournalReplay(TableSample.Set, table, retired)
+        byte[] record, JournalRecordHeader header, RemapTable table, RetiredUnits retired,
+        SetDescription? set = null) =>
+        new JournalReplay(set ?? TableSample.Set, table, retired)
             .Apply(record.AsSpan(FirstCell, header.Cells * Cell));
 
     private static void FixChecksum(Span<byte> record)

@@ -25,6 +25,10 @@ internal static class TableSample
         Journal = Ring,
     };
 
+    /// <summary>One that keeps second copies.</summary>
+    public static SetDescription Twofold { get; } =
+        Set with { Features = new FeatureFlags(0, 0, FeatureFlags.Copies) };
+
     public static RemapEntry Remapped(long unit, int spare, long spareUnit) => new()
     {
         Unit = new UnitNumber(unit),
