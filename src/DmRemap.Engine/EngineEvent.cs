@@ -88,6 +88,9 @@ public enum EngineEventKind : byte
     /// <summary>A place on the primary refused to be rewritten, or did not keep what was written.</summary>
     HealFailed = 24,
 
+    /// <summary>The first copy of a unit is bad, or its spare is away: its second is the first now.</summary>
+    SecondTookOver = 25,
+
     /// <summary>A member was away with acknowledged writes that were not flushed.</summary>
     CacheLost = 40,
 

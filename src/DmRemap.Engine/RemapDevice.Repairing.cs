@@ -87,7 +87,7 @@ public sealed partial class RemapDevice
 
     /// <summary>Units that cannot be had without this spare. Loop thread only.</summary>
     public long CountUnitsOnlyOn(int spare) =>
-        CountUnits(spare, static (device, entry) => !device.HasSecondInStep(entry));
+        CountUnits(spare, static (device, entry) => !device.HasSecondToRead(entry));
 
     private long CountUnits(int spare, System.Func<RemapDevice, RemapEntry, bool> isCounted)
     {
@@ -99,7 +99,13 @@ public sealed partial class RemapDevice
         RemapTable.RunWalk walk = Table.WalkRuns();
         while (walk.TryNext(out RemapEntry first, out int count))
         {
-            units += first.Location.Spare == spare && isCounted(this, first) ? count : 0;
+            bool isHere = first.Location.Spare == spare;
+            int asked = isHere && SecondCopies.AreUnitsInDoubt ? count : 1;
+            for (int i = 0; isHere && i < asked; i++)
+            {
+                // Doubt is of single units.
+                units += isCounted(this, first.Following(i)) ? count / asked : 0;
+            }
         }
         return units;
     }

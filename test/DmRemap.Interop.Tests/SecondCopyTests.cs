@@ -21,22 +21,19 @@ public sealed class SecondCopyTests
     public async Task A_spare_that_is_lost_takes_nothing_along_and_another_one_takes_its_place()
     {
         byte[] model = Content.Of(DeviceUnderTest.MiB);
-        await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
-        string other = Path.Combine(device.Images, "spare-2.img");
-        DeviceUnderTest.WriteZeros(other, DeviceUnderTest.SpareBytesDefault);
-        await device.CreateAsync("--spare", other, "--copies", "2");
-        await device.ServeAsync("800-807 write");
-        await WriteBadUnitAsync(device, model, 2);
-        await UntilTwofoldAsync(device);
+        await using DeviceUnderTest device = await StartTwofoldAsync(model);
         CommandResult shown = (await device.RunAsync("status", Name)).Expect(0);
         Assert.Contains(
-            "1 of 1 unit on spares are on a second one, too", shown.Output, StringComparison.Ordinal);
+            "second copies of 1 of 1 unit on spares", shown.Output, StringComparison.Ordinal);
         await WriteBadUnitAsync(device, model, 3);
         await device.StopAsync();
 
         File.Delete(await HolderAsync(device));
         RunningProgram server = device.StartServe("--degraded");
         Assert.Equal($"ready {device.Uri}", await DeviceUnderTest.WaitUntilReadyAsync(server));
+        await server.WaitForLineAsync(
+            line => line.StartsWith("DMR-EVENT-SECOND-COPY blocks 800-807", StringComparison.Ordinal),
+            s_patience);
         Assert.Equal(0, await device.StatusNumberAsync("unavailableUnits"));
         await AssertReadsAsync(device, model);
         await WriteBadUnitAsync(device, model, 4);
@@ -53,19 +50,25 @@ public sealed class SecondCopyTests
     public async Task After_a_kill_second_copies_count_again_when_they_have_been_made_anew()
     {
         byte[] model = Content.Of(DeviceUnderTest.MiB);
-        await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
-        string other = Path.Combine(device.Images, "spare-2.img");
-        DeviceUnderTest.WriteZeros(other, DeviceUnderTest.SpareBytesDefault);
-        await device.CreateAsync("--spare", other, "--copies", "2");
-        await device.ServeAsync("800-807 write");
-        await WriteBadUnitAsync(device, model, 2);
-        await UntilTwofoldAsync(device);
+        await using DeviceUnderTest device = await StartTwofoldAsync(model);
         await device.KillAsync();
         await device.ServeAsync();
         await UntilTwofoldAsync(device);
         await AssertReadsAsync(device, model);
         await device.StopAsync();
         (await device.RunAsync("check", Name)).Expect(0);
+    }
+
+    private static async Task<DeviceUnderTest> StartTwofoldAsync(byte[] model)
+    {
+        DeviceUnderTest device = DeviceUnderTest.Prepare(model);
+        string other = Path.Combine(device.Images, "spare-2.img");
+        DeviceUnderTest.WriteZeros(other, DeviceUnderTest.SpareBytesDefault);
+        await device.CreateAsync("--spare", other, "--copies", "2");
+        await device.ServeAsync("800-807 write");
+        await WriteBadUnitAsync(device, model, 2);
+        await UntilTwofoldAsync(device);
+        return device;
     }
 
     private static async Task WriteBadUnitAsync(DeviceUnderTest device, byte[] model, int version)

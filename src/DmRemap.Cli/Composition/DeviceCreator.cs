@@ -359,7 +359,6 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
-    /// <summary>Whoever copies the device would miss them, without an error.</summary>
     private static void WarnOfCopies(CreateOptions options, List<string> warnings)
     {
         if (options.KeepsCopies && options.SparePaths.Count == 1)
@@ -369,6 +368,7 @@ internal sealed class DeviceCreator(CliServices services) : IDeviceCreator
         }
     }
 
+    /// <summary>Whoever copies the device would miss them, without an error.</summary>
     private static void WarnOfRest(OpenedMember main, List<string> warnings)
     {
         long rest = main.SizeBytes - main.Geometry.Bytes.Value;

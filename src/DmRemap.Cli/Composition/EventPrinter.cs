@@ -113,6 +113,9 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"DMR-EVENT-LOST {where}: given up{error}; reads fail until it is written",
             EngineEventKind.SpareUnitRetired =>
                 $"DMR-EVENT-SPARE-RETIRED {spare} failed{error} and is not used again",
+            EngineEventKind.SecondTookOver =>
+                $"DMR-EVENT-SECOND-COPY {where}: {member} does not give it; the copy on {spare} takes its "
+                    + "place",
             EngineEventKind.Exhausted =>
                 $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
             EngineEventKind.SparesLow or EngineEventKind.SparesNearlyExhausted => DescribeFill(happened.Kind),

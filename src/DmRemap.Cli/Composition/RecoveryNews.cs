@@ -97,6 +97,14 @@ internal static class RecoveryNews
         }
     }
 
-    private static string OnSecond(RecoveredSet set) =>
-        set.Set.Features.KeepsCopies ? ", but for those that a second copy has" : "";
+    private static string OnSecond(RecoveredSet set)
+    {
+        if (!set.Set.Features.KeepsCopies)
+        {
+            return "";
+        }
+        return set.WereCopiesInStep
+            ? ", but for those that a second copy has"
+            : "; second copies do not count, for the last stop did not vouch for them";
+    }
 }

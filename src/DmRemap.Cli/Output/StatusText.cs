@@ -221,8 +221,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             string doubt = copies.InStep || copies.UnitsWithTwo == 0
                 ? ""
                 : "; after a crash or a lost cache they are made anew before they count";
-            Line("copies", $"{Amounts.Count(copies.UnitsWithTwo)} of {Amounts.Plural(remaps, "unit")} on "
-                + $"spares are on a second one, too{doubt}");
+            Line("copies", $"second copies of {Amounts.Count(copies.UnitsWithTwo)} of "
+                + $"{Amounts.Plural(remaps, "unit")} on spares{doubt}");
         }
         if (status.SuspectUnits > 0)
         {

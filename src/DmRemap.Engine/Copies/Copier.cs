@@ -18,8 +18,6 @@ public sealed class Copier : ITimerOwner, IUnitCopyOwner
     /// <summary>Units whose first copy has failed readers, remembered.</summary>
     private const int FailingMax = 64;
 
-    private const long BytesPerSecond = 64L << 20;
-
     private static readonly Duration s_soon = Duration.FromMilliseconds(100);
     private static readonly Duration s_obstacle = Duration.FromSeconds(10);
 
@@ -34,7 +32,7 @@ public sealed class Copier : ITimerOwner, IUnitCopyOwner
     private readonly UnitCopy _copy;
     private readonly LoopTimer _timer;
     private readonly HashSet<long> _failing = [];
-    private ScrubPace _pace = new(BytesPerSecond);
+    private ScrubPace _pace = new(ScrubPace.RateDefault);
     private UnitNumber _next;
     private long _doubts;
     private bool _isInPass;

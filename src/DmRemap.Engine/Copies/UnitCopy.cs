@@ -118,9 +118,9 @@ internal sealed class UnitCopy(RemapDevice device) : RepairJob(device, 2)
                 yield return Wait.Commit;
                 TakeCommit();
             }
-            else if (_step == Step.Renew && IsUndisturbed)
+            else if (_step == Step.Renew)
             {
-                Device.SecondCopies.Settle(_unit);
+                EndRenewal();
             }
             Device.ReleaseHold(_unit);
             IUnitCopyOwner owner = _owner!;
@@ -325,6 +325,17 @@ internal sealed class UnitCopy(RemapDevice device) : RepairJob(device, 2)
         }
     }
 
+    private void EndRenewal()
+    {
+        if (IsUndisturbed)
+        {
+            Device.SecondCopies.Settle(_unit);
+            return;
+        }
+        DoubtLeft = uint.MaxValue;
+        _step = Step.GivenUp;
+    }
+
     /// <summary>
     /// A first that is bad is retired; one that is not here is free. A write to one that is away, or failed,
     /// may still land: it stays taken until the next start.
@@ -336,6 +347,8 @@ internal sealed class UnitCopy(RemapDevice device) : RepairJob(device, 2)
             return;
         }
         Member first = Device.Spare(_entry.Location.Spare);
+        Device.Publish(
+            EngineEventKind.SecondTookOver, first, Units.ExtentOf(_unit), _entry.Second, 0);
         if (_isFirstBad)
         {
             Device.Allocator.MarkRetired(_entry.Location);

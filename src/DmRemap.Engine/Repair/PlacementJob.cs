@@ -76,7 +76,12 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
                 {
                     SubmitToSpare(IoOperation.Read, Old.Second, _index, _count, ScratchAt(_index, _count));
                     yield return Wait.Io;
-                    TakeSecond();
+                    if (NeedsControlOfSecond())
+                    {
+                        SubmitSpareControl(Device.Spare(Old.Second.Spare), _controlBuffer);
+                        yield return Wait.Io;
+                        _isMedium &= IoSucceeded;
+                    }
                 }
                 if (!_isPieceRead && Device.HasCopyInStep(Old))
                 {
@@ -166,17 +171,20 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         return kind == ErrorClass.Ambiguous;
     }
 
-    /// <summary>The second copy stands in for the first (F-22).</summary>
-    private void TakeSecond()
+    /// <summary>
+    /// The second copy stands in for the first (F-22). Lost is only what both have failed by their medium:
+    /// one that is away has lost nothing.
+    /// </summary>
+    private bool NeedsControlOfSecond()
     {
         Member spare = Device.Spare(Old.Second.Spare);
         _isPieceRead = IoSucceeded;
         spare.Reads += IoSucceeded ? 1 : 0;
         spare.ReadErrors += IoSucceeded ? 0 : 1;
         Device.Counters.ReadsFromSecond += IoSucceeded ? 1 : 0;
-        // Lost only where both have failed by their medium: one that is away has lost nothing.
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        _isMedium &= IoSucceeded || kind == ErrorClass.Medium;
+        _isMedium &= kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        return _isMedium && !_isPieceRead && kind == ErrorClass.Ambiguous;
     }
 
     /// <summary>

@@ -13,11 +13,22 @@ internal sealed partial class ReadRescue
 {
     private bool _isFromCopy;
     private bool _wasUndecided;
-    private int _copiesTried;
+    private CopyAsked _copy;
+    private bool _needsControlOfSecond;
 
     // Where the unit's blocks are read: the second copy from the beginning, where the first is known to be
     // away.
     private SpareLocation _from;
+
+    private enum CopyAsked : byte
+    {
+        None = 0,
+        Second = 1,
+
+        /// <summary>It failed as a reset does, too: does its spare read at all (F-17)?</summary>
+        ControlOfSecond = 2,
+        OnPrimary = 3,
+    }
 
     private bool IsFromSecond => _from != _entry.Location;
 
@@ -33,46 +44,67 @@ internal sealed partial class ReadRescue
         {
             return false;
         }
-        if (_copiesTried == 0)
+        if (_copy == CopyAsked.None)
         {
-            _copiesTried = 1;
+            _copy = CopyAsked.Second;
             if (!IsFromSecond && Device.HasSecondInStep(_entry))
             {
                 return true;
             }
         }
-        bool isLeft = _copiesTried == 1;
-        _copiesTried = 2;
+        if (_copy == CopyAsked.Second && _needsControlOfSecond)
+        {
+            _needsControlOfSecond = false;
+            _copy = CopyAsked.ControlOfSecond;
+            return true;
+        }
+        bool isLeft = _copy != CopyAsked.OnPrimary;
+        _copy = CopyAsked.OnPrimary;
         return isLeft && Device.HasCopyInStep(_entry);
     }
 
-    private bool IsAtSecond => _copiesTried == 1;
-
     private void SubmitCopyRead()
     {
-        if (IsAtSecond)
+        switch (_copy)
         {
-            SubmitToSpare(IoOperation.Read, _entry.Second, _index, _count, Buffer());
-        }
-        else
-        {
-            SubmitCopy(IoOperation.Read, Blocks(), Buffer());
+            case CopyAsked.Second:
+                SubmitToSpare(IoOperation.Read, _entry.Second, _index, _count, Buffer());
+                break;
+            case CopyAsked.ControlOfSecond:
+                SubmitSpareControl(Device.Spare(_entry.Second.Spare), Scratch);
+                break;
+            case CopyAsked.None:
+            case CopyAsked.OnPrimary:
+            default:
+                SubmitCopy(IoOperation.Read, Blocks(), Buffer());
+                break;
         }
     }
 
     private void TakeCopyRead()
     {
-        Member member = IsAtSecond ? Device.Spare(_entry.Second.Spare) : Device.Primary;
+        if (_copy == CopyAsked.ControlOfSecond)
+        {
+            NoteSecondUnread(IoSucceeded);
+            return;
+        }
+        bool isSecond = _copy == CopyAsked.Second;
+        Member member = isSecond ? Device.Spare(_entry.Second.Spare) : Device.Primary;
         _isFromCopy = IoSucceeded;
         if (!IoSucceeded)
         {
             member.ReadErrors++;
-            NoteSecondUnread(member);
+            ErrorClass kind = RemapDevice.Classify(member, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
+            _needsControlOfSecond = isSecond && kind == ErrorClass.Ambiguous;
+            if (isSecond && !_needsControlOfSecond)
+            {
+                NoteSecondUnread(kind == ErrorClass.Medium);
+            }
             return;
         }
         member.Reads++;
         Device.NoteReadSuccess(member, Blocks());
-        if (IsAtSecond)
+        if (isSecond)
         {
             NoteFromSecond();
         }
@@ -88,10 +120,9 @@ internal sealed partial class ReadRescue
     /// The first is bad here, and the second is away, or nobody knows: it is not lost before both have failed
     /// by their medium.
     /// </summary>
-    private void NoteSecondUnread(Member member)
+    private void NoteSecondUnread(bool isMedium)
     {
-        ErrorClass kind = RemapDevice.Classify(member, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        if (IsAtSecond && kind != ErrorClass.Medium)
+        if (!isMedium)
         {
             _bad &= ~BlockStates.Mask(_index, _count);
             _isUndecided = true;

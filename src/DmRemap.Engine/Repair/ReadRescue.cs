@@ -82,7 +82,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
                             yield return Wait.Io;
                             TakeControlRead();
                         }
-                        for (_copiesTried = 0; NextCopy();)
+                        for (_copy = CopyAsked.None; NextCopy();)
                         {
                             SubmitCopyRead();
                             yield return Wait.Io;

@@ -28,11 +28,10 @@ internal sealed partial class WriteRedirect
         /// <summary>Its copy on the primary misses this write, and counts no more.</summary>
         public bool EndsProbation { get; set; }
 
-        /// <summary>Of the write where the unit lives.</summary>
-        public bool IsHomeForced { get; set; }
-
-        /// <summary>How often writes had become uncertain when that was sent.</summary>
-        public long HomeLosses { get; set; }
+        /// <summary>
+        /// Its write where the unit lives, perhaps unforced, has been taken note of for doubts about flushes.
+        /// </summary>
+        public bool IsNoted { get; set; }
 
         public bool IsSecondTried { get; set; }
 

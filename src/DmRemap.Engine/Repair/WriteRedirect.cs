@@ -225,9 +225,8 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             bool changesRule = isOnSpare && ChangesRule(part);
             Device.NoteWriteSuccess(member, IoOperation.Write, part.Blocks, IsIoForced);
             DoubtIfLost(part);
-            part.IsHomeForced = IsIoForced;
-            part.HomeLosses = LossesAtSubmit;
             part.Plan = changesRule ? Plan.Recorded : Plan.Stored;
+            part.IsNoted = !changesRule;
             if (!changesRule)
             {
                 Device.NoteWritten(part.Blocks, IsIoForced, LossesAtSubmit);
@@ -395,12 +394,10 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             Device.NoteUncommitted(part.Unit, isPlaced ? part.New.Location : SpareLocation.None, outcome);
             return;
         }
-        if (_fragment!.Exported.Overlaps(part.Blocks))
+        if (!part.IsNoted && _fragment!.Exported.Overlaps(part.Blocks))
         {
             // Forced, and its rule durable. A control that was saved is not: it is what the disk still reads.
-            bool isAtHome = part.DropsSecond || part.EndsProbation;
-            Device.NoteWritten(
-                part.Blocks, !isAtHome || part.IsHomeForced, isAtHome ? part.HomeLosses : Device.LossesNow);
+            Device.NoteWritten(part.Blocks, isForced: true, Device.LossesNow);
         }
         if (isPlaced)
         {

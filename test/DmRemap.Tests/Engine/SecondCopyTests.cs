@@ -178,6 +178,7 @@ public sealed class SecondCopyTests
     {
         EngineBench bench = Twofold(s_twofold);
         RemapEntry rule = Rule(bench);
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
         bench.Write(First + 2, EngineBench.Pattern(3, 512, 7));
         int lost = isFirst ? rule.Location.Spare : rule.Second.Spare;
         bench.Spares[lost].Fault = (_, request) => request.Operation == IoOperation.Flush ? 5 : 0;
@@ -211,9 +212,12 @@ public sealed class SecondCopyTests
         RemapEntry rule = Rule(bench);
         Assert.Equal(IoStatus.Ok, bench.Flush().Status);
         bench.Spares[rule.Location.Spare].Fault = (_, _) => 19;
-        Outcome read = bench.Read(First, 8);
-        Assert.Equal(IoStatus.Ok, read.Status);
-        Assert.All(read.Data, b => Assert.Equal(9, b));
+        BufferSlice buffer = AlignedMemory.Allocate(8 * 512);
+        IoStatus? read = null;
+        bench.Start(IoOperation.Read, First, 8, buffer, IoFlags.None, io => read = io.Status);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.Equal(IoStatus.Ok, read);
+        Assert.All(buffer.Span.ToArray(), b => Assert.Equal(9, b));
         Assert.Equal(IoStatus.Ok, bench.Write(First + 2, EngineBench.Pattern(3, 512, 7)).Status);
         Assert.Equal(rule.Second.Spare, bench.Log.Durable[Unit].Location.Spare);
         Assert.Equal(Mixed(), bench.Read(First, 8).Data);
@@ -280,6 +284,7 @@ public sealed class SecondCopyTests
         bench.Loop.RunFor(new Duration(s_minute.Nanoseconds * 3));
         RemapEntry after = Rule(bench);
         Assert.Equal(rule.Second, after.Location);
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.SecondTookOver);
         Assert.NotEqual(rule.Location.Spare, after.Second.Spare);
         Assert.False(after.Second.IsNone);
         Assert.Equal(0, bench.Device.Allocator.UnitsRetired(rule.Location.Spare));
@@ -306,7 +311,8 @@ public sealed class SecondCopyTests
         }
         if (isMoved)
         {
-            Emptying request = new() { Spare = rule.Location.Spare };
+            // Agreed is the loss of what does not read: this may read again.
+            Emptying request = new() { Spare = rule.Location.Spare, AcceptsLoss = true };
             Assert.True(bench.Device.TryStartEvacuation(request));
             bench.Loop.RunUntil(() => !bench.Device.IsEvacuating);
             Assert.False(request.IsComplete);
@@ -317,6 +323,47 @@ public sealed class SecondCopyTests
         Outcome read = bench.Read(First, 8);
         Assert.Equal(IoStatus.Ok, read.Status);
         Assert.All(read.Data, b => Assert.Equal(9, b));
+    }
+
+    /// <summary>Both are there, and both failed by their medium: most bad sectors answer EIO.</summary>
+    [Fact]
+    public void Block_that_both_copies_lost_is_lost_and_the_rest_of_the_unit_can_leave_a_spare()
+    {
+        EngineBench bench = Twofold(s_twofold with { Spares = 3, PhysicalBytes = 512 });
+        RemapEntry rule = Rule(bench);
+        bench.Spares[rule.Location.Spare].BadForReading.Add(bench.SpareBlock(rule.Location) + 3);
+        bench.Spares[rule.Second.Spare].BadForReading.Add(bench.SpareBlock(rule.Second) + 3);
+        Emptying request = new() { Spare = rule.Location.Spare, AcceptsLoss = true };
+        Assert.True(bench.Device.TryStartEvacuation(request));
+        bench.Loop.RunUntil(() => !bench.Device.IsEvacuating);
+        Assert.True(request.IsComplete);
+        Assert.Equal(1, bench.Device.Tally.LostBlocks);
+        Assert.Equal(IoStatus.Ok, bench.Read(First, 3).Status);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Read_that_both_copies_fail_is_lost_where_their_spares_read_elsewhere(bool isThere)
+    {
+        EngineBench bench = Twofold(s_twofold);
+        RemapEntry rule = Rule(bench);
+        bench.Spares[rule.Location.Spare].BadForReading.Add(bench.SpareBlock(rule.Location) + 3);
+        if (isThere)
+        {
+            bench.Spares[rule.Second.Spare].BadForReading.Add(bench.SpareBlock(rule.Second) + 3);
+        }
+        else
+        {
+            // A link that is reset answers so, everywhere.
+            bench.Spares[rule.Second.Spare].Fault = (_, io) => io.Operation == IoOperation.Read ? 5 : 0;
+        }
+        for (int i = 0; i < 5; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(First + 3, 1).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(20));
+        }
+        Assert.Equal(isThere, bench.Device.Tally.LostBlocks > 0);
     }
 
     /// <summary>As it would for a unit that is on one spare only.</summary>
@@ -368,6 +415,8 @@ public sealed class SecondCopyTests
         }
         bench.Loop.RunFor(s_minute);
         Assert.Equal(3, bench.Device.Tally.UnitsWithSecond);
+        Assert.Equal(1, bench.Device.Table.RunCount);
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
         bench.Write(First + 8, EngineBench.Pattern(8, 512, 7));
         int lost = Rule(bench).Second.Spare;
         bench.Spares[lost].Fault = (_, request) => request.Operation == IoOperation.Flush ? 5 : 0;
