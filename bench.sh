@@ -8,9 +8,8 @@
 #   ./bench.sh metadata [--in DIR] [--table-in DIR]     the metadata's goals and what is measured (minutes;
 #                                                       the table of 10^6 remaps takes 6 GB in --table-in)
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
-#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR] [--table-in DIR]     the table's cost for reads
-#                                                       (6 GB in DIR; /dev/shm unless told; 10^7 remaps too
-#                                                       with 54 GB in --table-in)
+#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads (8 GB in DIR;
+#                                                       /dev/shm unless told)
 #   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
 #                                                       loop device, and one on the same file; as root
 #   ./bench.sh faults [--svg FILE]     the faults that the lab's models generate beside published ones
@@ -45,7 +44,7 @@ while [ $# -gt 0 ]; do
     metadata:--rounds | faults:* | year:*) usage ;;
     *:--rounds) rounds=${2:?--rounds needs a number}; shift ;;
     *:--in) place=${2:?--in needs a directory}; shift ;;
-    metadata:--table-in | remaps:--table-in) table_place=${2:?--table-in needs a directory}; shift ;;
+    metadata:--table-in) table_place=${2:?--table-in needs a directory}; shift ;;
     serving:--svg) svg=("${2:?--svg needs a file}"); shift ;;
     serving:--memory) kind=memory ;;
     serving:--lookup) lookup=1 ;;

@@ -9,11 +9,7 @@ require_dotnet_sdk
 "$root/dmremap" --version >/dev/null
 dotnet build "$root/test/DmRemap.Benchmarks" -c Release --nologo -v q >&2
 work=$(mktemp -d -p "$place")
-table_work=()
-if [ -n "$table_place" ]; then
-    table_work=("$(mktemp -d -p "$table_place")")
-fi
-trap 'rm -rf "$work" "${table_work[@]}"' EXIT
+trap 'rm -rf "$work"' EXIT
 export DMREMAP_CONFIG_DIR="$work/config" DMREMAP_RUN_DIR="$work/run"
 mkdir -m 0700 "$DMREMAP_CONFIG_DIR" "$DMREMAP_RUN_DIR"
 
@@ -21,4 +17,4 @@ printf '%s rounds of %s s; %s, %s processors, load average %s; %s\n\n' "$rounds"
     "$(nproc)" "$(cut -d' ' -f1 /proc/loadavg)" "$(stat -f -c %T "$work")"
 dotnet "$root/artifacts/bin/DmRemap.Benchmarks/release/DmRemap.Benchmarks.dll" \
     remaps "$root/artifacts/publish/DmRemap.Cli/release/dmremap" "$work" "$seconds" \
-    "$rounds" "${table_work[@]}"
+    "$rounds"

@@ -59,7 +59,7 @@ public sealed class Member
     /// What it acknowledged without FUA may be gone with its power until it is flushed. False where the
     /// device says so itself, as an NBD client does.
     /// </summary>
-    public bool HasVolatileCache { get; init; } = true;
+    public bool HasVolatileCache { get; set; } = true;
 
     /// <summary>
     /// What a former instance wrote may still be in its cache. False where that was stopped cleanly.

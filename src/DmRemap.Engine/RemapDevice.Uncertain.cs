@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Flushing;
@@ -95,8 +96,29 @@ public sealed partial class RemapDevice : IFlushErrorSource
     internal void NoteBadUnit()
     {
         WriteCache.OnBadUnit();
-        ForcedOnPrimary = WriteCache.ForcesWrites ? IoFlags.ForceUnitAccess : IoFlags.None;
+        SetForced();
     }
+
+    /// <summary>
+    /// A drive that was away may have been without power, and then its cache is on again, whatever it was
+    /// before: what it is given from now on, kept writes too, is not taken for durable (F-9).
+    /// </summary>
+    internal void NoteDriveBack(Member member)
+    {
+        if (member.Kind != MemberKind.BlockDevice)
+        {
+            return;
+        }
+        member.HasVolatileCache = true;
+        if (member.IsPrimary)
+        {
+            WriteCache.OnDriveBack();
+            SetForced();
+        }
+    }
+
+    private void SetForced() =>
+        ForcedOnPrimary = WriteCache.ForcesWrites ? IoFlags.ForceUnitAccess : IoFlags.None;
 
     /// <summary>A flush of all members has ended.</summary>
     internal void NoteCycle(bool isOk)

@@ -78,7 +78,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         Tally = TableTally.Of(Table);
         WriteCache = new WriteCacheRule(parts.WriteCache, parts.IsPrimaryCacheOff);
-        ForcedOnPrimary = WriteCache.ForcesWrites ? IoFlags.ForceUnitAccess : IoFlags.None;
+        SetForced();
         if (HasUnitMovedForError())
         {
             NoteBadUnit();

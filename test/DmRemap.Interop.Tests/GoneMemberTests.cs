@@ -1,8 +1,6 @@
 using System;
 using System.Diagnostics;
-using System.Linq;
 using System.Text.Json;
-using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Interop.Tests.Support;
 using Xunit;
@@ -31,12 +29,12 @@ public sealed class GoneMemberTests
             "create", Name, "--main", main.Uri, "--spare", device.SparePath, "--yes")).Expect(0);
         await device.ServeAsync();
         RunningProgram fio = StartFio(device);
-        await UntilAsync(async () => await WritesAsync(device) > 200);
+        await DeviceUnderTest.UntilAsync(async () => await WritesAsync(device) > 200);
         await main.KillAsync();
-        await UntilAsync(async () => await HeldAsync(device) > 0);
+        await DeviceUnderTest.UntilAsync(async () => await HeldAsync(device) > 0);
         await ControlAnswersAsync(device);
         long before = await WritesAsync(device);
-        Assert.Contains("gone", await ConditionsAsync(device), StringComparison.Ordinal);
+        Assert.Contains("gone", await device.ConditionsAsync(), StringComparison.Ordinal);
         Assert.False(fio.HasEnded, fio.Said);
         string text = (await device.RunAsync("status", Name)).Expect(0).Output;
         Assert.Contains("waiting for it", text, StringComparison.Ordinal);
@@ -44,8 +42,8 @@ public sealed class GoneMemberTests
         Assert.Equal(0, await fio.WaitForEndAsync(s_patience));
         Assert.DoesNotContain("verify:", fio.Said, StringComparison.Ordinal);
         Assert.True(await WritesAsync(device) > before);
-        await AssertNothingMovedAsync(device);
-        Assert.DoesNotContain("gone", await ConditionsAsync(device), StringComparison.Ordinal);
+        await device.AssertNothingMovedAsync();
+        Assert.DoesNotContain("gone", await device.ConditionsAsync(), StringComparison.Ordinal);
         Assert.Contains("DMR-EVENT-GONE main", device.Server.Said, StringComparison.Ordinal);
         Assert.Contains("DMR-EVENT-BACK main", device.Server.Said, StringComparison.Ordinal);
     }
@@ -57,15 +55,15 @@ public sealed class GoneMemberTests
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(new byte[4 * MiB]);
         string rule = $"0-{(4 * MiB / 512) - 1} both errno=ENODEV";
         RunningProgram fio = StartFio(device);
-        await UntilAsync(async () => await WritesAsync(device) > 200);
+        await DeviceUnderTest.UntilAsync(async () => await WritesAsync(device) > 200);
         (await device.RunAsync("faults", Name, "add", rule)).Expect(0);
-        await UntilAsync(async () => await HeldAsync(device) > 0);
+        await DeviceUnderTest.UntilAsync(async () => await HeldAsync(device) > 0);
         await ControlAnswersAsync(device);
         (await device.RunAsync("faults", Name, "clear", rule)).Expect(0);
         Assert.Equal(0, await fio.WaitForEndAsync(s_patience));
         Assert.DoesNotContain("verify:", fio.Said, StringComparison.Ordinal);
-        await AssertNothingMovedAsync(device);
-        Assert.DoesNotContain("gone", await ConditionsAsync(device), StringComparison.Ordinal);
+        await device.AssertNothingMovedAsync();
+        Assert.DoesNotContain("gone", await device.ConditionsAsync(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -78,7 +76,7 @@ public sealed class GoneMemberTests
         Assert.Equal(0u, await client.FlushAsync());
         (await device.RunAsync("faults", Name, "add", "0-2047 both errno=ENXIO")).Expect(0);
         Task<uint> read = client.ReadAsync(0, new byte[Unit]);
-        await UntilAsync(async () => await HeldAsync(device) == 1);
+        await DeviceUnderTest.UntilAsync(async () => await HeldAsync(device) == 1);
         Stopwatch elapsed = Stopwatch.StartNew();
         await device.RunAsync("stop", Name, "--deadline", "30");
         Assert.True(elapsed.Elapsed < TimeSpan.FromSeconds(15), $"{elapsed.Elapsed}");
@@ -100,9 +98,9 @@ public sealed class GoneMemberTests
         Assert.True(gone.GetProperty("sinceMs").GetInt64() >= 1000);
         (await device.RunAsync("faults", Name, "clear", "0-2047 both errno=ENODEV")).Expect(0);
         (await device.RunAsync("clear", Name, "gone")).Expect(0);
-        Assert.DoesNotContain("gone", await ConditionsAsync(device), StringComparison.Ordinal);
+        Assert.DoesNotContain("gone", await device.ConditionsAsync(), StringComparison.Ordinal);
         Assert.Equal(0u, await client.WriteAsync(0, new byte[Unit]));
-        await AssertNothingMovedAsync(device);
+        await device.AssertNothingMovedAsync();
     }
 
     [Theory]
@@ -143,25 +141,5 @@ public sealed class GoneMemberTests
     {
         JsonElement gone = (await device.StatusAsync()).GetProperty("primary").GetProperty("gone");
         return gone.ValueKind == JsonValueKind.Null ? 0 : gone.GetProperty("requestsHeld").GetInt64();
-    }
-
-    private static async Task<string> ConditionsAsync(DeviceUnderTest device) =>
-        string.Join(' ', (await device.StatusAsync()).GetProperty("conditions").EnumerateArray()
-            .Select(condition => condition.GetString()));
-
-    private static async Task AssertNothingMovedAsync(DeviceUnderTest device)
-    {
-        Assert.Equal(0, await device.StatusNumberAsync("remaps"));
-        Assert.Equal(0, await device.StatusNumberAsync("lostBlocks"));
-        Assert.Equal(0, await device.StatusNumberAsync("suspectUnits"));
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using CancellationTokenSource patience = new(s_patience);
-        while (!await condition())
-        {
-            await Task.Delay(50, patience.Token);
-        }
     }
 }

@@ -29,7 +29,7 @@ public sealed class SpareTests
         RunningProgram fio = StartFio(device, 20 * MiB, seconds: 6);
         long units = await device.StatusNumberAsync("spares", "units", "free");
         (await device.RunAsync("remap", Name, $"0-{(units * 8) - 1}")).Expect(0);
-        Assert.Contains("exhausted", await ConditionsAsync(device), StringComparison.Ordinal);
+        Assert.Contains("exhausted", await device.ConditionsAsync(), StringComparison.Ordinal);
         int bad = (int)(units + 10) * 4096;
         await device.AddFaultAsync($"{bad / 512}-{(bad / 512) + 7} write");
         using NbdTestClient client = await device.ConnectAsync();
@@ -39,7 +39,7 @@ public sealed class SpareTests
         string said = (await device.RunAsync("spare", "add", Name, second, "--size", "20M", "--yes"))
             .Expect(0).Output;
         Assert.Contains("is spare 1 now", said, StringComparison.Ordinal);
-        Assert.DoesNotContain("exhausted", await ConditionsAsync(device), StringComparison.Ordinal);
+        Assert.DoesNotContain("exhausted", await device.ConditionsAsync(), StringComparison.Ordinal);
         Assert.Equal(0u, await client.WriteAsync(bad, fresh));
         fresh.CopyTo(model, bad);
         Assert.Equal(0, await fio.WaitForEndAsync(Command.TimeMax));
@@ -172,9 +172,6 @@ public sealed class SpareTests
         Assert.NotEqual(0, result.ExitCode);
         Assert.Contains(id, result.Error, StringComparison.Ordinal);
     }
-
-    private static async Task<string> ConditionsAsync(DeviceUnderTest device) =>
-        (await device.StatusAsync()).GetProperty("conditions").ToString();
 
     private static async Task<List<JsonElement>> SparesAsync(DeviceUnderTest device)
     {

@@ -3,6 +3,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Cli.Attaching;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -222,6 +223,12 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         string which = ill.Length == 0
             ? ""
             : $" ({string.Join(", ", ill.Select(NameOf))} cannot be reached, or failed)";
+        if (_assembled.Device.FlushErrors.IsUncertain)
+        {
+            string blocks = Amounts.Plural(UncertainReport.BlocksOf(_assembled.Device), "block");
+            return $"{blocks} that had been acknowledged may be lost, and were neither written anew nor "
+                + $"cleared{which}; the next start recovers, and does not know of them";
+        }
         return $"a flush or the clean-stop record failed{which}; the next start recovers";
     }
 

@@ -24,8 +24,10 @@ public sealed class WriteCacheRule(WriteCachePolicy policy, bool isCacheOff)
 {
     public WriteCachePolicy Policy { get; } = policy;
 
-    /// <summary>The kernel says so, or it was switched off for this start.</summary>
-    public bool IsCacheOff { get; } = isCacheOff;
+    /// <summary>
+    /// The kernel says so, or it was switched off for this start; and it has not been away since.
+    /// </summary>
+    public bool IsCacheOff { get; private set; } = isCacheOff;
 
     /// <summary>A write error has moved a unit, or a flush of the primary has failed.</summary>
     public bool HasBadUnit { get; private set; }
@@ -34,9 +36,13 @@ public sealed class WriteCacheRule(WriteCachePolicy policy, bool isCacheOff)
     {
         WriteCachePolicy.Fua => true,
         WriteCachePolicy.Auto => HasBadUnit && !IsCacheOff,
-        WriteCachePolicy.Off or WriteCachePolicy.Keep => false,
+        WriteCachePolicy.Off => !IsCacheOff,
+        WriteCachePolicy.Keep => false,
         _ => false,
     };
 
     public void OnBadUnit() => HasBadUnit = true;
+
+    /// <summary>The drive was away: without power, perhaps, and then its cache is on again.</summary>
+    public void OnDriveBack() => IsCacheOff = false;
 }

@@ -222,6 +222,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         JudgeCache();
         _presence.OnBack(_loop.Now);
         _loop.Cancel(_timer);
+        _device.NoteDriveBack(_member);
         _device.Publish(EngineEventKind.MemberBack, _member, default, SpareLocation.None, 0);
         _device.NoteSpareBack(_member.Index);
         SendKept();
@@ -261,9 +262,21 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         {
             IoRequest request = TakeFirst();
             request.PassOn();
+            Force(request);
             _member.Device.Submit(request);
         }
         IsOpen = _first is null;
+    }
+
+    /// <summary>Since it was kept, writes to the primary may have come to be forced.</summary>
+    private void Force(IoRequest request)
+    {
+        if (_member.IsPrimary && request.Operation == IoOperation.Write)
+        {
+            request.Prepare(
+                request.Owner!, request.Operation, request.Extent, request.Buffer,
+                request.Flags | _device.ForcedOnPrimary);
+        }
     }
 
     private void FailKept()

@@ -10,10 +10,17 @@ namespace DmRemap.Engine.Repair;
 /// Weak units: they read, but only after failing, and perhaps never again. What was read is kept, with the
 /// unit's hold, until the request is answered; then it goes to a spare, with the rest of its unit. Order
 /// (F-5): hold → drain → read → write the spare durably → record → publish → release.
+/// <para>
+/// A read of several units that failed does not say which of them it was. If all of them read at the second
+/// try, it was the one over which the drive took long: drives try a sector again and again by themselves.
+/// </para>
 /// </summary>
 internal sealed partial class ReadRescue
 {
     private const int RetiredMax = 16;
+
+    /// <summary>A disk that takes long over more units than these is slow, and says nothing of them.</summary>
+    private const int LongReadsMax = 8;
 
     private readonly WeakUnit[] _weak = new WeakUnit[WriteRedirect.PartsMax];
     private readonly BufferSlice _kept = AlignedMemory.Allocate(Limits.SliceBytes);
@@ -21,8 +28,14 @@ internal sealed partial class ReadRescue
     private int _weakAt;
     private int _mediumFailures;
     private int _ambiguousFailures;
+    private int _longReads;
     private bool _wasSuspect;
     private Instant _firstFailedAt;
+
+    /// <summary>
+    /// More than a healthy disk needs for one unit behind a full queue; drives that try again need seconds.
+    /// </summary>
+    public static Duration LongRead => Duration.FromMilliseconds(500);
 
     /// <summary>
     /// Is it known that the medium failed here, although it reads now? An error that only the medium makes
@@ -39,19 +52,45 @@ internal sealed partial class ReadRescue
         _ambiguousFailures = 0;
         _wasSuspect = Device.Suspects.TryGet(_unit, out Suspect suspect)
             && (suspect.BadBlocks & Units.MaskIn(_unit, _part)) != 0;
-        IoRequest first = _fragment!.Io;
-        if (_part == _fragment.Exported && first.Status == IoStatus.DeviceError)
+        if (_part == _fragment!.Exported)
         {
-            NoteFailedTry(first.Status, first.Errno, first.Elapsed);
+            NoteFirstFailure();
         }
     }
 
-    /// <summary>True when it may be the medium.</summary>
-    private bool NoteFailedTry(IoStatus status, int errno, Duration elapsed)
+    /// <summary>The request's own read, before this one.</summary>
+    private void NoteFirstFailure()
     {
-        ErrorClass kind = RemapDevice.Classify(Source, IoOperation.Read, status, errno, elapsed);
+        IoRequest first = _fragment!.Io;
+        if (first.Status == IoStatus.DeviceError)
+        {
+            CountFailure(_fragment.Member!, first.Status, first.Errno, first.Elapsed, _began);
+        }
+    }
+
+    /// <summary>
+    /// It read, and took long over it: then the failure of the whole was its own, and this is the second sign.
+    /// </summary>
+    private void NoteLongRead()
+    {
+        bool isOneOfSeveral = _part != _fragment!.Exported;
+        if (IoElapsed < LongRead || !isOneOfSeveral || !Source.IsPrimary || _longReads == LongReadsMax)
+        {
+            return;
+        }
+        _longReads++;
+        NoteFirstFailure();
+        _ambiguousFailures += _ambiguousFailures > 0 ? 1 : 0;
+    }
+
+    /// <summary>True when it may be the medium.</summary>
+    private bool NoteFailedTry() => CountFailure(Source, IoStatus, IoErrno, IoElapsed, Device.Now);
+
+    private bool CountFailure(Member member, IoStatus status, int errno, Duration elapsed, Instant at)
+    {
+        ErrorClass kind = RemapDevice.Classify(member, IoOperation.Read, status, errno, elapsed);
         _errno = errno;
-        _firstFailedAt = _mediumFailures + _ambiguousFailures == 0 ? Device.Now : _firstFailedAt;
+        _firstFailedAt = _mediumFailures + _ambiguousFailures == 0 ? at : _firstFailedAt;
         _mediumFailures += kind == ErrorClass.Medium ? 1 : 0;
         _ambiguousFailures += kind == ErrorClass.Ambiguous ? 1 : 0;
         return kind is ErrorClass.Medium or ErrorClass.Ambiguous;

@@ -127,6 +127,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
         Device.Counters.ReadRescues++;
         _began = Device.Now;
         _weakCount = 0;
+        _longReads = 0;
     }
 
     private void FinishFragment()
@@ -201,10 +202,11 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         if (IoSucceeded)
         {
+            NoteLongRead();
             NoteRead();
             return true;
         }
-        NoteFailedTry(IoStatus, IoErrno, IoElapsed);
+        NoteFailedTry();
         return false;
     }
 
@@ -222,9 +224,10 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         if (IoSucceeded)
         {
+            NoteLongRead();
             return false;
         }
-        bool mayBeMedium = NoteFailedTry(IoStatus, IoErrno, IoElapsed);
+        bool mayBeMedium = NoteFailedTry();
         bool isTime = Device.Now - _began < Patience;
         _retries++;
         return mayBeMedium && isTime && _retries <= Device.ReadRetries;

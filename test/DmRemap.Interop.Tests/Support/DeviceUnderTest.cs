@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Text.Json;
+using System.Threading;
 using System.Threading.Tasks;
 using Xunit;
 
@@ -26,6 +27,7 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
     public const long SpareBytesDefault = 24 * MiB;
 
     private static readonly TimeSpan s_startMax = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_untilMax = TimeSpan.FromSeconds(60);
     private readonly List<RunningProgram> _started = [];
     private RunningProgram? _server;
 
@@ -161,6 +163,15 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
     public static Task<string> WaitUntilReadyAsync(RunningProgram server) =>
         server.WaitForLineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal), s_startMax);
 
+    public static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using CancellationTokenSource patience = new(s_untilMax);
+        while (!await condition())
+        {
+            await Task.Delay(50, patience.Token);
+        }
+    }
+
     /// <summary>Any other program, ended with this device.</summary>
     public RunningProgram StartBeside(string program, params string[] arguments)
     {
@@ -207,6 +218,18 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
         }
 
         return element.GetInt64();
+    }
+
+    public async Task<string> ConditionsAsync() =>
+        string.Join(' ', (await StatusAsync()).GetProperty("conditions").EnumerateArray()
+            .Select(condition => condition.GetString()));
+
+    /// <summary>Trouble with a disk as a whole is no reason to remap, or to suspect, any unit of it.</summary>
+    public async Task AssertNothingMovedAsync()
+    {
+        Assert.Equal(0, await StatusNumberAsync("remaps"));
+        Assert.Equal(0, await StatusNumberAsync("lostBlocks"));
+        Assert.Equal(0, await StatusNumberAsync("suspectUnits"));
     }
 
     public Task<long> SpareUnitsUsedAsync() => StatusNumberAsync("spares", "units", "used");

@@ -60,7 +60,12 @@ internal sealed class EngineBench : IIoOwner, IEventSink
         Device = new RemapDevice(new RemapDeviceParts
         {
             Loop = Loop,
-            Primary = new Member(Member.Primary, "main", Primary, new BlockNumber(0)),
+            Primary = new Member(Member.Primary, "main", Primary, new BlockNumber(0))
+            {
+                Kind = o.PrimaryKind,
+                HasVolatileCache = !o.IsPrimaryCacheOff,
+            },
+            IsPrimaryCacheOff = o.IsPrimaryCacheOff,
             Spares = spares,
             Table = table,
             Allocator = allocator,
@@ -188,6 +193,10 @@ internal sealed record BenchOptions
     public long Blocks { get; init; } = 2048;
 
     public int BlockBytes { get; init; } = 512;
+
+    public MemberKind PrimaryKind { get; init; } = MemberKind.File;
+
+    public bool IsPrimaryCacheOff { get; init; }
 
     public int PhysicalBytes { get; init; } = 4096;
 

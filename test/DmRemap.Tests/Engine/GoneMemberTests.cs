@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Engine.Presence;
@@ -81,6 +82,39 @@ public sealed class GoneMemberTests
         Assert.Equal(0, bench.Device.Primary.RequestsKept);
         Assert.Single(bench.Events, happened => happened.Kind == EngineEventKind.MemberBack);
         AssertNothingMoved(bench);
+    }
+
+    /// <summary>
+    /// What was kept meanwhile, too, is given to a drive that may have its cache on again. A file has no such
+    /// drive.
+    /// </summary>
+    [Theory]
+    [InlineData(MemberKind.BlockDevice, "ForceUnitAccess")]
+    [InlineData(MemberKind.File, "None")]
+    public void Cache_that_was_switched_off_is_not_relied_on_when_its_drive_was_away(
+        MemberKind kind, string flags)
+    {
+        EngineBench bench = new(new BenchOptions
+        {
+            OnGone = s_patient,
+            PrimaryKind = kind,
+            WriteCache = WriteCachePolicy.Off,
+            IsPrimaryCacheOff = true,
+        });
+        bench.Primary.Log = [];
+        bench.Write(80, Bytes(1));
+        Assert.Equal("Write [80, 88) None", bench.Primary.Log.Last());
+        Vanish(bench.Primary);
+        Pending kept = Begin(bench, IoOperation.Write, 800, 7);
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        bench.Primary.Fault = null;
+        bench.Primary.Log = [];
+        bench.Loop.RunFor(Duration.FromSeconds(2));
+        Assert.Equal(IoStatus.Ok, kept.Status);
+        Assert.Contains($"Write [800, 808) {flags}", bench.Primary.Log);
+        bench.Write(80, Bytes(2));
+        Assert.Equal($"Write [80, 88) {flags}", bench.Primary.Log.Last());
+        Assert.Equal(kind == MemberKind.BlockDevice, bench.Device.Primary.HasVolatileCache);
     }
 
     [Fact]

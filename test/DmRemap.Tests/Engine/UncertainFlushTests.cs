@@ -338,7 +338,8 @@ public sealed class UncertainFlushTests
     public void Writes_carry_force_as_the_policy_says_also_after_a_failed_flush(
         WriteCachePolicy policy, bool isForced)
     {
-        EngineBench bench = Flushed(new BenchOptions { WriteCache = policy });
+        EngineBench bench = Flushed(
+            new BenchOptions { WriteCache = policy, IsPrimaryCacheOff = policy == WriteCachePolicy.Off });
         bench.Write(80, Bytes(1));
         bench.Zero(160, 8);
         FailFlushes(bench.Primary);

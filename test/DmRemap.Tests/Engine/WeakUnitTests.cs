@@ -2,6 +2,7 @@ using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
+using DmRemap.Engine.Repair;
 using Xunit;
 
 namespace DmRemap.Tests.Engine;
@@ -70,6 +71,69 @@ public sealed class WeakUnitTests
         AssertRead(again, 792, 24);
         Settle(again);
         Assert.Equal([100], again.Log.Durable.Keys);
+    }
+
+    /// <summary>
+    /// Blocks 792 to 831 are units 99 to 103; the read of all of them fails once, and of those from 100 to
+    /// the last the drive takes long over each at the second try.
+    /// </summary>
+    private static EngineBench BenchOfLongReads(int errno, int lastLong)
+    {
+        EngineBench bench = BenchOf(1, errno);
+        bench.Primary.Content.AsSpan(792 * 512, 40 * 512).Fill(1);
+        Extent isLong = Extent.FromBounds(new BlockNumber(800), new BlockNumber((lastLong + 1) * 8));
+        bench.Primary.Hang = request => request.Operation == IoOperation.Read
+            && request.Extent.Count.Value <= 8 && request.Extent.Overlaps(isLong);
+        return bench;
+    }
+
+    private static void ReadThroughHangs(EngineBench bench, long start, long count)
+    {
+        IoRequest? done = null;
+        BufferSlice buffer = AlignedMemory.Allocate((int)count * 512);
+        bench.Start(IoOperation.Read, start, count, buffer, IoFlags.None, request => done = request);
+        for (int i = 0; i < count && done is null; i++)
+        {
+            bench.Loop.RunFor(ReadRescue.LongRead);
+            bench.Primary.ReleaseHanging();
+            bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        }
+        Assert.Equal(IoStatus.Ok, done!.Status);
+        Assert.All(buffer.Span.ToArray(), value => Assert.Equal(1, value));
+        bench.Primary.Hang = null;
+        Settle(bench);
+    }
+
+    /// <summary>As drives read a weak sector: they fail, and then read it after a second of trying.</summary>
+    [Theory]
+    [InlineData(EnoData)]
+    [InlineData(Eio)]
+    public void Of_several_units_that_failed_together_the_one_that_took_long_is_weak(int errno)
+    {
+        EngineBench bench = BenchOfLongReads(errno, lastLong: 100);
+        ReadThroughHangs(bench, 792, 24);
+        Assert.Equal([100], bench.Log.Durable.Keys);
+        Assert.Equal((ushort)errno, bench.Log.Durable[100].LastErrno);
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? EnoData : 0;
+        AssertRead(bench, 800, 8);
+    }
+
+    /// <summary>A time-out says nothing of the medium, and what comes late after it neither.</summary>
+    [Fact]
+    public void Unit_that_took_long_after_a_time_out_is_not_weak()
+    {
+        EngineBench bench = BenchOfLongReads(errno: 110, lastLong: 100);
+        ReadThroughHangs(bench, 792, 24);
+        Assert.Empty(bench.Log.Durable);
+    }
+
+    [Fact]
+    public void Disk_that_takes_long_over_every_unit_loses_few_of_them_to_spares()
+    {
+        EngineBench bench = BenchOfLongReads(EnoData, lastLong: 119);
+        bench.Primary.Content.AsSpan(800 * 512, 160 * 512).Fill(1);
+        ReadThroughHangs(bench, 800, 160);
+        Assert.Equal(8, bench.Log.Durable.Count);
     }
 
     [Fact]

@@ -128,4 +128,24 @@ public sealed class FlushErrorsTests
         rule.OnBadUnit();
         Assert.Equal(afterABadUnit, rule.ForcesWrites);
     }
+
+    /// <summary>Its cache is on again, perhaps, however it was set.</summary>
+    [Theory]
+    [InlineData(WriteCachePolicy.Auto, false, false)]
+    [InlineData(WriteCachePolicy.Auto, true, true)]
+    [InlineData(WriteCachePolicy.Off, false, true)]
+    [InlineData(WriteCachePolicy.Keep, true, false)]
+    public void Cache_that_was_off_is_not_trusted_when_its_drive_was_away(
+        WriteCachePolicy policy, bool hasBadUnit, bool isForced)
+    {
+        WriteCacheRule rule = new(policy, isCacheOff: true);
+        if (hasBadUnit)
+        {
+            rule.OnBadUnit();
+        }
+        Assert.False(rule.ForcesWrites);
+        rule.OnDriveBack();
+        Assert.False(rule.IsCacheOff);
+        Assert.Equal(isForced, rule.ForcesWrites);
+    }
 }
