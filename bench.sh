@@ -8,7 +8,7 @@
 #   ./bench.sh metadata [--in DIR] [--table-in DIR]     the metadata's goals and what is measured (minutes;
 #                                                       the table of 10^6 remaps takes 6 GB in --table-in)
 #   ./bench.sh tls [--rounds N] [--in DIR]     inside TLS, beside nbdkit's
-#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads (8 GB in DIR;
+#   ./bench.sh remaps [--seconds N] [--rounds N] [--in DIR]     the table's cost for reads (13 GB in DIR;
 #                                                       /dev/shm unless told)
 #   ./bench.sh attach [--seconds N] [--rounds N] [--in DIR]     the attached device, beside nbdfuse under a
 #                                                       loop device, and one on the same file; as root

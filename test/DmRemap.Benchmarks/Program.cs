@@ -59,7 +59,7 @@ internal static class Program
         }
         if (arguments.Length > 2 && arguments[0] == "fill")
         {
-            BenchSet.FillSpare(arguments[1], arguments[2]);
+            BenchSet.FillSpare(arguments[1], long.Parse(arguments[2], CultureInfo.InvariantCulture));
             return;
         }
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(arguments);

@@ -1,6 +1,5 @@
 using System;
 using System.Diagnostics;
-using System.Globalization;
 using System.IO;
 using System.Threading;
 using DmRemap.Core.Abstractions;
@@ -79,13 +78,14 @@ internal sealed class BenchSet
     }
 
     /// <summary>
-    /// Remap so many units of the device that this spare is the only one of, and that is not served now.
+    /// Remap so many units, from this one on, of the device that this spare is the only one of, and that is
+    /// not served now.
     /// </summary>
-    public static void FillSpare(string path, string remaps)
+    public static void FillSpare(string path, long remaps, long from = 0)
     {
         using BenchSet set = new(path);
         set.Recover((ulong)Stopwatch.GetTimestamp());
-        set.Fill(long.Parse(remaps, CultureInfo.InvariantCulture));
+        set.Fill(remaps, from);
         set.Stop();
     }
 
@@ -107,24 +107,26 @@ internal sealed class BenchSet
         Await(() => new MetadataRecovery(
             _loop, [_file!], new SetExpectation(), epoch, this, deadline: s_patience).Begin());
 
-    /// <summary>Remap so many units, scattered over the primary, one run each.</summary>
-    public void Fill(long remaps)
+    /// <summary>
+    /// Remap so many units, scattered over the primary from this one on, one run each.
+    /// </summary>
+    public void Fill(long remaps, long from = 0)
     {
-        long stride = Units / remaps;
+        long stride = (Units - from) / remaps;
         long next = Math.Max(0, remaps - CommittedMax);
         OnLoop(() =>
         {
             // What lies on the spare in the end is the same: one checkpoint, and the records behind it.
             for (long i = 0; i < next; i++)
             {
-                Recovered.Table.Set(PlaceUnit(i * stride));
+                Recovered.Table.Set(PlaceUnit(from + (i * stride)));
             }
         });
         while (next < remaps)
         {
             long first = next;
             long count = Math.Min(Limits.CommitChangesMax, remaps - first);
-            Await(() => Commit(first, count, stride));
+            Await(() => Commit(first, count, stride, from));
             next += count;
         }
     }
@@ -201,12 +203,12 @@ internal sealed class BenchSet
         _ended.Set();
     }
 
-    private void Commit(long first, long count, long stride)
+    private void Commit(long first, long count, long stride, long from)
     {
         _request.Prepare(this);
         for (long i = first; i < first + count; i++)
         {
-            _request.Add(new TableChange(TableChangeKind.Set, PlaceUnit(i * stride)));
+            _request.Add(new TableChange(TableChangeKind.Set, PlaceUnit(from + (i * stride))));
         }
         Recovered.Store.Commit(_request);
     }

@@ -141,7 +141,7 @@ internal sealed class BatchingClient : IDisposable
     private void AddRequest(int slot, long now)
     {
         _sentAt[slot] = now;
-        long blocks = ExportBytes / _workload.BlockBytes;
+        long blocks = ExportBytes / _workload.BlockBytes / (_workload.IsOfFirstHalf ? 2 : 1);
         long block = _workload.IsRandom ? RandomBlock(blocks) : _sequential++ % blocks;
         Span<byte> request = _requests.AsSpan(_toSend);
         BinaryPrimitives.WriteUInt32BigEndian(request, RequestMagic);

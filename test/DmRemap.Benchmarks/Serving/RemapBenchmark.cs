@@ -30,8 +30,10 @@ internal static class RemapBenchmark
         (string program, string folder) = (arguments[0], arguments[1]);
         int seconds = int.Parse(arguments[2], CultureInfo.InvariantCulture);
         int rounds = int.Parse(arguments[3], CultureInfo.InvariantCulture);
-        ServerKind Make(long remaps, int spareMib) => MakeServer(program, folder, remaps, spareMib);
+        ServerKind Make(long remaps, int spareMib, string where = "", long from = 0) =>
+            MakeServer(program, folder, remaps, spareMib, where, from);
         ServerKind million = Make(1_000_000, 5400);
+        ServerKind elsewhere = Make(1_000_000, 5400, "elsewhere", BenchSet.Units / 2);
         ServerKind thousand = Make(1000, 64);
         ServerKind none = Make(0, 64);
         void Compare(ServerKind with, ServerKind without, params Workload[] workloads)
@@ -42,13 +44,22 @@ internal static class RemapBenchmark
             ComparisonTable.Write(Console.Out, comparison, goals);
             Console.Out.WriteLine();
         }
+        Compare(elsewhere, none, [.. s_workloads.Select(all => all with
+        {
+            Name = all.Name + ", of the half without",
+            IsOfFirstHalf = true,
+        })]);
         Compare(million, none, s_workloads);
         Compare(thousand, none, s_workloads);
         Compare(million, none, MeetingRemaps(BenchSet.Units / 1_000_000));
         using ExportedSpare large = new(folder, "large", 54_000);
         using ExportedSpare small = new(folder, "small", 64);
-        Compare(
-            MakeServer(program, folder, 10_000_000, large), MakeServer(program, folder, 0, small), s_workloads);
+        ServerKind tenMillion = MakeServer(program, folder, 10_000_000, large) with
+        {
+            // A checkpoint of such a table is made beside its first clients.
+            Settles = TimeSpan.FromSeconds(8),
+        };
+        Compare(tenMillion, MakeServer(program, folder, 0, small), s_workloads);
     }
 
     private static Workload MeetingRemaps(long stride) => s_workloads[1] with
@@ -57,13 +68,14 @@ internal static class RemapBenchmark
         HundredthStride = stride,
     };
 
-    private static ServerKind MakeServer(string program, string folder, long remaps, int spareMib)
+    private static ServerKind MakeServer(
+        string program, string folder, long remaps, int spareMib, string where, long from)
     {
-        string device = string.Create(CultureInfo.InvariantCulture, $"remaps{remaps}");
+        string device = string.Create(CultureInfo.InvariantCulture, $"remaps{remaps}{where}");
         string spare = Path.Combine(folder, device + ".spare");
         Create(program, folder, device, "--spare", spare, "--spare-size", $"{spareMib}M");
-        Fill(spare, remaps);
-        return ServerKind.Dmremap(program, device, NameOf(remaps));
+        Fill(spare, remaps, from);
+        return ServerKind.Dmremap(program, device, $"{NameOf(remaps)} {where}".TrimEnd());
     }
 
     private static ServerKind MakeServer(string program, string folder, long remaps, ExportedSpare spare)
@@ -84,11 +96,11 @@ internal static class RemapBenchmark
             program, mayFail: false, ["create", device, "--main", main, .. spare, "--yes"]);
     }
 
-    private static void Fill(string spare, long remaps)
+    private static void Fill(string spare, long remaps, long from = 0)
     {
         if (remaps > 0)
         {
-            BenchSet.FillSpare(spare, remaps.ToString(CultureInfo.InvariantCulture));
+            BenchSet.FillSpare(spare, remaps, from);
         }
     }
 

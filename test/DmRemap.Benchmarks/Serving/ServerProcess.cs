@@ -63,6 +63,11 @@ internal sealed class ServerProcess : IDisposable
                 throw new InvalidDataException($"{kind.Name} cannot be connected to: {said}");
             }
         }
+        if (kind.Settles > TimeSpan.Zero && process.WaitForExit(kind.Settles))
+        {
+            server.Dispose();
+            throw new InvalidDataException($"{kind.Name} has ended: {said}");
+        }
         return server;
     }
 
@@ -102,6 +107,9 @@ internal sealed class ServerProcess : IDisposable
 /// <param name="Arguments">For a socket.</param>
 internal sealed record ServerKind(string Name, string Program, Func<string, string[]> Arguments)
 {
+    /// <summary>How long it is left alone after its start, which may go on beside its first clients.</summary>
+    public TimeSpan Settles { get; init; }
+
     /// <summary>The others write to its image between its turns; it would refuse to go on.</summary>
     public static ServerKind Dmremap(string program, string device, string name = "dmremap") => new(
         name, program, socket => ["serve", device, "--socket", socket, "--accept-changed-main"]);

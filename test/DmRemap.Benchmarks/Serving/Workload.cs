@@ -26,6 +26,9 @@ internal sealed record Workload(string Name, LoadClient Client, string Kind, int
     /// </summary>
     public long HundredthStride { get; init; }
 
+    /// <summary>The batching client asks for blocks of the first half of the device only.</summary>
+    public bool IsOfFirstHalf { get; init; }
+
     public bool IsRandom => Kind.StartsWith("rand", System.StringComparison.Ordinal);
 
     /// <summary>Of a workload that only writes.</summary>

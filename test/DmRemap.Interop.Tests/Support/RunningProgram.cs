@@ -128,7 +128,8 @@ internal sealed class RunningProgram : IAsyncDisposable
     {
         if (!_process.HasExited)
         {
-            _process.Kill();
+            // fio works in a child, which would keep the pipes open, and live on.
+            _process.Kill(entireProcessTree: true);
             await WaitForEndAsync(TimeSpan.FromSeconds(30));
         }
 

@@ -160,6 +160,24 @@ internal sealed class SectorModel
         Tick();
     }
 
+    /// <summary>
+    /// The same where the sector is no longer read: for reads that were under way before it moved, and for
+    /// nobody else.
+    /// </summary>
+    public void OnDroppedBelow(long sector)
+    {
+        int latestDurable = LatestDurable(sector, OldestRead);
+        for (int node = _first[sector]; node != None; node = _writes[node].Next)
+        {
+            ref Write write = ref _writes[node];
+            if (write.Ended != Never && write.Ended >= latestDurable)
+            {
+                write.HiddenAt = Math.Max(write.HiddenAt, Clock);
+            }
+        }
+        Tick();
+    }
+
     private bool IsRewritten(long sector, int since)
     {
         for (int node = _first[sector]; node != None; node = _writes[node].Next)
@@ -334,7 +352,8 @@ internal sealed class SectorModel
         write.State == State.Done && (write.IsForced || write.Ended < _flushedUpTo);
 
     /// <summary>
-    /// Forget what can never be read again: superseded durably and, unless reads are over, hidden long ago.
+    /// Forget what can never be read again: superseded durably and, unless reads are over, hidden long ago,
+    /// and before the oldest of them, which may meet what is dropped below it.
     /// </summary>
     private void Prune(long sector, bool forgetsHidden = false)
     {
@@ -342,7 +361,7 @@ internal sealed class SectorModel
         {
             return;
         }
-        int latestDurable = LatestDurable(sector);
+        int latestDurable = LatestDurable(sector, forgetsHidden ? Never : OldestRead);
         int before = None;
         for (int node = _first[sector]; node != None;)
         {
@@ -380,13 +399,17 @@ internal sealed class SectorModel
         return count < 4;
     }
 
-    /// <summary>When the last write of this sector began that cannot be lost any more; 0: none.</summary>
-    private int LatestDurable(long sector)
+    /// <summary>
+    /// When the last write of this sector began, of those that ended before this time, that cannot be lost
+    /// any more; 0: none.
+    /// </summary>
+    private int LatestDurable(long sector, int endedBefore = Never)
     {
         int latest = 0;
         for (int node = _first[sector]; node != None; node = _writes[node].Next)
         {
-            latest = IsDurable(_writes[node]) ? Math.Max(latest, _writes[node].Began) : latest;
+            bool counts = IsDurable(_writes[node]) && _writes[node].Ended < endedBefore;
+            latest = counts ? Math.Max(latest, _writes[node].Began) : latest;
         }
         return latest;
     }

@@ -122,7 +122,11 @@ internal sealed partial class Simulation
         }
         bool isElsewhere = device.Table.TryGet(device.Units.UnitOf(block), out RemapEntry entry)
             && entry.Blocks[device.Units.IndexInUnit(block)] != BlockState.OnPrimary;
-        if (!isElsewhere)
+        if (isElsewhere)
+        {
+            _model.OnDroppedBelow(sector);
+        }
+        else
         {
             _model.OnDropped(sector);
         }
