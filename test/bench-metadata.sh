@@ -129,6 +129,7 @@ start_nbdkit() {
 
 new_spare() { rm -f "$work/spare"; dd if=/dev/zero of="$work/spare" bs=1M count=160 status=none conv=fsync; }
 
+row "200,000 remaps in a burst, in memory: garbage collections" "0" "$(dotnet "$benchmarks" inserts)"
 say "1 of 5: remaps, on a spare whose writes take 2 ms"
 new_spare
 start_nbdkit --filter=delay file "$work/spare" wdelay=2ms
