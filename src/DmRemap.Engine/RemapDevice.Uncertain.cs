@@ -100,20 +100,23 @@ public sealed partial class RemapDevice : IFlushErrorSource
     }
 
     /// <summary>
-    /// A drive that was away may have been without power, and then its cache is on again, whatever it was
-    /// before: what it is given from now on, kept writes too, is not taken for durable (F-9).
+    /// A drive that is away may be without power, and then the cache that we have switched off is on again:
+    /// what it is given from now on, kept writes too, is forced (F-9).
     /// </summary>
-    internal void NoteDriveBack(Member member)
+    internal void NoteAway(Member member)
     {
-        if (member.Kind != MemberKind.BlockDevice)
-        {
-            return;
-        }
-        member.HasVolatileCache = true;
         if (member.IsPrimary)
         {
-            WriteCache.OnDriveBack();
+            WriteCache.OnDriveAway();
             SetForced();
+        }
+    }
+
+    internal void NoteBack(Member member)
+    {
+        if (member.IsPrimary && !WriteCache.IsCacheOff)
+        {
+            member.HasVolatileCache = member.Kind != MemberKind.Nbd;
         }
     }
 

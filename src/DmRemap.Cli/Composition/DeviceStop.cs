@@ -219,17 +219,18 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
 
     private string WhyNotClean()
     {
-        Member[] ill = [.. _assembled.Device.Members.Where(IsIll)];
-        string which = ill.Length == 0
-            ? ""
-            : $" ({string.Join(", ", ill.Select(NameOf))} cannot be reached, or failed)";
         if (_assembled.Device.FlushErrors.IsUncertain)
         {
-            string blocks = Amounts.Plural(UncertainReport.BlocksOf(_assembled.Device), "block");
-            return $"{blocks} that had been acknowledged may be lost, and were neither written anew nor "
-                + $"cleared{which}; the next start recovers, and does not know of them";
+            long blocks = UncertainReport.BlocksOf(_assembled.Device);
+            string which = blocks == 0 ? "some of what" : $"up to {Amounts.Plural(blocks, "block")} of what";
+            return $"{which} had been acknowledged may be lost since a flush failed or a disk was away, and "
+                + "was not written anew; the next start recovers, and does not know of it";
         }
-        return $"a flush or the clean-stop record failed{which}; the next start recovers";
+        Member[] ill = [.. _assembled.Device.Members.Where(IsIll)];
+        string names = ill.Length == 0
+            ? ""
+            : $" ({string.Join(", ", ill.Select(NameOf))} cannot be reached, or failed)";
+        return $"a flush or the clean-stop record failed{names}; the next start recovers";
     }
 
     private string NameOf(Member member) =>

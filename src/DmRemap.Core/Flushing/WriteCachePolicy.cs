@@ -25,7 +25,7 @@ public sealed class WriteCacheRule(WriteCachePolicy policy, bool isCacheOff)
     public WriteCachePolicy Policy { get; } = policy;
 
     /// <summary>
-    /// The kernel says so, or it was switched off for this start; and it has not been away since.
+    /// The kernel says so, or it was switched off for this start, and the drive has not been away since.
     /// </summary>
     public bool IsCacheOff { get; private set; } = isCacheOff;
 
@@ -43,6 +43,9 @@ public sealed class WriteCacheRule(WriteCachePolicy policy, bool isCacheOff)
 
     public void OnBadUnit() => HasBadUnit = true;
 
-    /// <summary>The drive was away: without power, perhaps, and then its cache is on again.</summary>
-    public void OnDriveBack() => IsCacheOff = false;
+    /// <summary>
+    /// Without power, perhaps, and then a cache that was switched off is on again. What the kernel says of a
+    /// drive without a cache stays true.
+    /// </summary>
+    public void OnDriveAway() => IsCacheOff &= Policy != WriteCachePolicy.Off;
 }

@@ -204,6 +204,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         _failedAt = failed.Extent.Start;
         _looks = 0;
         _isStranger = false;
+        _device.NoteAway(_member);
         _device.Publish(EngineEventKind.MemberGone, _member, default, SpareLocation.None, _errno);
         if (!_member.IsPrimary)
         {
@@ -222,7 +223,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         JudgeCache();
         _presence.OnBack(_loop.Now);
         _loop.Cancel(_timer);
-        _device.NoteDriveBack(_member);
+        _device.NoteBack(_member);
         _device.Publish(EngineEventKind.MemberBack, _member, default, SpareLocation.None, 0);
         _device.NoteSpareBack(_member.Index);
         SendKept();

@@ -11,16 +11,16 @@ namespace DmRemap.Engine.Repair;
 /// unit's hold, until the request is answered; then it goes to a spare, with the rest of its unit. Order
 /// (F-5): hold → drain → read → write the spare durably → record → publish → release.
 /// <para>
-/// A read of several units that failed does not say which of them it was. If all of them read at the second
-/// try, it was the one over which the drive took long: drives try a sector again and again by themselves.
+/// A read of several units that failed at the medium does not say which of them it was. If all of them read
+/// at the second try, it was the one over which the drive took long: drives try a sector again by themselves.
 /// </para>
 /// </summary>
 internal sealed partial class ReadRescue
 {
     private const int RetiredMax = 16;
 
-    /// <summary>A disk that takes long over more units than these is slow, and says nothing of them.</summary>
-    private const int LongReadsMax = 8;
+    /// <summary>A disk that takes long over more units is slow or busy, and says nothing of them.</summary>
+    private const int LongUnitsMax = 2;
 
     private readonly WeakUnit[] _weak = new WeakUnit[WriteRedirect.PartsMax];
     private readonly BufferSlice _kept = AlignedMemory.Allocate(Limits.SliceBytes);
@@ -28,7 +28,8 @@ internal sealed partial class ReadRescue
     private int _weakAt;
     private int _mediumFailures;
     private int _ambiguousFailures;
-    private int _longReads;
+    private int _longUnits;
+    private bool _isLong;
     private bool _wasSuspect;
     private Instant _firstFailedAt;
 
@@ -42,45 +43,45 @@ internal sealed partial class ReadRescue
     /// shows it. One that a reset makes too must have come twice, while the disk read elsewhere: a link that
     /// comes and goes proves nothing (F-17).
     /// </summary>
-    private bool IsWeak => _mediumFailures > 0 || _wasSuspect
+    private bool IsWeak => _isLong || HasFailedItself;
+
+    private bool HasFailedItself => _mediumFailures > 0 || _wasSuspect
         || (_ambiguousFailures > 1
             && Device.ReadControlOf(Device.Primary)!.Judge(_unit, _firstFailedAt) == ReadVerdict.Medium);
 
     private void StartWatching()
     {
+        _isLong = false;
         _mediumFailures = 0;
         _ambiguousFailures = 0;
         _wasSuspect = Device.Suspects.TryGet(_unit, out Suspect suspect)
             && (suspect.BadBlocks & Units.MaskIn(_unit, _part)) != 0;
-        if (_part == _fragment!.Exported)
-        {
-            NoteFirstFailure();
-        }
-    }
-
-    /// <summary>The request's own read, before this one.</summary>
-    private void NoteFirstFailure()
-    {
         IoRequest first = _fragment!.Io;
-        if (first.Status == IoStatus.DeviceError)
+        if (_part == _fragment.Exported && first.Status == IoStatus.DeviceError)
         {
             CountFailure(_fragment.Member!, first.Status, first.Errno, first.Elapsed, _began);
         }
     }
 
     /// <summary>
-    /// It read, and took long over it: then the failure of the whole was its own, and this is the second sign.
+    /// It read, and took long over it. Only behind an error of the medium: a link that is reset, or a server
+    /// that hangs, fails and takes long as well (F-17).
     /// </summary>
     private void NoteLongRead()
     {
-        bool isOneOfSeveral = _part != _fragment!.Exported;
-        if (IoElapsed < LongRead || !isOneOfSeveral || !Source.IsPrimary || _longReads == LongReadsMax)
+        IoRequest first = _fragment!.Io;
+        if (_isLong || IoElapsed < LongRead || _part == _fragment.Exported || !Source.IsPrimary)
         {
             return;
         }
-        _longReads++;
-        NoteFirstFailure();
-        _ambiguousFailures += _ambiguousFailures > 0 ? 1 : 0;
+        ErrorClass kind = RemapDevice.Classify(
+            _fragment.Member!, IoOperation.Read, first.Status, first.Errno, first.Elapsed);
+        if (kind == ErrorClass.Medium)
+        {
+            _isLong = true;
+            _longUnits++;
+            _errno = first.Errno;
+        }
     }
 
     /// <summary>True when it may be the medium.</summary>
@@ -111,19 +112,20 @@ internal sealed partial class ReadRescue
         Device.Counters.WeakUnits++;
         Device.NoteFailedReading(_unit);
         BufferFor(_part).Span.CopyTo(KeptFor(_part).Span);
-        _weak[_weakCount] = new WeakUnit(_entry, _part, read, KeptFor(_part), _errno);
+        _weak[_weakCount] = new WeakUnit(_entry, _part, read, KeptFor(_part), _errno, HasFailedItself);
         _weakCount++;
         return true;
     }
 
     /// <summary>
-    /// False: what allowed it has changed while others were copied, and the unit is let go.
+    /// False: what allowed it has changed while others were read or copied, and the unit is let go.
     /// </summary>
     private bool TryStartCopy()
     {
         WeakUnit weak = _weak[_weakAt];
         _unit = weak.Entry.Unit;
-        if (!Device.MayCopyWeak(_unit))
+        bool isOfSlowDisk = !weak.HasFailed && _longUnits > LongUnitsMax;
+        if (isOfSlowDisk || !Device.MayCopyWeak(_unit))
         {
             Device.ReleaseHold(_unit);
             return false;
@@ -203,6 +205,7 @@ internal sealed partial class ReadRescue
     /// <param name="Read">Their places that came from the primary.</param>
     /// <param name="Data">Their bytes.</param>
     /// <param name="Errno">Of the last failure.</param>
+    /// <param name="HasFailed">By itself, and not only one of several.</param>
     private readonly record struct WeakUnit(
-        RemapEntry Entry, Extent Part, ulong Read, BufferSlice Data, int Errno);
+        RemapEntry Entry, Extent Part, ulong Read, BufferSlice Data, int Errno, bool HasFailed);
 }

@@ -127,7 +127,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
         Device.Counters.ReadRescues++;
         _began = Device.Now;
         _weakCount = 0;
-        _longReads = 0;
+        _longUnits = 0;
     }
 
     private void FinishFragment()

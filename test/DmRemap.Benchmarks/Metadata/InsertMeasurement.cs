@@ -7,8 +7,8 @@ using DmRemap.Core.Remapping;
 namespace DmRemap.Benchmarks.Metadata;
 
 /// <summary>
-/// `-- inserts`: 200,000 units of a table that begins empty, in a burst, as a storm of bad sectors makes them:
-/// how many garbage collections that takes, and how long each insert.
+/// `-- inserts`: 200,000 units of a table that begins empty, in a burst, as a storm of bad sectors makes
+/// them: how many garbage collections that takes, and how long each insert.
 /// </summary>
 internal static class InsertMeasurement
 {

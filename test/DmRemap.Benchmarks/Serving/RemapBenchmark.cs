@@ -104,7 +104,8 @@ internal static class RemapBenchmark
         }
     }
 
-    private static string NameOf(long remaps) => remaps.ToString("N0", CultureInfo.InvariantCulture) + " remaps";
+    private static string NameOf(long remaps) =>
+        remaps.ToString("N0", CultureInfo.InvariantCulture) + " remaps";
 
     private static void MakeHoles(string path, long bytes)
     {

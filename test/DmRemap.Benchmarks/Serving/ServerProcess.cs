@@ -107,7 +107,9 @@ internal sealed class ServerProcess : IDisposable
 /// <param name="Arguments">For a socket.</param>
 internal sealed record ServerKind(string Name, string Program, Func<string, string[]> Arguments)
 {
-    /// <summary>How long it is left alone after its start, which may go on beside its first clients.</summary>
+    /// <summary>
+    /// How long it is left alone after its start, which may go on beside its first clients.
+    /// </summary>
     public TimeSpan Settles { get; init; }
 
     /// <summary>The others write to its image between its turns; it would refuse to go on.</summary>

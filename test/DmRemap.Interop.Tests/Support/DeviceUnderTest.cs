@@ -224,7 +224,7 @@ internal sealed class DeviceUnderTest : IAsyncDisposable
         string.Join(' ', (await StatusAsync()).GetProperty("conditions").EnumerateArray()
             .Select(condition => condition.GetString()));
 
-    /// <summary>Trouble with a disk as a whole is no reason to remap, or to suspect, any unit of it.</summary>
+    /// <summary>Trouble with a disk as a whole is no reason to remap or to suspect a unit.</summary>
     public async Task AssertNothingMovedAsync()
     {
         Assert.Equal(0, await StatusNumberAsync("remaps"));

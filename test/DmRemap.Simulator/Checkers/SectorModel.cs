@@ -30,6 +30,7 @@ internal sealed class SectorModel
     private int _flushedUpTo;
     private int _cutAt = 1;
     private readonly Dictionary<long, int> _dropped = [];
+    private readonly Dictionary<long, int> _droppedBelow = [];
     private readonly int[] _told = new int[ClientRequest.FlushClients];
     private int _lostUpTo;
 
@@ -166,6 +167,7 @@ internal sealed class SectorModel
     /// </summary>
     public void OnDroppedBelow(long sector)
     {
+        _droppedBelow[sector] = Clock;
         int latestDurable = LatestDurable(sector, OldestRead);
         for (int node = _first[sector]; node != None; node = _writes[node].Next)
         {
@@ -205,7 +207,8 @@ internal sealed class SectorModel
     public void CheckRead(long sector, ulong value, int began)
     {
         bool isKnown = false;
-        bool isQuiet = true;
+        // What it met may be read by nobody who comes later.
+        bool isQuiet = began > _droppedBelow.GetValueOrDefault(sector);
         for (int node = FirstOf(sector); node != None; node = _writes[node].Next)
         {
             ref Write write = ref _writes[node];

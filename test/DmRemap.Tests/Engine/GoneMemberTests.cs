@@ -85,20 +85,20 @@ public sealed class GoneMemberTests
     }
 
     /// <summary>
-    /// What was kept meanwhile, too, is given to a drive that may have its cache on again. A file has no such
-    /// drive.
+    /// What was kept meanwhile, too, is given to a drive that may have its cache on again. One that has none,
+    /// as the kernel says, has none afterwards.
     /// </summary>
     [Theory]
-    [InlineData(MemberKind.BlockDevice, "ForceUnitAccess")]
-    [InlineData(MemberKind.File, "None")]
+    [InlineData(WriteCachePolicy.Off, "ForceUnitAccess")]
+    [InlineData(WriteCachePolicy.Auto, "None")]
     public void Cache_that_was_switched_off_is_not_relied_on_when_its_drive_was_away(
-        MemberKind kind, string flags)
+        WriteCachePolicy policy, string flags)
     {
         EngineBench bench = new(new BenchOptions
         {
             OnGone = s_patient,
-            PrimaryKind = kind,
-            WriteCache = WriteCachePolicy.Off,
+            PrimaryKind = MemberKind.BlockDevice,
+            WriteCache = policy,
             IsPrimaryCacheOff = true,
         });
         bench.Primary.Log = [];
@@ -114,7 +114,7 @@ public sealed class GoneMemberTests
         Assert.Contains($"Write [800, 808) {flags}", bench.Primary.Log);
         bench.Write(80, Bytes(2));
         Assert.Equal($"Write [80, 88) {flags}", bench.Primary.Log.Last());
-        Assert.Equal(kind == MemberKind.BlockDevice, bench.Device.Primary.HasVolatileCache);
+        Assert.Equal(policy == WriteCachePolicy.Off, bench.Device.Primary.HasVolatileCache);
     }
 
     [Fact]

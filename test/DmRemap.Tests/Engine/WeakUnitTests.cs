@@ -106,34 +106,39 @@ public sealed class WeakUnitTests
 
     /// <summary>As drives read a weak sector: they fail, and then read it after a second of trying.</summary>
     [Theory]
-    [InlineData(EnoData)]
-    [InlineData(Eio)]
-    public void Of_several_units_that_failed_together_the_one_that_took_long_is_weak(int errno)
+    [InlineData(100)]
+    [InlineData(101)]
+    public void Of_several_units_that_failed_together_the_one_that_took_long_is_weak(int last)
     {
-        EngineBench bench = BenchOfLongReads(errno, lastLong: 100);
-        ReadThroughHangs(bench, 792, 24);
-        Assert.Equal([100], bench.Log.Durable.Keys);
-        Assert.Equal((ushort)errno, bench.Log.Durable[100].LastErrno);
+        EngineBench bench = BenchOfLongReads(EnoData, last);
+        ReadThroughHangs(bench, 792, 40);
+        Assert.Equal(last == 100 ? [100L] : [100L, 101L], bench.Log.Durable.Keys);
+        Assert.Equal((ushort)EnoData, bench.Log.Durable[100].LastErrno);
         bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? EnoData : 0;
         AssertRead(bench, 800, 8);
     }
 
-    /// <summary>A time-out says nothing of the medium, and what comes late after it neither.</summary>
-    [Fact]
-    public void Unit_that_took_long_after_a_time_out_is_not_weak()
+    /// <summary>
+    /// A link that is reset fails, and is slow then; other places read meanwhile (F-17).
+    /// </summary>
+    [Theory]
+    [InlineData(110)]
+    [InlineData(Eio)]
+    public void Unit_that_took_long_after_what_is_not_the_mediums_error_is_not_weak(int errno)
     {
-        EngineBench bench = BenchOfLongReads(errno: 110, lastLong: 100);
+        EngineBench bench = BenchOfLongReads(errno, lastLong: 100);
         ReadThroughHangs(bench, 792, 24);
         Assert.Empty(bench.Log.Durable);
     }
 
     [Fact]
-    public void Disk_that_takes_long_over_every_unit_loses_few_of_them_to_spares()
+    public void Disk_that_takes_long_over_more_units_is_slow_and_none_of_them_is_weak()
     {
-        EngineBench bench = BenchOfLongReads(EnoData, lastLong: 119);
-        bench.Primary.Content.AsSpan(800 * 512, 160 * 512).Fill(1);
-        ReadThroughHangs(bench, 800, 160);
-        Assert.Equal(8, bench.Log.Durable.Count);
+        EngineBench bench = BenchOfLongReads(EnoData, lastLong: 102);
+        ReadThroughHangs(bench, 792, 40);
+        Assert.Empty(bench.Log.Durable);
+        // They have been let go.
+        Assert.Equal(IoStatus.Ok, bench.Write(800, new byte[3 * 8 * 512]).Status);
     }
 
     [Fact]

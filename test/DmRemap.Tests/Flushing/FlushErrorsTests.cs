@@ -129,13 +129,13 @@ public sealed class FlushErrorsTests
         Assert.Equal(afterABadUnit, rule.ForcesWrites);
     }
 
-    /// <summary>Its cache is on again, perhaps, however it was set.</summary>
+    /// <summary>It is on again, perhaps, if it was us who switched it off.</summary>
     [Theory]
     [InlineData(WriteCachePolicy.Auto, false, false)]
-    [InlineData(WriteCachePolicy.Auto, true, true)]
+    [InlineData(WriteCachePolicy.Auto, true, false)]
     [InlineData(WriteCachePolicy.Off, false, true)]
     [InlineData(WriteCachePolicy.Keep, true, false)]
-    public void Cache_that_was_off_is_not_trusted_when_its_drive_was_away(
+    public void Cache_that_was_switched_off_is_not_trusted_when_its_drive_was_away(
         WriteCachePolicy policy, bool hasBadUnit, bool isForced)
     {
         WriteCacheRule rule = new(policy, isCacheOff: true);
@@ -144,8 +144,8 @@ public sealed class FlushErrorsTests
             rule.OnBadUnit();
         }
         Assert.False(rule.ForcesWrites);
-        rule.OnDriveBack();
-        Assert.False(rule.IsCacheOff);
+        rule.OnDriveAway();
+        Assert.Equal(!isForced, rule.IsCacheOff);
         Assert.Equal(isForced, rule.ForcesWrites);
     }
 }
