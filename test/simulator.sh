@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The simulator: seeds that once found a bug, a fixed range of others, and planted bugs that it must find
-# (three of them, others each day; all with --long, and then half an hour of fresh seeds, never seen before).
+# (three of them that need few seeds, others each day; all with --long, and then half an hour of fresh seeds, never seen before).
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -46,8 +46,11 @@ check "a seed is one run" a_seed_is_one_run
 check "it refuses an option that it does not know" refuses_unknown_options
 
 # The simulator is tested itself: a bug that it does not find is a failure.
-"$root/sim.sh" "${planted[@]}" >"$work/planted" || true
-check "planted bugs were tried" test -s "$work/planted"
+all_were_tried() {
+    { "$root/sim.sh" "${planted[@]}" >"$work/planted" || grep -q ^MISSED "$work/planted"; } \
+        && [ -s "$work/planted" ]
+}
+check "planted bugs were all tried" all_were_tried
 while read -r verdict sentence; do
     if [ "$verdict" = found ]; then
         passed "planted ${sentence%%:*} is found"
