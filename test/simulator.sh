@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The simulator: seeds that once found a bug, a fixed range of others, and planted bugs that it must find
-# (three of them that need few seeds, others each day; all with --long, and then half an hour of fresh seeds, never seen before).
+# (three of them that need few seeds, others each day; all with --long, and then half an hour of fresh
+# seeds, never seen before).
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
