@@ -6,6 +6,8 @@ rounds=${rounds:-9}
 place=${place:-/dev/shm}
 
 require_dotnet_sdk
+ensure_packages nbdkit=nbdkit
+has_tool nbdkit || { say "bench.sh remaps needs nbdkit"; exit 9; }
 "$root/dmremap" --version >/dev/null
 dotnet build "$root/test/DmRemap.Benchmarks" -c Release --nologo -v q >&2
 work=$(mktemp -d -p "$place")

@@ -1,5 +1,4 @@
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine.Flushing;
@@ -114,9 +113,9 @@ public sealed partial class RemapDevice : IFlushErrorSource
 
     internal void NoteBack(Member member)
     {
-        if (member.IsPrimary && !WriteCache.IsCacheOff)
+        if (member.IsPrimary && WriteCache.Policy == WriteCachePolicy.Off)
         {
-            member.HasVolatileCache = member.Kind != MemberKind.Nbd;
+            member.HasVolatileCache = true;
         }
     }
 

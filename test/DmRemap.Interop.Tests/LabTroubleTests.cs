@@ -141,6 +141,7 @@ public sealed class LabTroubleTests
             }
             start = ((ends[^1] * Sector / MiB) + 1) * MiB;
         }
+        Assert.True(start + (2 * RegionBytes) <= 4096 * MiB, "the model's defects leave no room");
         return start;
     }
 

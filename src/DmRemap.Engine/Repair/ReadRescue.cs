@@ -224,7 +224,6 @@ internal sealed partial class ReadRescue(RemapDevice device)
     {
         if (IoSucceeded)
         {
-            NoteLongRead();
             return false;
         }
         bool mayBeMedium = NoteFailedTry();
