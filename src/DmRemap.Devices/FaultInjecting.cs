@@ -38,6 +38,8 @@ public sealed class FaultInjecting : IBlockDevice, IOutstandingIo, ICacheLossSou
 
     public long CacheLosses => _below is ICacheLossSource below ? below.CacheLosses : 0;
 
+    public bool IsLossOfFlush => _below is ICacheLossSource { IsLossOfFlush: true };
+
     public int RuleCount => Faults.Rules.Count;
 
     /// <summary>With those that are held back here; the device below counts the others.</summary>

@@ -7,7 +7,8 @@ namespace DmRemap.Devices;
 /// <summary>One kernel operation each; a request may need several in a row.</summary>
 public sealed partial class LinuxFile
 {
-    private sealed class TransferOperation(LinuxFile file) : CompletionTarget(file._loop, file.Operations)
+    private sealed class TransferOperation(LinuxFile file, bool isReserved)
+        : CompletionTarget(file._loop, file.Operations)
     {
         private IoRequest? _request;
         private int _done;
@@ -32,11 +33,29 @@ public sealed partial class LinuxFile
             IoRequest request = _request!;
             if (result == request.Buffer.Length)
             {
-                Finish(request, IoStatus.Ok, 0);
+                OnAll(request);
             }
             else
             {
                 OnPart(request, result);
+            }
+        }
+
+        private void OnAll(IoRequest request)
+        {
+            if (request.Operation == IoOperation.Read)
+            {
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else if (request.IsForceUnitAccess && file._isForcedByFlush)
+            {
+                Free();
+                file.FlushBehind(request);
+            }
+            else
+            {
+                file._acknowledgedWrites += file.DurabilityOf(request) == WriteDurability.Cached ? 1 : 0;
+                Finish(request, IoStatus.Ok, 0);
             }
         }
 
@@ -52,7 +71,9 @@ public sealed partial class LinuxFile
             }
             else
             {
-                file._loop.SubmitWrite(this, file._fd, rest, offset, file.DurabilityOf(request));
+                WriteDurability durability =
+                    file._isForcedByFlush ? WriteDurability.Cached : file.DurabilityOf(request);
+                file._loop.SubmitWrite(this, file._fd, rest, offset, durability);
             }
         }
 
@@ -74,7 +95,7 @@ public sealed partial class LinuxFile
             _done = (_done + result) & ~(file._blockBytes - 1);
             if (_done == request.Buffer.Length)
             {
-                Finish(request, IoStatus.Ok, 0);
+                OnAll(request);
             }
             else if (_done > before)
             {
@@ -85,24 +106,36 @@ public sealed partial class LinuxFile
             {
                 // Nothing transferred inside the known size: the device is gone or has shrunk, and what is
                 // missing must not become zeros (F-17).
+                file.NoteCut(request.Extent.Start.Value + (_done / file._blockBytes));
                 Finish(request, IoStatus.DeviceError, Errno.ENXIO);
             }
         }
 
         private void Finish(IoRequest request, IoStatus status, int errno)
         {
+            Free();
+            file.Complete(request, status, errno);
+        }
+
+        public void Free()
+        {
             // The next in line first: the owner's answer to this completion goes behind it.
-            if (file._waitingTransfers.IsEmpty)
+            if (!file._waitingMetadata.IsEmpty)
             {
-                _request = null;
-                NextFree = file._firstFreeTransfer;
-                file._firstFreeTransfer = this;
+                Start(file._waitingMetadata.Take());
             }
-            else
+            else if (!isReserved && !file._waitingTransfers.IsEmpty)
             {
                 Start(file._waitingTransfers.Take());
             }
-            file.Complete(request, status, errno);
+            else
+            {
+                _request = null;
+                ref TransferOperation? free =
+                    ref isReserved ? ref file._firstFreeReserved : ref file._firstFreeTransfer;
+                NextFree = free;
+                free = this;
+            }
         }
     }
 
@@ -110,6 +143,7 @@ public sealed partial class LinuxFile
     {
         private RequestQueue _served;
         private TransientRetry _retry;
+        private long _covered;
 
         /// <summary>The first of those that the flush with the kernel is for, or null.</summary>
         public IoRequest? Request => _served.First;
@@ -133,6 +167,10 @@ public sealed partial class LinuxFile
             // cover what completed after it was submitted (F-7).
             RequestQueue served = _served;
             _served = default;
+            if (result >= 0)
+            {
+                file._flushedWrites = System.Math.Max(file._flushedWrites, _covered);
+            }
             if (!file._waitingFlushes.IsEmpty)
             {
                 Start();
@@ -140,18 +178,23 @@ public sealed partial class LinuxFile
             while (!served.IsEmpty)
             {
                 IoStatus status = result < 0 ? IoStatus.DeviceError : IoStatus.Ok;
-                file.Complete(served.Take(), status, result < 0 ? -result : 0);
+                IoRequest request = served.Take();
+                file.OnForced(request, result);
+                file.Complete(request, status, result < 0 ? -result : 0);
             }
         }
 
-        /// <summary>One fdatasync for every flush that waits.</summary>
+        /// <summary>One fdatasync for everything that waits for one.</summary>
         private void Start()
         {
             _retry.Reset();
+            _covered = file._acknowledgedWrites;
             while (!file._waitingFlushes.IsEmpty)
             {
                 IoRequest request = file._waitingFlushes.Take();
-                request.SubmittedAt = file._loop.Now;
+                // A forced write has taken its time from its beginning on.
+                request.SubmittedAt =
+                    request.Operation == IoOperation.Flush ? file._loop.Now : request.SubmittedAt;
                 _served.Add(request);
             }
             // Barrier: without it a power cut after a client's flush loses what the disk's cache held.
@@ -160,7 +203,8 @@ public sealed partial class LinuxFile
     }
 
     /// <summary>
-    /// Discard and write-zeroes: slices, one after another, then what makes them durable if that was asked.
+    /// Discard and write-zeroes: slices, one after another, then a flush if that was asked: fallocate has no
+    /// RWF_DSYNC.
     /// </summary>
     private sealed class ZeroOperation(LinuxFile file) : CompletionTarget(file._loop, file.Operations)
     {
@@ -200,35 +244,34 @@ public sealed partial class LinuxFile
             {
                 Finish(request, IoStatus.DeviceError, -result);
             }
-            else if (_offset < _end)
+            else
             {
-                _offset += _sliceBytes;
-                _retry.Reset();
-                bool isMore = _offset < _end || file.DurabilityOf(request) == WriteDurability.Durable;
-                if (isMore)
-                {
-                    Continue(request);
-                }
-                else
-                {
-                    Finish(request, IoStatus.Ok, 0);
-                }
+                OnSlice(request);
+            }
+        }
+
+        private void OnSlice(IoRequest request)
+        {
+            _offset += _sliceBytes;
+            _retry.Reset();
+            if (_offset < _end)
+            {
+                Continue(request);
+            }
+            else if (file.DurabilityOf(request) == WriteDurability.Durable)
+            {
+                Free();
+                file.FlushBehind(request);
             }
             else
             {
+                file._acknowledgedWrites++;
                 Finish(request, IoStatus.Ok, 0);
             }
         }
 
         private void Continue(IoRequest request)
         {
-            if (_offset == _end)
-            {
-                // Barrier: fallocate has no RWF_DSYNC; without this a power cut after the acknowledgement
-                // brings the old content back.
-                file._loop.SubmitSyncData(this, file._fd);
-                return;
-            }
             _sliceBytes = System.Math.Min(_end - _offset, Limits.ZeroingSliceBytes);
             file._loop.SubmitZero(this, file._fd, KindOf(request), _offset, _sliceBytes);
         }
@@ -243,6 +286,12 @@ public sealed partial class LinuxFile
 
         private void Finish(IoRequest request, IoStatus status, int errno)
         {
+            Free();
+            file.Complete(request, status, errno);
+        }
+
+        private void Free()
+        {
             if (file._waitingZeroes.IsEmpty)
             {
                 _request = null;
@@ -253,7 +302,6 @@ public sealed partial class LinuxFile
             {
                 Start(file._waitingZeroes.Take());
             }
-            file.Complete(request, status, errno);
         }
     }
 }

@@ -12,12 +12,13 @@ namespace DmRemap.Devices;
 /// never reopened, never duplicated, closed only by Dispose after all I/O has returned, or by the end of the
 /// process.
 ///
-/// Short transfers of a file in memory are copies, made in Submit: neither with the kernel nor in line.
-/// At most MemberQueueDepth others, one flush and MemberZeroingDepth zeroings are with the kernel; the
-/// rest waits in line, so that a stuck device cannot take the workers of another (F-19). Flushes that wait
-/// are answered together by the next one, which is submitted after all of them arrived (F-7).
+/// Short transfers of a file in memory are copies, made in Submit: neither with the kernel nor in line. At
+/// most MemberQueueDepth others, and MemberMetadataDepth of metadata beside them, one flush and
+/// MemberZeroingDepth zeroings are with the kernel; the rest waits in line, so that a stuck device cannot
+/// take the workers of another (F-19). Flushes that wait are answered together by the next one, which is
+/// submitted after all of them arrived (F-7).
 /// </summary>
-public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
+public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo, ICacheLossSource
 {
     private readonly KernelLoop _loop;
     private readonly SafeHandle _handle;
@@ -26,16 +27,23 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     private readonly bool _isBlockDevice;
     private readonly bool _isAlwaysDurable;
     private readonly bool _isInMemory;
+    private readonly bool _isForcedByFlush;
     private readonly int _memoryAlignment;
     private readonly FlushOperation _flush;
-    private readonly TransferOperation[] _transfers = new TransferOperation[Limits.MemberQueueDepth];
+    private readonly TransferOperation[] _transfers =
+        new TransferOperation[Limits.MemberQueueDepth + Limits.MemberMetadataDepth];
     private readonly ZeroOperation[] _zeroes = new ZeroOperation[Limits.MemberZeroingDepth];
     private TransferOperation? _firstFreeTransfer;
+    private TransferOperation? _firstFreeReserved;
     private ZeroOperation? _firstFreeZero;
     private RequestQueue _waitingTransfers;
+    private RequestQueue _waitingMetadata;
     private RequestQueue _waitingZeroes;
     private RequestQueue _waitingFlushes;
+    private long _acknowledgedWrites;
+    private long _flushedWrites;
     private bool _isRetired;
+    private long _cutAtBlock = long.MaxValue;
     private bool _isDisposed;
 
     /// <summary>On the loop's thread, or before it runs.</summary>
@@ -58,6 +66,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         _isBlockDevice = options.Kind == MemberKind.BlockDevice;
         _isAlwaysDurable = options.CacheMode != CacheMode.Direct;
         _isInMemory = options.CacheMode == CacheMode.InMemory;
+        _isForcedByFlush = options.CacheMode == CacheMode.Direct && !options.HasOwnForce;
         _memoryAlignment = options.MemoryAlignment;
         Invariant.Check((_memoryAlignment & (_memoryAlignment - 1)) == 0);
         // Page-cache mode on a block device would hide the errors that this program is about (F-23).
@@ -67,10 +76,10 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         Operations = loop.CreateDeviceOwner(
             options.Name, _isAlwaysDurable ? WriteErrors.OfWhoLooksFirst : WriteErrors.OfEachWrite);
         _flush = new FlushOperation(this);
-        for (int i = 0; i < Limits.MemberQueueDepth; i++)
+        for (int i = 0; i < _transfers.Length; i++)
         {
-            _firstFreeTransfer = new TransferOperation(this) { NextFree = _firstFreeTransfer };
-            _transfers[i] = _firstFreeTransfer;
+            _transfers[i] = new TransferOperation(this, isReserved: i >= Limits.MemberQueueDepth);
+            _transfers[i].Free();
         }
         for (int i = 0; i < Limits.MemberZeroingDepth; i++)
         {
@@ -90,6 +99,13 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     public int InFlight { get; private set; }
 
     public int Outstanding => Operations.Outstanding;
+
+    /// <summary>
+    /// A flush behind a forced write failed, while other writes waited for one: it may have been theirs.
+    /// </summary>
+    public long CacheLosses { get; private set; }
+
+    public bool IsLossOfFlush => true;
 
     public bool IsIdle => InFlight == 0 && Operations.Outstanding == 0;
 
@@ -132,9 +148,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         Invariant.Check(!_isRetired);
         _isRetired = true;
         _flush.Unregister();
-        for (
-            TransferOperation? operation = _firstFreeTransfer; operation is not null; operation =
-                operation.NextFree)
+        foreach (TransferOperation operation in _transfers)
         {
             operation.Unregister();
         }
@@ -167,9 +181,9 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
 
     private void Accept(IoRequest request)
     {
-        if (_isRetired)
+        if (_isRetired || request.Extent.End.Value > _cutAtBlock)
         {
-            Refuse(request, IoStatus.ShuttingDown);
+            Refuse(request, _isRetired ? IoStatus.ShuttingDown : IoStatus.DeviceError);
         }
         else if (request.Operation is IoOperation.Read or IoOperation.Write)
         {
@@ -206,12 +220,35 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
         }
         else if (operation is null)
         {
-            _waitingTransfers.Add(request);
+            WaitForTransfer(request);
         }
         else
         {
             _firstFreeTransfer = operation.NextFree;
             operation.Start(request);
+        }
+    }
+
+    /// <summary>
+    /// Metadata has operations of its own behind which no data stands: a spare that is only busy must not
+    /// miss the deadline of a record (F-19).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WaitForTransfer(IoRequest request)
+    {
+        bool isMetadata = (request.Flags & IoFlags.Metadata) != 0;
+        if (!isMetadata)
+        {
+            _waitingTransfers.Add(request);
+        }
+        else if (_firstFreeReserved is TransferOperation reserved)
+        {
+            _firstFreeReserved = reserved.NextFree;
+            reserved.Start(request);
+        }
+        else
+        {
+            _waitingMetadata.Add(request);
         }
     }
 
@@ -247,7 +284,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
     private void Refuse(IoRequest request, IoStatus status)
     {
         InFlight--;
-        request.SetResult(status, 0, Duration.Zero);
+        request.SetResult(status, status == IoStatus.DeviceError ? Errno.ENXIO : 0, Duration.Zero);
         _loop.DeliverLater(request);
     }
 
@@ -261,4 +298,32 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo
 
     private WriteDurability DurabilityOf(IoRequest request) =>
         _isAlwaysDurable || request.IsForceUnitAccess ? WriteDurability.Durable : WriteDurability.Cached;
+
+    /// <summary>
+    /// Barrier: without the flush a power cut after the acknowledgement brings the old content back. Apart
+    /// from the write, where the kernel would do the same two things in one (RWF_DSYNC): an error of the
+    /// flush may be of writes that were acknowledged before, and the kernel tells it once (F-9).
+    /// </summary>
+    private void FlushBehind(IoRequest request)
+    {
+        _waitingFlushes.Add(request);
+        _flush.StartIfIdle();
+    }
+
+    /// <summary>
+    /// What lies behind the end of a file that somebody has cut stays gone, also when a write has made it as
+    /// long as it was: it would read as zeros. A disk is another matter: that one is away.
+    /// </summary>
+    private void NoteCut(long block) =>
+        _cutAtBlock = _isBlockDevice ? _cutAtBlock : System.Math.Min(_cutAtBlock, block);
+
+    private void OnForced(IoRequest request, int result)
+    {
+        if (request.Operation != IoOperation.Flush && result < 0 && _acknowledgedWrites != _flushedWrites)
+        {
+            // Once for each write.
+            CacheLosses++;
+            _flushedWrites = _acknowledgedWrites;
+        }
+    }
 }

@@ -13,6 +13,12 @@ public sealed record LinuxFileOptions
     public CacheMode CacheMode { get; init; } = CacheMode.Direct;
 
     /// <summary>
+    /// A forced write (RWF_DSYNC) is one command of the drive, and its error of nothing else; or there is no
+    /// cache. Else the kernel writes and flushes, and does not say which failed.
+    /// </summary>
+    public bool HasOwnForce { get; init; }
+
+    /// <summary>
     /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx:
     /// stx_dio_mem_align);
     /// 1 where any will do.
@@ -24,6 +30,7 @@ public sealed record LinuxFileOptions
         Name = file.Path,
         Kind = file.Kind,
         CacheMode = ModeOf(file),
+        HasOwnForce = file.HasOwnForce || file.HasWriteThroughCache,
         MemoryAlignment = file.DirectMemoryAlignment,
     };
 

@@ -10,12 +10,14 @@ namespace DmRemap.Devices;
 public sealed partial class NbdClient
 {
     /// <summary>Requests sent and not answered, at most; the rest waits in line.</summary>
-    private const int Slots = Limits.MemberQueueDepth;
+    private const int Slots = Limits.MemberQueueDepth + Limits.MemberMetadataDepth;
 
     private readonly ClientTransmission _commands = new(Slots);
     private readonly Slot[] _slots = new Slot[Slots];
     private Slot? _firstFree;
+    private Slot? _firstReserved;
     private RequestQueue _waiting;
+    private RequestQueue _waitingMetadata;
 
     public void Submit(IoRequest request)
     {
@@ -42,12 +44,36 @@ public sealed partial class NbdClient
         Slot? slot = _firstFree;
         if (slot is null)
         {
-            _waiting.Add(request);
+            WaitForSlot(request);
             return;
         }
         _firstFree = slot.Next;
         Start(slot, request);
         SendMore();
+    }
+
+    /// <summary>
+    /// Metadata has slots of its own behind which no data stands: a spare that is only busy must not miss the
+    /// deadline of a record (F-19).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WaitForSlot(IoRequest request)
+    {
+        bool isMetadata = (request.Flags & IoFlags.Metadata) != 0;
+        if (!isMetadata)
+        {
+            _waiting.Add(request);
+        }
+        else if (_firstReserved is Slot reserved)
+        {
+            _firstReserved = reserved.Next;
+            Start(reserved, request);
+            SendMore();
+        }
+        else
+        {
+            _waitingMetadata.Add(request);
+        }
     }
 
     /// <summary>Whatever is not a read or write on a living connection.</summary>
@@ -146,7 +172,7 @@ public sealed partial class NbdClient
     private NbdCommandFlags FlagsOf(IoRequest request)
     {
         NbdCommandFlags flags = NbdCommandFlags.None;
-        if (request.Operation != IoOperation.Read && IsSentDurable(request))
+        if (request.Operation != IoOperation.Read && IsSentDurable)
         {
             flags |= NbdCommandFlags.ForceUnitAccess;
         }
@@ -157,8 +183,11 @@ public sealed partial class NbdClient
         return flags;
     }
 
-    private bool IsSentDurable(IoRequest request) =>
-        _export.CanForceUnitAccess && (request.IsForceUnitAccess || !_export.CanFlush);
+    /// <summary>
+    /// Only where nothing else makes it durable: most servers do FUA by flushing behind the write, and their
+    /// one error does not say which failed. A flush of our own has its error to itself (F-9).
+    /// </summary>
+    private bool IsSentDurable => _export.CanForceUnitAccess && !_export.CanFlush;
 
     /// <summary>The slot's command has been sent in full and answered.</summary>
     private void Conclude(Slot slot)
@@ -187,14 +216,12 @@ public sealed partial class NbdClient
 
     private void OnChanged(Slot slot, IoRequest request)
     {
-        bool isDurable = IsSentDurable(request);
-        _acknowledgedWrites += isDurable ? 0 : 1;
         slot.Offset += slot.PieceBytes;
         if (slot.Offset < slot.End)
         {
             QueueCommand(slot);
         }
-        else if (request.IsForceUnitAccess && !isDurable && _export.CanFlush)
+        else if (request.IsForceUnitAccess && _export.CanFlush)
         {
             // FUA by hand. Barrier: without it a power cut of the server after the acknowledgement brings the
             // old content back.
@@ -203,6 +230,7 @@ public sealed partial class NbdClient
         }
         else
         {
+            _acknowledgedWrites += IsSentDurable ? 0 : 1;
             Finish(slot, IoStatus.Ok, 0);
         }
     }
@@ -210,6 +238,13 @@ public sealed partial class NbdClient
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FinishFailed(Slot slot)
     {
+        if (slot.IsFlushing && slot.Request!.Operation != IoOperation.Flush
+            && _acknowledgedWrites != _flushedWrites)
+        {
+            // FUA by hand: the write was answered, and what its flush failed for may be any write before it.
+            // The server says so once (F-9).
+            NoteCacheLoss(isOfFlush: true);
+        }
         // EIO may be the medium's and may be anything else: who asks decides that (F-17).
         bool isUnsupported = slot.Error == NbdError.NotSupported && !slot.IsFlushing;
         Finish(slot, isUnsupported ? IoStatus.Unsupported : IoStatus.DeviceError, (int)slot.Error);
@@ -220,21 +255,26 @@ public sealed partial class NbdClient
         IoRequest request = slot.Request!;
         slot.Request = null;
         // The next in line first: the owner's answer to this completion goes behind it.
-        if (_waiting.IsEmpty)
+        if (!_waitingMetadata.IsEmpty)
         {
-            Free(slot);
+            Start(slot, _waitingMetadata.Take());
+        }
+        else if (!slot.IsReserved && !_waiting.IsEmpty)
+        {
+            Start(slot, _waiting.Take());
         }
         else
         {
-            Start(slot, _waiting.Take());
+            Free(slot);
         }
         Complete(request, status, errno, _loop.Now - request.SubmittedAt);
     }
 
     private void Free(Slot slot)
     {
-        slot.Next = _firstFree;
-        _firstFree = slot;
+        ref Slot? free = ref slot.IsReserved ? ref _firstReserved : ref _firstFree;
+        slot.Next = free;
+        free = slot;
     }
 
     /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
@@ -290,6 +330,10 @@ public sealed partial class NbdClient
                 Free(slot);
             }
         }
+        while (!_waitingMetadata.IsEmpty)
+        {
+            gone.Add(_waitingMetadata.Take());
+        }
         while (!_waiting.IsEmpty)
         {
             gone.Add(_waiting.Take());
@@ -306,6 +350,9 @@ public sealed partial class NbdClient
     private sealed class Slot(int index, BufferSlice header)
     {
         public int Index { get; } = index;
+
+        /// <summary>For metadata only.</summary>
+        public bool IsReserved { get; } = index >= Limits.MemberQueueDepth;
 
         /// <summary>The kernel's while it is being sent.</summary>
         public BufferSlice Header { get; } = header;

@@ -117,6 +117,8 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
     /// </summary>
     public long CacheLosses { get; private set; }
 
+    public bool IsLossOfFlush { get; private set; }
+
     /// <summary>Writes that were not answered when a connection was lost may still be on their way.</summary>
     public bool MayStillWrite => _loop.Now < _fenceUntil;
 
@@ -266,7 +268,7 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
             // Without FLUSH there is no cache that could be lost with the server.
             if (_export.CanFlush && _acknowledgedWrites != _flushedWrites)
             {
-                NoteCacheLoss();
+                NoteCacheLoss(isOfFlush: false);
             }
         }
         Close();
@@ -277,9 +279,10 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
     }
 
     /// <summary>Once for each write.</summary>
-    private void NoteCacheLoss()
+    private void NoteCacheLoss(bool isOfFlush)
     {
         CacheLosses++;
+        IsLossOfFlush = isOfFlush;
         _flushedWrites = _acknowledgedWrites;
     }
 
@@ -343,7 +346,7 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
             // Where the connection was lost with it, that has counted already.
             if (request.Status == IoStatus.DeviceError && client._acknowledgedWrites != client._flushedWrites)
             {
-                client.NoteCacheLoss();
+                client.NoteCacheLoss(isOfFlush: false);
             }
         }
     }

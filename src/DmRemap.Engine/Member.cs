@@ -148,10 +148,11 @@ public sealed class Member
     public bool HasLostFlush => HasFailedFlush || HasLostCache;
 
     /// <summary>A flush failed, the one of the start included.</summary>
-    public bool HasFailedFlush => _hasFailedFlush || HasFailedOpening;
+    public bool HasFailedFlush =>
+        _hasFailedFlush || HasFailedOpening || (HasCacheLossToTake && IsLossOfFlush);
 
     /// <summary>It was away with something in its cache that was acknowledged.</summary>
-    public bool HasLostCache => _hasLostCache || HasCacheLossToTake;
+    public bool HasLostCache => _hasLostCache || (HasCacheLossToTake && !IsLossOfFlush);
 
     /// <summary>How often what was acknowledged there has become uncertain.</summary>
     internal long Losses { get; private set; }
@@ -162,6 +163,9 @@ public sealed class Member
     /// <summary>Its device has lost acknowledged writes, and they are not taken note of yet.</summary>
     internal bool HasCacheLossToTake =>
         _cacheLosses is not null && _cacheLosses.CacheLosses != _cacheLossesTaken;
+
+    /// <summary>The loss to be taken is a flush's that failed behind a forced write (F-9).</summary>
+    internal bool IsLossOfFlush => _cacheLosses is { IsLossOfFlush: true };
 
     /// <summary>Something was acknowledged that no flush has covered, of a former instance too.</summary>
     internal bool MayHaveUnflushed => !_unflushed.IsEmpty || !_covered.IsEmpty || IsFormerUnflushed;

@@ -61,6 +61,9 @@ public sealed class RemapCounters
     /// <summary>Pieces that the first spare did not give, and the second did.</summary>
     public long ReadsFromSecond { get; set; }
 
+    /// <summary>Second copies that missed a write, and are none any more.</summary>
+    public long SecondsStruckOut { get; set; }
+
     /// <summary>Reads that failed and were read again block by block.</summary>
     public long ReadRescues { get; set; }
 

@@ -151,8 +151,9 @@ public sealed partial class RemapDevice
         }
         _isStopFlushSent = true;
         InFlight++;
-        _stopFlush.Prepare(new StopFlush(this), IoOperation.Flush, default, default);
+        _stopFlush.Prepare(new StopFlush(this), IoOperation.Flush, default, default, IoFlags.Background);
         _stopFlush.MarkSubmitted();
+        _stopFlush.SubmittedAt = _loop.Now;
         StampForFlush(_stopFlush);
         Start(_stopFlush);
     }

@@ -12,18 +12,14 @@ namespace DmRemap.Engine;
 /// <summary>Fragments on their way into repairs, and requests that touch what is suspect.</summary>
 public sealed partial class RemapDevice
 {
-    /// <summary>Repairs of each kind at once. A fragment that waits for one holds nothing.</summary>
-    private const int JobsMax = 16;
+    /// <summary>Rescues at once. A fragment that waits for one holds nothing.</summary>
+    private const int RescuesMax = 16;
 
-    /// <summary>
-    /// More of these: their commits share a record, so that a burst of bad sectors costs few flushes.
-    /// </summary>
-    private const int RedirectsMax = 64;
-
+    private const int RescuesKeptMax = 4;
     private const int ZeroRulesMax = 4;
 
     private readonly RepairLine<ReadRescue> _rescues;
-    private readonly RepairLine<WriteRedirect> _redirects;
+    private readonly RedirectLines _redirects;
     private readonly RepairLine<ZeroRule> _zeroRules;
     private int _copying;
 
@@ -34,10 +30,8 @@ public sealed partial class RemapDevice
 
     private int _copiesOut;
 
-    /// <summary>The same for second copies: some redirections are left to others.</summary>
-    private const int SecondsOutMax = RedirectsMax - 16;
-
-    private int _secondsOut;
+    /// <summary>What repairs have written to spares, and is not answered.</summary>
+    internal WriteProgress WritesOut { get; }
 
     /// <summary>
     /// A write into a unit in probation may wait for its copy. False: it goes on without.
@@ -50,15 +44,6 @@ public sealed partial class RemapDevice
     }
 
     internal void EndCopyWrite() => _copiesOut--;
-
-    internal bool TryBeginSecondWrite()
-    {
-        bool isRoom = _secondsOut < SecondsOutMax;
-        _secondsOut += isRoom ? 1 : 0;
-        return isRoom;
-    }
-
-    internal void EndSecondWrite() => _secondsOut--;
 
     /// <summary>Each unit that is on a spare is to be on another one, too.</summary>
     public bool KeepsCopies => SecondCopies.AreKept;
@@ -230,7 +215,7 @@ public sealed partial class RemapDevice
     /// </summary>
     internal bool TryBeginCopies()
     {
-        bool isRoom = _copying < JobsMax / 2;
+        bool isRoom = _copying < RescuesMax / 2;
         _copying += isRoom ? 1 : 0;
         return isRoom;
     }
@@ -244,7 +229,7 @@ public sealed partial class RemapDevice
 
     internal void FinishRedirect(FragmentIo fragment, WriteRedirect job)
     {
-        _redirects.Return(job);
+        job.Line.Return(job);
         Finish(fragment);
     }
 
@@ -259,6 +244,14 @@ public sealed partial class RemapDevice
         bool started = _rescues.StartWaiting();
         started |= _redirects.StartWaiting();
         started |= _zeroRules.StartWaiting();
+        if (_rescues.IsHeldBack || _redirects.IsHeldBack)
+        {
+            WritesOut.Watch();
+        }
+        else
+        {
+            WritesOut.EndWatch();
+        }
         return started;
     }
 

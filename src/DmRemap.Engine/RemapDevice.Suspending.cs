@@ -122,8 +122,10 @@ public sealed partial class RemapDevice
         _isSuspendFlushOut = true;
         _flushedRound = _suspendRound;
         InFlight++;
-        _suspendFlush.Prepare(new SuspendFlush(this), IoOperation.Flush, default, default);
+        _suspendFlush.Prepare(
+            new SuspendFlush(this), IoOperation.Flush, default, default, IoFlags.Background);
         _suspendFlush.MarkSubmitted();
+        _suspendFlush.SubmittedAt = _loop.Now;
         StampForFlush(_suspendFlush);
         Start(_suspendFlush);
     }

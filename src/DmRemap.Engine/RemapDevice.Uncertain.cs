@@ -183,8 +183,8 @@ public sealed partial class RemapDevice : IFlushErrorSource
         Publish(EngineEventKind.UncertainEnded, Primary, default, SpareLocation.None, 0);
     }
 
-    /// <summary>Losses that no flush has come upon yet.</summary>
-    private void TakeWhatIsNotNoted()
+    /// <summary>Losses that no flush has come upon yet: from here on the list has them.</summary>
+    public void TakeWhatIsNotNoted()
     {
         foreach (Member member in Members)
         {

@@ -87,16 +87,19 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         _fill = Fill;
         _flush = new FlushCoordinator(this);
         Losses = new UnrecordedLosses(this, _loop);
-        _rescues = new RepairLine<ReadRescue>(JobsMax, () => new ReadRescue(this));
-        _redirects = new RepairLine<WriteRedirect>(RedirectsMax, () => new WriteRedirect(this));
-        _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, () => new ZeroRule(this));
+        WritesOut = new WriteProgress(this, _loop);
+        _rescues = new RepairLine<ReadRescue>(
+            RescuesMax, RescuesKeptMax, WritesOut, () => new ReadRescue(this));
+        _redirects = new RedirectLines(this);
+        _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, 0, WritesOut, () => new ZeroRule(this));
         _move = new UnitMove(this);
         _return = new UnitReturn(this);
         _declaration = new LossDeclaration(this);
         GivenBack = new GivenBackUnits(this);
+        Patience = new PatientPass(parts.IsRetryPatient);
         Retries = new UnreadableRetry(this, _loop, parts.RetriesUnreadable);
         Healer = new Healer(this, _loop, parts.IsReadOnly ? HealPolicy.Off : parts.Heal);
-        SecondCopies = new SecondCopies(parts.KeepsCopies, parts.AreCopiesInStep);
+        SecondCopies = new SecondCopies(parts.KeepsCopies, parts.AreCopiesInStep, parts.SecondsBelievedFor);
         Copier = new Copier(this, _loop);
         _evacuation = new SpareEvacuation(this);
         Probe = parts.ProbesNeighbourhood ? new NeighbourhoodProbe(this, _loop) : null;
@@ -132,6 +135,9 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
 
     /// <summary>Loop thread only.</summary>
     public UnreadableRetry Retries { get; }
+
+    /// <summary>What the retries ask of the primary's drive.</summary>
+    public PatientPass Patience { get; }
 
     /// <summary>Loop thread only, but for its counts.</summary>
     public Healer Healer { get; }
@@ -171,7 +177,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         }
         InFlight++;
         request.SubmittedAt = _loop.Now;
-        if (request.Operation is IoOperation.Flush or IoOperation.WriteZeroes)
+        if (request.Operation is IoOperation.Flush or IoOperation.WriteZeroes or IoOperation.Discard)
         {
             StampForFlush(request);
         }
@@ -369,7 +375,8 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     }
 
     private bool HasColdWork =>
-        Holds.Count > 0 || !_resumed.IsEmpty || !_waitingForFragments.IsEmpty || HasWaitingRepairs;
+        Holds.Count > 0 || !_resumed.IsEmpty || !_waitingForFragments.IsEmpty || HasWaitingRepairs
+            || WritesOut.IsWatching;
 
     private IoStatus Refusal(IoRequest request)
     {
@@ -436,9 +443,13 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         return next;
     }
 
-    /// <summary>Zeroing commands have no FUA of their own.</summary>
+    /// <summary>
+    /// Zeroing and discarding commands have no FUA of their own. What was discarded reads as zeros, and must
+    /// not read as before after a power cut (P1).
+    /// </summary>
     private static bool NeedsFlush(RemapRequest request) =>
-        request.Parent!.IsForceUnitAccess && request.Parent.Operation == IoOperation.WriteZeroes;
+        request.Parent!.IsForceUnitAccess
+            && request.Parent.Operation is IoOperation.WriteZeroes or IoOperation.Discard;
 
     private void Count(IoOperation operation)
     {

@@ -40,6 +40,9 @@ public sealed record RemapDeviceParts
     /// <summary>Try again in the background what did not read.</summary>
     public bool RetriesUnreadable { get; init; } = true;
 
+    /// <summary>Somebody gives the primary's drive more time while that is done (F-35).</summary>
+    public bool IsRetryPatient { get; init; }
+
     /// <summary>Rewrite in place what is on spares, and give it back when the disk keeps it.</summary>
     public HealPolicy Heal { get; init; }
 
@@ -48,6 +51,12 @@ public sealed record RemapDeviceParts
 
     /// <summary>The last stop was clean, and vouches for the second copies.</summary>
     public bool AreCopiesInStep { get; init; }
+
+    /// <summary>
+    /// Bit by spare that is missing: the second copies of its units are believed, though no stop vouches for
+    /// them.
+    /// </summary>
+    public uint SecondsBelievedFor { get; init; }
 
     /// <summary>What becomes of requests for a disk that is gone.</summary>
     public OnGone OnGone { get; init; }

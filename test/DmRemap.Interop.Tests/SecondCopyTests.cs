@@ -59,6 +59,37 @@ public sealed class SecondCopyTests
         (await device.RunAsync("check", Name)).Expect(0);
     }
 
+    /// <summary>As after a power cut that an old spare does not survive.</summary>
+    [Fact]
+    public async Task After_a_kill_a_person_may_trust_the_second_copies_of_a_spare_that_is_lost()
+    {
+        byte[] model = Content.Of(DeviceUnderTest.MiB);
+        await using DeviceUnderTest device = await StartTwofoldAsync(model);
+        await device.KillAsync();
+        File.Delete(await HolderAsync(device));
+        RunningProgram careful = device.StartServe("--degraded");
+        Assert.Equal($"ready {device.Uri}", await DeviceUnderTest.WaitUntilReadyAsync(careful));
+        using (NbdTestClient client = await device.ConnectAsync())
+        {
+            Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(Bad, new byte[Unit]));
+        }
+        Assert.Contains("--trust-copies", careful.Said, StringComparison.Ordinal);
+        Assert.Equal(1, await device.StatusNumberAsync("unavailableUnits"));
+        await device.KillAsync();
+
+        RunningProgram trusting = device.StartServe("--degraded", "--trust-copies");
+        Assert.Equal($"ready {device.Uri}", await DeviceUnderTest.WaitUntilReadyAsync(trusting));
+        Assert.Equal(0, await device.StatusNumberAsync("unavailableUnits"));
+        await AssertReadsAsync(device, model);
+        await trusting.WaitForLineAsync(
+            line => line.StartsWith("DMR-EVENT-SECOND-COPY blocks 800-807", StringComparison.Ordinal),
+            s_patience);
+        await AssertReadsAsync(device, model);
+        await device.StopAsync();
+        CommandResult alone = await device.RunAsync("serve", Name, "--trust-copies");
+        Assert.Equal(2, alone.ExitCode);
+    }
+
     private static async Task<DeviceUnderTest> StartTwofoldAsync(byte[] model)
     {
         DeviceUnderTest device = DeviceUnderTest.Prepare(model);

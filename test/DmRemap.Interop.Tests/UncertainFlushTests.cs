@@ -66,6 +66,42 @@ public sealed class UncertainFlushTests
         await device.StopAsync();
     }
 
+    /// <summary>
+    /// The flush is the one behind a forced write of another block: of a server without FUA, and of a disk
+    /// without, which loop devices are.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_flush_that_fails_behind_a_forced_write_is_told_to_who_flushes_next(bool isLoop)
+    {
+        RequiredTools.SkipUnless("nbdkit");
+        if (isLoop)
+        {
+            await RequiredTools.SkipUnlessLoopAsync();
+        }
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(new byte[DeviceUnderTest.MiB]);
+        (string uri, string failing) = await ExportMainAsync(device, failsOnce: true);
+        await using LoopMount? loop = isLoop ? await LoopMount.AttachAsync(device, uri) : null;
+        await ServeAsync(device, loop?.LoopDevice ?? uri);
+        using (NbdTestClient client = await device.ConnectAsync())
+        {
+            Assert.Equal(0u, await client.FlushAsync());
+            Assert.Equal(0u, await client.WriteAsync(10 * Unit, new byte[Unit]));
+            await File.WriteAllTextAsync(failing, "", TestContext.Current.CancellationToken);
+            Assert.Equal(0u, await client.WriteAsync(20 * Unit, new byte[Unit], NbdTestClient.FlagFua));
+            Assert.False(File.Exists(failing));
+            Assert.Equal(NbdTestClient.ErrorIo, await client.FlushAsync());
+            JsonElement status = await device.StatusAsync();
+            Assert.Equal(80, status.GetProperty("uncertainExtents")[0].GetProperty("firstBlock").GetInt64());
+            Assert.Equal(8, status.GetProperty("uncertainBlocks").GetInt64());
+            Assert.Equal(0u, await client.FlushAsync());
+        }
+        (await device.RunAsync("clear", Name, "uncertain")).Expect(0);
+        await device.StopAsync();
+        await (loop?.DetachAsync() ?? Task.CompletedTask);
+    }
+
     [Fact]
     public async Task Switching_off_the_cache_of_what_is_no_disk_is_refused()
     {
@@ -82,21 +118,33 @@ public sealed class UncertainFlushTests
     /// <summary>Returns the file that makes flushes of the main device fail while it is there.</summary>
     private static async Task<string> ServeFlushingAsync(DeviceUnderTest device, params string[] options)
     {
+        (string uri, string failing) = await ExportMainAsync(device, failsOnce: false);
+        await ServeAsync(device, uri, options);
+        return failing;
+    }
+
+    private static async Task<(string Uri, string Failing)> ExportMainAsync(
+        DeviceUnderTest device, bool failsOnce)
+    {
         string failing = Path.Combine(device.Folder, "failing");
         string socket = Path.Combine(device.Folder, "main.sock");
         string file = device.MainPath;
+        string once = failsOnce ? $"rm {failing}; " : "";
         device.StartBeside(
             "nbdkit", "-f", "-U", socket, "eval",
             "get_size=stat -Lc %s " + file,
             $"pread=dd if={file} skip=$4 count=$3 iflag=skip_bytes,count_bytes,fullblock status=none",
             $"pwrite=dd of={file} seek=$4 conv=notrunc oflag=seek_bytes status=none",
             "can_write=exit 0", "can_flush=exit 0",
-            $"flush=[ ! -e {failing} ] || {{ echo EIO >&2; exit 1; }}");
+            $"flush=[ ! -e {failing} ] || {{ {once}echo EIO >&2; exit 1; }}");
         await SlowDisk.UntilAsync(() => File.Exists(socket));
+        return ($"nbd+unix:///?socket={socket}", failing);
+    }
+
+    private static async Task ServeAsync(DeviceUnderTest device, string main, params string[] options)
+    {
         (await device.RunAsync(
-            "create", Name, "--main", $"nbd+unix:///?socket={socket}", "--spare", device.SparePath,
-            "--yes")).Expect(0);
+            "create", Name, "--main", main, "--spare", device.SparePath, "--yes")).Expect(0);
         await device.ServeAsync(options, []);
-        return failing;
     }
 }

@@ -36,6 +36,9 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     private FuseServer? _server;
     private bool _isServing;
 
+    /// <summary>The loop's thread only.</summary>
+    private bool _isShutDown;
+
     /// <summary>Null before it is attached for the first time.</summary>
     public FuseServer? Server => Volatile.Read(ref _server);
 
@@ -63,6 +66,7 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
     /// <summary>Answer what was asked, close, then run the message.</summary>
     public void Shutdown(ILoopMessage whenClosed)
     {
+        _isShutDown = true;
         if (Server is FuseServer server)
         {
             server.Shutdown(whenClosed);
@@ -186,7 +190,8 @@ internal sealed class FuseDoor(string name, string main, string point, LoopHost 
         bool isOpened = await host.RunAsync(() =>
         {
             _opened = opened;
-            return server.TryOpen(host.Loop, kernel);
+            // A server that was made while the device was stopping has not been told of that.
+            return !_isShutDown && server.TryOpen(host.Loop, kernel);
         });
         if (!isOpened)
         {

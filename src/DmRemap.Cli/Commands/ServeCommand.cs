@@ -75,6 +75,13 @@ internal sealed class ServeCommand
         Description = "Start although spares are missing; what only they hold fails with I/O errors.",
     };
 
+    private readonly Option<bool> _trustCopies = new("--trust-copies")
+    {
+        Description = "With --degraded, of a device with two copies: read the second copies of what is on "
+            + "missing spares also where the last stop was not clean. They have all that was flushed; what "
+            + "was written just before may be older in them.",
+    };
+
     private readonly Option<string[]> _without = new("--without")
     {
         Description = "With --degraded: leave this spare out; may be repeated.",
@@ -141,7 +148,8 @@ internal sealed class ServeCommand
     {
         Description = "How long an ATA drive may try over a sector (SCT ERC, by smartctl): as it is, so many "
             + $"seconds (1 to {ErrorRecoveryPolicy.SecondsMax}), or reads as long as the drive likes, with "
-            + "the kernel's time-out raised to match. Put back at the end (default keep).",
+            + "the kernel's time-out raised to match; 7+max: 7 seconds, and as long as it likes while what "
+            + "was lost is tried again. Put back at the end (default keep).",
         HelpName = ErrorRecoveryPolicyText.Form,
         CustomParser = ParseErc,
     };
@@ -180,7 +188,8 @@ internal sealed class ServeCommand
             "serve", "Serve a device over NBD, in the foreground, until SIGTERM, SIGINT or `stop`.")
         {
             parts._name, parts._socket, parts._listen, parts._stdio, parts._tls, parts._tlsDirectory,
-            parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._without,
+            parts._tlsAnyClient, parts._readOnly, parts._faults, parts._degraded, parts._trustCopies,
+            parts._without,
             parts._metadataDeadline, parts._readRetries, parts._noProbe, parts._noWeakCopies, parts._onGone,
             parts._readDeadline, parts._writeCache, parts._heal, parts._placement, parts._erc, parts._backend,
             parts._acceptRollback, parts._acceptChangedMain,
@@ -336,6 +345,7 @@ internal sealed class ServeCommand
             AcceptsChangedMain = parsed.GetValue(_acceptChangedMain),
             FaultsPath = parsed.GetValue(_faults),
             Degraded = parsed.GetValue(_degraded),
+            TrustsCopies = parsed.GetValue(_trustCopies),
             Without = parsed.GetValue(_without) is { Length: > 0 } paths ? paths : [],
             MetadataDeadlineSeconds = parsed.GetValue(_metadataDeadline),
             ReadRetries = parsed.GetValue(_readRetries),
@@ -362,6 +372,15 @@ internal sealed class ServeCommand
 
     private static void RequireDegraded(ServeOptions options)
     {
+        if (options.TrustsCopies && !options.Degraded)
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                options.Name,
+                "--trust-copies is for spares that are missing, and the device is degraded then.",
+                "Give --degraded too if that is what you want."));
+        }
         if (options.Without.Count > 0 && !options.Degraded)
         {
             throw new RefusalException(new Refusal(

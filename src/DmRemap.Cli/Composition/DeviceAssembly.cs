@@ -22,6 +22,9 @@ namespace DmRemap.Cli.Composition;
 /// <summary>A device put together and recovered, not served yet.</summary>
 internal sealed record AssembledDevice
 {
+    /// <summary>Second copies are read that no stop vouches for, where the first is missing.</summary>
+    public bool TrustsCopies { get; init; }
+
     public required RemapDevice Device { get; init; }
 
     public required FaultInjecting Faults { get; init; }
@@ -85,6 +88,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
 
     public IReadOnlyList<string> Without { get; init; } = [];
 
+    /// <summary>Where a spare is missing, believe the second copies that no stop vouches for.</summary>
+    public bool TrustsCopies { get; init; }
+
     /// <summary>Go on without journal records that are lost, as a person agreed to; null: never.</summary>
     public AgreedLoss? AgreedLoss { get; init; }
 
@@ -93,6 +99,9 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     public bool ProbesNeighbourhood { get; init; } = true;
 
     public bool CopiesWeak { get; init; } = true;
+
+    /// <summary>The main device's drive is given more time while what was lost is tried again.</summary>
+    public bool IsRetryPatient { get; init; }
 
     public OnGone OnGone { get; init; } = OnGone.Default;
 
@@ -312,6 +321,27 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
 
+    private static uint MaskOfMissing(RecoveredSet set)
+    {
+        uint mask = 0;
+        for (int i = 0; i < set.Members.Length; i++)
+        {
+            mask |= set.Members[i] is null ? 1u << i : 0;
+        }
+        return mask;
+    }
+
+    private static Member PresentSpare(
+        RecoveredSet set, int index, MetadataMember here, OpenedMember member, IMemberDevice file) =>
+        new(index, member.Path, file, here.Layout.DataStart)
+        {
+            Kind = member.Kind,
+            HasVolatileCache = member.HasVolatileCache,
+            HasFormerWrites = !set.WasCleanStop,
+            OpeningFlush = here.OpeningFlush,
+            Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[index].Uuid),
+        };
+
     private AssembledDevice Build(
         LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)
     {
@@ -331,14 +361,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             set.Allocator.SetUsable(i, here.IsActive);
             present.Add(files[position]);
             spareMembers[i] = members[position];
-            spares[i] = new Member(i, members[position].Path, files[position], here.Layout.DataStart)
-            {
-                Kind = members[position].Kind,
-                HasVolatileCache = members[position].HasVolatileCache,
-                HasFormerWrites = !set.WasCleanStop,
-                OpeningFlush = here.OpeningFlush,
-                Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[i].Uuid),
-            };
+            spares[i] = PresentSpare(set, i, here, members[position], files[position]);
         }
         // What is left aside is ours to let go of, too.
         present.AddRange(files.Where(file => !present.Contains(file)));
@@ -363,9 +386,11 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             CopiesWeak = CopiesWeak,
             // Strict: what was once given up is an error until it is written, also if it read again.
             RetriesUnreadable = record.Lost != Control.Registry.LostPolicy.Strict,
+            IsRetryPatient = IsRetryPatient,
             OnGone = OnGone,
             KeepsCopies = set.Set.Features.KeepsCopies,
             AreCopiesInStep = set.WereCopiesInStep,
+            SecondsBelievedFor = TrustsCopies ? MaskOfMissing(set) : 0,
             Heal = Heal,
             WriteCache = WriteCache,
             ReadsAbandonedMax = HasReadDeadline ? Limits.RequestsInFlightMax : 0,
@@ -376,6 +401,7 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
         return new AssembledDevice
         {
             Device = device,
+            TrustsCopies = TrustsCopies,
             Faults = faults,
             Set = set,
             Files = [.. present],

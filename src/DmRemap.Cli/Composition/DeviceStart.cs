@@ -77,9 +77,11 @@ internal sealed class DeviceStart(
         IsControlSocketOurs = Control.IsOpen,
         IsDegraded = Options.Degraded,
         Without = Options.Without,
+        TrustsCopies = Options.TrustsCopies,
         ReadRetries = Options.ReadRetries,
         ProbesNeighbourhood = Options.ProbesNeighbourhood,
         CopiesWeak = Options.CopiesWeak,
+        IsRetryPatient = Options.ErrorRecovery.IsPatientWithLost,
         OnGone = Options.OnGone,
         Heal = Options.Heal,
         Placement = Options.Placement,
@@ -152,7 +154,7 @@ internal sealed class DeviceStart(
         HistoryWatch noting =
             new(history, assembled.Begun, () => assembled.Set.Store.Sequence, services.Time);
         ErrorRecoveryWatch errorRecovery =
-            new(host, assembled, Options.ErrorRecovery, events.Say, services.Time);
+            ErrorRecoveryWatch.Begin(host, assembled, Options.ErrorRecovery, events.Say, services.Time);
         served.ErrorRecovery = errorRecovery;
         return new StartedDevice(host, door, served, watch, noting, scrub, errorRecovery);
     }

@@ -230,7 +230,11 @@ internal sealed class DeviceStop : IStopOwner, IMetadataStopOwner, ILoopMessage,
         string names = ill.Length == 0
             ? ""
             : $" ({string.Join(", ", ill.Select(NameOf))} cannot be reached, or failed)";
-        return $"a flush or the clean-stop record failed{names}; the next start recovers";
+        bool isDegraded = _assembled.Device.KeepsCopies && ill.Any(member => !member.IsPrimary);
+        string copies = !isDegraded ? ""
+            : "; no stop vouches for the second copies of what is on that spare: if it does not come back, "
+                + "serve --degraded --trust-copies reads them";
+        return $"a flush or the clean-stop record failed{names}; the next start recovers{copies}";
     }
 
     private string NameOf(Member member) =>

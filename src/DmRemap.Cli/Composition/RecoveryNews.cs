@@ -72,7 +72,7 @@ internal static class RecoveryNews
                 + (units == 0
                     ? "no block is on it"
                     : $"the blocks of {Amounts.Plural(units, "unit")} are on it, and fail with I/O errors "
-                        + $"until it is back{OnSecond(set)}")
+                        + $"until it is back{OnSecond(assembled)}")
                 + $"; nothing new goes there, and the table has a copy less{unflushed}");
         }
         else if (!here.IsActive)
@@ -97,14 +97,17 @@ internal static class RecoveryNews
         }
     }
 
-    private static string OnSecond(RecoveredSet set)
+    private static string OnSecond(AssembledDevice assembled)
     {
+        RecoveredSet set = assembled.Set;
         if (!set.Set.Features.KeepsCopies)
         {
             return "";
         }
-        return set.WereCopiesInStep
-            ? ", but for those that a second copy has"
-            : "; second copies do not count, for the last stop did not vouch for them";
+        return set.WereCopiesInStep ? ", but for those that a second copy has"
+            : assembled.TrustsCopies ? ", but for those of which a second copy is trusted: what was written "
+                + "shortly before the crash, and not flushed, may be older there"
+            : "; second copies do not count, for the last stop did not vouch for them (serve --degraded "
+                + "--trust-copies reads them all the same)";
     }
 }

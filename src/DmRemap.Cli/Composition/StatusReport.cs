@@ -39,6 +39,7 @@ internal static class StatusReport
     {
         RemapDevice device = served.Assembled.Device;
         LifeState life = served.Life.State;
+        device.TakeWhatIsNotNoted();
         bool isComplete = ListLost(device, out List<LostExtent> lost);
         return new DeviceStatus
         {
@@ -280,6 +281,7 @@ internal static class StatusReport
         InStep = device.AreCopiesInStep,
         Made = device.Counters.SecondCopiesMade,
         ReadsFromSecond = device.Counters.ReadsFromSecond,
+        StruckOut = device.Counters.SecondsStruckOut,
     };
 
     private static MetadataStatus Metadata(ServedDevice served) => new()

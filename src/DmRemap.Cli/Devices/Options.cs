@@ -80,6 +80,9 @@ public sealed record ServeOptions
     /// <summary>Spares to leave out although they are here; only with Degraded.</summary>
     public IReadOnlyList<string> Without { get; init; } = [];
 
+    /// <summary>Of missing spares, second copies are read that no stop vouches for.</summary>
+    public bool TrustsCopies { get; init; }
+
     /// <summary>0 to Limits.ReadRetriesMax.</summary>
     public int ReadRetries { get; init; } = Limits.ReadRetriesDefault;
 

@@ -28,41 +28,53 @@ internal sealed class DriveErrorRecovery(
     public int? CommandTimeoutSeconds { get; private set; }
 
     /// <summary>At the start, and again when the disk was away: a drive forgets it with its power.</summary>
-    public async Task ApplyAsync()
+    /// <param name="isForLost">What was given up is being read again.</param>
+    public async Task ApplyAsync(bool isForLost = false)
     {
-        ErrorRecoveryReading now = await AskAsync([]);
+        ErrorRecoveryPolicy now = isForLost ? policy.ForLost : policy;
+        ErrorRecoveryReading reading = await AskAsync([]);
         CommandTimeoutSeconds = tools.CommandTimeoutOf(Path);
-        if (policy.Choice == ErrorRecoveryChoice.Keep)
+        if (now.Choice == ErrorRecoveryChoice.Keep)
         {
-            _reading = now;
-            SayIfEarly(now);
+            _reading = reading;
+            SayIfEarly(reading);
             return;
         }
-        if (now.Limits is not ErrorRecoveryLimits limits)
+        if (reading.Limits is not ErrorRecoveryLimits limits)
         {
-            _reading = now;
+            _reading = reading;
             // A drive without it may take its time, too.
-            bool isWaitedFor = policy.Choice == ErrorRecoveryChoice.Max && TryRaiseTimeout();
+            bool isWaitedFor = now.Choice == ErrorRecoveryChoice.Max && TryRaiseTimeout(now);
+            LowerTimeout(now);
             string waits = isWaitedFor ? $" The kernel waits {TimeoutText()} for a command." : "";
-            Say($"DMR-EVENT-ERC-FAILED {Path}: its error recovery cannot be set: {now.Why}. It is served as "
-                + $"it is; leave --erc out, or install smartmontools where smartctl is missing.{waits}");
+            Say($"DMR-EVENT-ERC-FAILED {Path}: its error recovery cannot be set: {reading.Why}. It is "
+                + "served as it is; leave --erc out, or install smartmontools where smartctl is missing."
+                + waits);
             return;
         }
-        // The time-out first: a kernel that resets a drive in its tries loses more than the sector.
-        if (!TryRaiseTimeout())
+        // The time-out first where the drive's time gets longer, and last where it gets shorter: a kernel
+        // that resets a drive in its tries loses more than the sector.
+        if (!TryRaiseTimeout(now))
         {
-            _reading = now;
+            _reading = reading;
             Say($"DMR-EVENT-ERC-FAILED {Path}: the kernel gives a command {TimeoutText()}, too short for "
                 + "that, and cannot be told otherwise; the drive's error recovery stays as it is.");
             return;
         }
-        if (policy.Wanted(limits) is ErrorRecoveryLimits wanted)
+        if (now.Wanted(limits) is ErrorRecoveryLimits wanted)
         {
             _before ??= limits;
-            await SetAsync(wanted);
-            return;
+            await SetAsync(wanted, isForLost);
+            if (_reading!.Limits != wanted)
+            {
+                return;
+            }
         }
-        _reading = now;
+        else
+        {
+            _reading = reading;
+        }
+        LowerTimeout(now);
     }
 
     /// <summary>As it was before the first change.</summary>
@@ -80,29 +92,29 @@ internal sealed class DriveErrorRecovery(
         }
     }
 
-    private async Task SetAsync(ErrorRecoveryLimits wanted)
+    private async Task SetAsync(ErrorRecoveryLimits wanted, bool isForLost)
     {
         _ = await AskAsync([SetText(wanted)]);
         // What it says afterwards counts, not that it took the command.
         ErrorRecoveryReading after = await AskAsync([]);
         _reading = after;
         string text = ErrorRecoveryText.Of(wanted);
+        string until = isForLost ? "what was lost has been tried again" : "the device is stopped";
         Say(after.Limits == wanted
-            ? $"DMR-EVENT-ERC-SET {Path}: error recovery is set: {text}; it is put back when the device is "
-                + "stopped."
+            ? $"DMR-EVENT-ERC-SET {Path}: error recovery is set: {text}; it is put back when {until}."
             : $"DMR-EVENT-ERC-FAILED {Path}: its error recovery could not be set ({text} was wanted); now: "
                 + $"{ErrorRecoveryText.Of(after)}.");
     }
 
     /// <summary>False: it is too short, and stays so.</summary>
-    private bool TryRaiseTimeout()
+    private bool TryRaiseTimeout(in ErrorRecoveryPolicy now)
     {
-        int least = policy.CommandTimeoutSecondsLeast;
-        if (CommandTimeoutSeconds is not int now)
+        int least = now.CommandTimeoutSecondsLeast;
+        if (CommandTimeoutSeconds is not int seconds)
         {
             return false;
         }
-        if (now >= least)
+        if (seconds >= least)
         {
             return true;
         }
@@ -110,9 +122,24 @@ internal sealed class DriveErrorRecovery(
         {
             return false;
         }
-        _timeoutBefore ??= now;
+        _timeoutBefore ??= seconds;
         CommandTimeoutSeconds = least;
         return true;
+    }
+
+    /// <summary>
+    /// No longer than before we came, or than this needs: a drive that hangs is reset so much earlier.
+    /// </summary>
+    private void LowerTimeout(in ErrorRecoveryPolicy now)
+    {
+        if (_timeoutBefore is int before && CommandTimeoutSeconds is int seconds)
+        {
+            int needed = Math.Max(before, now.CommandTimeoutSecondsLeast);
+            if (seconds > needed && tools.TrySetCommandTimeout(Path, needed))
+            {
+                CommandTimeoutSeconds = needed;
+            }
+        }
     }
 
     private async Task<ErrorRecoveryReading> AskAsync(IReadOnlyList<string> set)

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -7,8 +8,12 @@ using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Engine;
+using DmRemap.Engine.Background;
 
 namespace DmRemap.Cli.Drives;
+
+/// <summary>A member that is a disk of this machine.</summary>
+internal readonly record struct MemberDisk(Member Member, string Path);
 
 /// <summary>
 /// The error recovery of every member that is a disk, asked for when it is served first and when it has come
@@ -24,24 +29,41 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
     /// <summary>For a look that is under way at the end.</summary>
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromMilliseconds(100);
 
-    private readonly LoopHost _host;
-    private readonly AssembledDevice _assembled;
+    private readonly Func<Action, Task> _onLoop;
+    private readonly Func<IEnumerable<MemberDisk>> _disks;
+    private readonly PatientPass _patience;
+    private readonly ErrorRecoveryPolicy _policy;
     private readonly Func<string, DriveErrorRecovery> _make;
     private readonly CancellationTokenSource _ending = new();
     private readonly PeriodicTimer _timer;
-    private readonly Task _watching;
+    private Task _watching = Task.CompletedTask;
     private volatile Watched[] _watched = [];
 
+    /// <summary>
+    /// What is given to `onLoop` runs on the data thread, and has when its task ends; `disks` are the members
+    /// that are disks, as of now.
+    /// </summary>
     public ErrorRecoveryWatch(
+        Func<Action, Task> onLoop, Func<IEnumerable<MemberDisk>> disks, PatientPass patience,
+        ErrorRecoveryPolicy policy, IDriveTools tools, Action<string> say, TimeProvider time)
+    {
+        _onLoop = onLoop;
+        _disks = disks;
+        _patience = patience;
+        _policy = policy;
+        _make = path => new DriveErrorRecovery(path, policy, tools, say);
+        _timer = new PeriodicTimer(s_interval, time);
+    }
+
+    public static ErrorRecoveryWatch Begin(
         LoopHost host, AssembledDevice assembled, ErrorRecoveryPolicy policy, Action<string> say,
         TimeProvider time)
     {
-        _host = host;
-        _assembled = assembled;
-        DriveTools tools = new(time);
-        _make = path => new DriveErrorRecovery(path, policy, tools, say);
-        _timer = new PeriodicTimer(s_interval, time);
-        _watching = Task.Run(WatchAsync);
+        ErrorRecoveryWatch watch = new(
+            host.RunAsync, () => DisksOf(assembled), assembled.Device.Patience, policy, new DriveTools(time),
+            say, time);
+        watch._watching = Task.Run(watch.WatchAsync);
+        return watch;
     }
 
     /// <summary>Null: it is no disk, or was not asked yet.</summary>
@@ -59,7 +81,7 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
             state,
             Seconds(reading.Limits?.ReadDeciseconds),
             Seconds(reading.Limits?.WriteDeciseconds),
-            reading.Limits?.GivesUpReadsEarly == true,
+            reading.Limits?.GivesUpReadsEarly == true && !(member.IsPrimary && _policy.IsPatientWithLost),
             watched.Drive.CommandTimeoutSeconds,
             reading.Limits is null ? reading.Why : null);
     }
@@ -85,14 +107,7 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
         {
             do
             {
-                FindNew();
-                foreach (Watched one in _watched.Where(one => one.IsDue))
-                {
-                    one.Note();
-                    await one.Drive.ApplyAsync();
-                    await TellTimeoutAsync(one);
-                    ending.ThrowIfCancellationRequested();
-                }
+                await LookAsync(ending);
             }
             while (await _timer.WaitForNextTickAsync(ending));
         }
@@ -102,24 +117,47 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
         }
     }
 
-    private void FindNew()
+    /// <summary>One round: tell every drive what it has to be told by now.</summary>
+    internal async Task LookAsync(CancellationToken ending)
     {
-        Member[] members = _assembled.Device.Members;
-        OpenedMember?[] opened = _assembled.Members;
+        foreach (MemberDisk disk in _disks().Where(disk => !_watched.Any(one => one.Member == disk.Member)))
+        {
+            _watched = [.. _watched, new Watched(disk.Member, _make(disk.Path))];
+        }
+        bool isForLost = _patience.IsWanted;
+        foreach (Watched one in _watched.Where(one => one.IsDue(isForLost)))
+        {
+            // Nothing is to rely on patience that is about to end (F-35): its late errors would be taken for
+            // time-outs, or the kernel would reset the drive.
+            await GrantAsync(one, isGranted: false);
+            one.Note(isForLost);
+            await one.Drive.ApplyAsync(one.IsForLost);
+            await TellTimeoutAsync(one);
+            await GrantAsync(one, one.IsForLost);
+            ending.ThrowIfCancellationRequested();
+        }
+    }
+
+    private static IEnumerable<MemberDisk> DisksOf(AssembledDevice assembled)
+    {
+        Member[] members = assembled.Device.Members;
+        OpenedMember?[] opened = assembled.Members;
         for (int i = 0; i < Math.Min(members.Length, opened.Length); i++)
         {
-            Member member = members[i];
-            bool isDisk = opened[i]?.Kind == MemberKind.BlockDevice;
-            if (isDisk && !_watched.Any(one => one.Member == member))
+            if (opened[i] is { Kind: MemberKind.BlockDevice, Path: string path })
             {
-                _watched = [.. _watched, new Watched(member, _make(opened[i]!.Path))];
+                yield return new MemberDisk(members[i], path);
             }
         }
     }
 
     /// <summary>So that an error that took long is judged by the time-out that there is (F-17).</summary>
     private Task TellTimeoutAsync(Watched one) => one.Drive.CommandTimeoutSeconds is int seconds
-        ? _host.RunAsync(() => one.Member.CommandTimeout = Duration.FromSeconds(seconds))
+        ? _onLoop(() => one.Member.CommandTimeout = Duration.FromSeconds(seconds))
+        : Task.CompletedTask;
+
+    private Task GrantAsync(Watched one, bool isGranted) => one.Member.IsPrimary
+        ? _onLoop(() => _patience.IsGranted = isGranted)
         : Task.CompletedTask;
 
     private sealed class Watched(Member member, DriveErrorRecovery drive)
@@ -131,13 +169,18 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
 
         public DriveErrorRecovery Drive { get; } = drive;
 
-        /// <summary>It is here, and was not asked since it was away last.</summary>
-        public bool IsDue =>
-            !Member.IsGone && !Member.IsRemoved && (!_isAsked || Member.GoneSince != _goneSince);
+        /// <summary>Set for what was given up, while that is read again.</summary>
+        public bool IsForLost { get; private set; }
 
-        public void Note()
+        /// <summary>It is here, and was not asked since it was away last, or for another pass.</summary>
+        public bool IsDue(bool isForLost) =>
+            !Member.IsGone && !Member.IsRemoved
+            && (!_isAsked || Member.GoneSince != _goneSince || (Member.IsPrimary && IsForLost != isForLost));
+
+        public void Note(bool isForLost)
         {
             _isAsked = true;
+            IsForLost = Member.IsPrimary && isForLost;
             _goneSince = Member.GoneSince;
         }
     }

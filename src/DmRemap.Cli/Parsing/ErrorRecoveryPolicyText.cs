@@ -1,3 +1,4 @@
+using System;
 using System.Globalization;
 using DmRemap.Core.Faults;
 
@@ -6,7 +7,9 @@ namespace DmRemap.Cli.Parsing;
 /// <summary>What `--erc` takes.</summary>
 internal static class ErrorRecoveryPolicyText
 {
-    public const string Form = "keep|SECONDS|max";
+    public const string Form = "keep|SECONDS|SECONDS+max|max";
+
+    private const string PatientEnd = "+max";
 
     public static bool TryParse(string text, out ErrorRecoveryPolicy policy)
     {
@@ -15,12 +18,15 @@ internal static class ErrorRecoveryPolicyText
         {
             return true;
         }
-        bool isNumber = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int seconds);
+        bool isPatient = text.EndsWith(PatientEnd, StringComparison.Ordinal);
+        ReadOnlySpan<char> number = isPatient ? text.AsSpan()[..^PatientEnd.Length] : text;
+        bool isNumber = int.TryParse(
+            number, NumberStyles.None, CultureInfo.InvariantCulture, out int seconds);
         if (!isNumber || seconds is < 1 or > ErrorRecoveryPolicy.SecondsMax)
         {
             return false;
         }
-        policy = ErrorRecoveryPolicy.Limit(seconds);
+        policy = isPatient ? ErrorRecoveryPolicy.LimitThenMax(seconds) : ErrorRecoveryPolicy.Limit(seconds);
         return true;
     }
 }

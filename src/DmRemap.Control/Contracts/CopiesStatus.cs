@@ -22,4 +22,7 @@ public sealed record CopiesStatus
 
     /// <summary>Reads that the first spare failed, and the second answered.</summary>
     public long ReadsFromSecond { get; init; }
+
+    /// <summary>Second copies that missed a write since start, and are none any more.</summary>
+    public long StruckOut { get; init; }
 }

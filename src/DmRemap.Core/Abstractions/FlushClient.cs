@@ -19,10 +19,14 @@ public interface IFlushErrorSource
 
 /// <summary>
 /// A device that notices itself when what it had acknowledged and not flushed may be gone: a connection to a
-/// server that keeps a cache. Loop thread only.
+/// server that keeps a cache was lost, or a flush failed that nobody asked for but a forced write. Loop
+/// thread only.
 /// </summary>
 public interface ICacheLossSource
 {
     /// <summary>How often that happened.</summary>
     long CacheLosses { get; }
+
+    /// <summary>The latest of them was a flush that failed.</summary>
+    bool IsLossOfFlush { get; }
 }

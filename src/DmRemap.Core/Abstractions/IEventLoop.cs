@@ -73,6 +73,12 @@ public interface IByteStream
     void Send(in SendParts parts);
 
     /// <summary>
+    /// The other end will send nothing more, perhaps behind what has not been received yet. A system call,
+    /// for rare questions.
+    /// </summary>
+    bool HasPeerEnded { get; }
+
+    /// <summary>
     /// End the connection; outstanding operations are cancelled. OnClosed comes once, later.
     /// </summary>
     void Close();

@@ -40,6 +40,11 @@ public enum IoFlags : byte
 
     /// <summary>Nobody waits for it: not counted as a client's.</summary>
     Background = 4,
+
+    /// <summary>
+    /// Has a deadline, and others wait for it: at a member it does not stand in line behind data (F-19).
+    /// </summary>
+    Metadata = 8,
 }
 
 /// <summary>How a request ended. The default is not success.</summary>

@@ -21,6 +21,9 @@ public static class Limits
     /// <summary>Data requests handed to the kernel for one member at once; the rest wait in line.</summary>
     public const int MemberQueueDepth = 64;
 
+    /// <summary>With the kernel beside those: metadata only.</summary>
+    public const int MemberMetadataDepth = 4;
+
     /// <summary>
     /// Threads that do a member's data requests where there is no io_uring. As many as a disk's own queue is
     /// deep; a request more waits in line.

@@ -53,6 +53,15 @@ public readonly record struct ErrorRecoveryPolicy
         Seconds = seconds;
     }
 
+    /// <summary>
+    /// The two passes of F-35: short for everybody who waits, and as long as it likes over what was given up,
+    /// when that is read again.
+    /// </summary>
+    public bool IsPatientWithLost { get; private init; }
+
+    /// <summary>While what was given up is read again.</summary>
+    public ErrorRecoveryPolicy ForLost => IsPatientWithLost ? Max : this;
+
     public static ErrorRecoveryPolicy Keep => default;
 
     public static ErrorRecoveryPolicy Max => new(ErrorRecoveryChoice.Max, 0);
@@ -79,6 +88,9 @@ public readonly record struct ErrorRecoveryPolicy
         Invariant.Check(seconds <= SecondsMax);
         return new ErrorRecoveryPolicy(ErrorRecoveryChoice.Limit, seconds);
     }
+
+    public static ErrorRecoveryPolicy LimitThenMax(int seconds) =>
+        Limit(seconds) with { IsPatientWithLost = true };
 
     /// <summary>What the drive is to be told; null: it is so already, or is to be left alone.</summary>
     public ErrorRecoveryLimits? Wanted(ErrorRecoveryLimits now)

@@ -73,6 +73,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         _isStopped = true;
         _loop.Cancel(_timer);
         Abandon();
+        _device.Patience.End();
     }
 
     /// <summary>End the range that a person asked for after the unit at hand.</summary>
@@ -176,6 +177,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
             }
             RetestRequest done = _asked;
             _asked = null;
+            _device.Patience.End();
             done.OnFinished();
             _device.OnHandworkEnded();
             _isForAsked = false;
@@ -207,14 +209,16 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         }
         if (TryFindLost(asked.Next, asked.Last, out UnitNumber lost, out UnitNumber next))
         {
-            asked.Next = next;
-            if (lost < next)
+            bool isFound = lost < next;
+            bool mayRead = !isFound || _device.Patience.MayRead(_loop.Now);
+            asked.Next = mayRead ? next : lost;
+            if (isFound && mayRead)
             {
                 TryLost(lost);
             }
             else
             {
-                Arm(Duration.Zero);
+                Arm(mayRead ? Duration.Zero : s_look);
             }
             return true;
         }
@@ -257,6 +261,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         if (!TryFindLost(_next, last, out UnitNumber lost, out _next))
         {
             _isInPass = false;
+            _device.Patience.End();
             _isPassPlanned = _device.Tally.LostBlocks > 0;
             _passDue = _loop.Now + _passes.OnPassEnded();
             return false;
@@ -264,6 +269,11 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         if (lost == _next)
         {
             Arm(_pace.Interval(_device.Units.UnitBytes));
+        }
+        else if (!_device.Patience.MayRead(_loop.Now))
+        {
+            _next = lost;
+            Arm(s_look);
         }
         else
         {

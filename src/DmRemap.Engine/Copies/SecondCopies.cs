@@ -18,13 +18,18 @@ internal sealed class SecondCopies
     private readonly HashSet<SpareLocation> _mayStillLand = [];
     private readonly HashSet<long> _units = [];
     private uint _doubted;
+    private uint _believedFor;
 
     /// <param name="areKept">Units have a second copy where there is a spare for it.</param>
     /// <param name="areInStep">The last stop was clean, and said so.</param>
-    public SecondCopies(bool areKept, bool areInStep)
+    /// <param name="believedFor">
+    /// Bit by spare: it is missing, and a person believes the second copies of its units all the same.
+    /// </param>
+    public SecondCopies(bool areKept, bool areInStep, uint believedFor = 0)
     {
         AreKept = areKept;
         _doubted = areInStep ? 0 : uint.MaxValue;
+        _believedFor = believedFor;
     }
 
     public bool AreKept { get; }
@@ -39,7 +44,9 @@ internal sealed class SecondCopies
 
     /// <summary>Has the unit a second copy that may be read for the first?</summary>
     public bool IsInStep(in RemapEntry entry) =>
-        !entry.Second.IsNone && (_doubted & (BitOf(entry.Location) | BitOf(entry.Second))) == 0
+        !entry.Second.IsNone
+        && ((_doubted & (BitOf(entry.Location) | BitOf(entry.Second))) == 0
+            || (_believedFor & BitOf(entry.Location)) != 0)
         && (_units.Count == 0 || !_units.Contains(entry.Unit.Value));
 
     /// <summary>What one of its spares has of this unit may be older than what was acknowledged.</summary>
@@ -63,6 +70,8 @@ internal sealed class SecondCopies
     public void Doubt(int spare)
     {
         _doubted |= 1u << spare;
+        // One of those that were believed has lost what it had in this life: that is another matter.
+        _believedFor = (_believedFor & (1u << spare)) != 0 ? _believedFor : 0;
         Doubts++;
     }
 

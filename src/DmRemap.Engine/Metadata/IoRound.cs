@@ -143,7 +143,7 @@ internal sealed class IoRound : IIoOwner, ITimerOwner
         Invariant.Check(!IsRunning);
         Invariant.Check(!IsBusy(target));
         Invariant.Check(_outcomes[target] == TargetOutcome.None);
-        _requests[target].Prepare(this, operation, extent, buffer, flags);
+        _requests[target].Prepare(this, operation, extent, buffer, flags | IoFlags.Metadata);
         _devices[target] = device;
         _outcomes[target] = TargetOutcome.Waiting;
         _isAbandoned[target] = false;

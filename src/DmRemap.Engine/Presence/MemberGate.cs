@@ -126,7 +126,12 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     /// </summary>
     public void JudgeCache()
     {
-        if (_member.HasCacheLossToTake || (_presence.IsGone && MayLoseCache))
+        if (_member.HasCacheLossToTake && _member.IsLossOfFlush)
+        {
+            _member.FlushErrors++;
+            _device.NoteUncertain(_member, UncertainCause.FlushFailed, 5);
+        }
+        else if (_member.HasCacheLossToTake || (_presence.IsGone && MayLoseCache))
         {
             _device.NoteUncertain(_member, UncertainCause.CacheLost, _errno);
         }

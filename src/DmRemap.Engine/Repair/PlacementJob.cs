@@ -222,7 +222,9 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     private bool TryPlace()
     {
         Placed = default;
-        if (!Device.Allocator.TryAllocate(Old.Unit, _avoidedSpare, out SpareLocation location))
+        // A spare that does not answer gets nothing more where another one has room (F-19).
+        int avoided = _avoidedSpare >= 0 ? _avoidedSpare : Device.WritesOut.FirstStuck();
+        if (!Device.Allocator.TryAllocate(Old.Unit, avoided, out SpareLocation location))
         {
             return false;
         }

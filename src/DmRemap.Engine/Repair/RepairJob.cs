@@ -107,6 +107,10 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         {
             return;
         }
+        if (IsWriteToSpare)
+        {
+            Device.WritesOut.End(_ioMember.Index);
+        }
         Resume();
         Device.Pump();
     }
@@ -246,9 +250,15 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         return true;
     }
 
+    private bool IsWriteToSpare => _io.Operation == IoOperation.Write && !_ioMember!.IsPrimary;
+
     private void SubmitTo(Member member, bool isKeptIfGone)
     {
         _ioMember = member;
+        if (IsWriteToSpare)
+        {
+            Device.WritesOut.Begin(member.Index);
+        }
         _isKeptIfGone = isKeptIfGone;
         LossesAtSubmit = Device.LossesNow;
         if (isKeptIfGone)

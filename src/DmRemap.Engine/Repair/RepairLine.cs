@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using DmRemap.Engine.Requests;
 
 namespace DmRemap.Engine.Repair;
@@ -11,32 +12,27 @@ internal interface IFragmentJob
 
 /// <summary>
 /// A bounded set of equal jobs, and the fragments that wait for one of them. What waits here holds nothing.
+/// Some jobs are kept for the time when all others may be waiting for a spare that does not answer.
 /// </summary>
-internal sealed class RepairLine<TJob>
+internal sealed class RepairLine<TJob>(int jobsMax, int keptMax, WriteProgress writes, Func<TJob> make)
     where TJob : RepairJob, IFragmentJob
 {
-    private readonly TJob[] _all;
-    private readonly TJob[] _free;
+    private readonly List<TJob> _all = [];
+    private readonly Stack<TJob> _free = new();
     private readonly FragmentQueue _waiting = new();
-    private int _freeCount;
 
-    public RepairLine(int jobs, Func<TJob> make)
-    {
-        _free = new TJob[jobs];
-        for (int i = 0; i < jobs; i++)
-        {
-            _free[i] = make();
-        }
-        _all = [.. _free];
-        _freeCount = jobs;
-    }
+    public bool CanStart => !_waiting.IsEmpty
+        && (Running < jobsMax || (Running < jobsMax + keptMax && writes.IsAnyStuck()));
 
-    public bool CanStart => _freeCount > 0 && !_waiting.IsEmpty;
+    /// <summary>It could start if a spare turns out to be stuck, and not before.</summary>
+    public bool IsHeldBack => !_waiting.IsEmpty && Running >= jobsMax && Running < jobsMax + keptMax;
 
-    public bool IsIdle => _freeCount == _free.Length && _waiting.IsEmpty;
+    public bool IsIdle => Running == 0 && _waiting.IsEmpty;
 
     /// <summary>Some job that was under way at MarkUnderWay has not ended yet.</summary>
-    public bool IsAnyMarked => Array.Exists(_all, static job => job.IsMarked);
+    public bool IsAnyMarked => _all.Exists(static job => job.IsMarked);
+
+    private int Running => _all.Count - _free.Count;
 
     public void MarkUnderWay()
     {
@@ -52,10 +48,9 @@ internal sealed class RepairLine<TJob>
     public bool StartWaiting()
     {
         bool started = false;
-        while (_freeCount > 0 && _waiting.TryDequeue(out FragmentIo fragment))
+        while (CanStart && _waiting.TryDequeue(out FragmentIo fragment))
         {
-            _freeCount--;
-            _free[_freeCount].Begin(fragment);
+            TakeJob().Begin(fragment);
             started = true;
         }
         return started;
@@ -64,7 +59,17 @@ internal sealed class RepairLine<TJob>
     public void Return(TJob job)
     {
         job.IsMarked = false;
-        _free[_freeCount] = job;
-        _freeCount++;
+        _free.Push(job);
+    }
+
+    private TJob TakeJob()
+    {
+        if (_free.TryPop(out TJob? free))
+        {
+            return free;
+        }
+        TJob job = make();
+        _all.Add(job);
+        return job;
     }
 }

@@ -43,8 +43,10 @@ internal sealed partial class WriteRedirect
     {
         bool isStorm = Device.Breaker.IsTripped && Device.WriteControl.MayControl;
         bool isNeeded = Device.WriteControl.NeedsControl || (isStorm && HasUnitToMove());
-        // A control that fails takes a slot of the parts.
-        return isNeeded && _partCount < SlotsMax;
+        // A control that fails takes a slot of the parts, and a spare unit for what it may have ruined: where
+        // none is to be had it could help nothing, and destroy what nobody complained of.
+        bool mayBeSaved = Device.Allocator.TotalUnitsAllocatable > 0 && !Device.IsMetadataUnavailable;
+        return isNeeded && mayBeSaved && _partCount < SlotsMax;
     }
 
     /// <summary>Would a unit that was healthy get a spare unit now?</summary>
@@ -107,6 +109,11 @@ internal sealed partial class WriteRedirect
         UnitNumber unit = Units.UnitOf(_control.Start);
         if (!_isControlSaved || !IsPlaced)
         {
+            if (_isControlSaved)
+            {
+                // Others took the last spare units meanwhile: what is there reads or fails as the disk says.
+                Device.NoteExhausted(_control);
+            }
             Device.ReleaseHold(unit);
             return;
         }

@@ -62,11 +62,13 @@ internal sealed partial class WriteRedirect
         {
             return false;
         }
-        // One that is away is not waited for: the record says that it misses this write (F-22).
+        // One that is away, or does not answer, is not waited for: the record says that it misses this write
+        // (F-22).
         Member second = Device.Spare(part.Old.Second.Spare);
         bool mayBeWritten =
-            !Device.IsInDoubt(part.Unit) && !second.IsGone && !second.IsAbsent && !second.IsRemoved;
-        if (!mayBeWritten || !Device.TryBeginSecondWrite())
+            !Device.IsInDoubt(part.Unit) && !second.IsGone && !second.IsAbsent && !second.IsRemoved
+            && !Device.WritesOut.IsStuck(second.Index);
+        if (!mayBeWritten)
         {
             DropSecond(ref part);
             return false;
@@ -75,8 +77,9 @@ internal sealed partial class WriteRedirect
         return true;
     }
 
-    private static void DropSecond(ref Part part)
+    private void DropSecond(ref Part part)
     {
+        Device.Counters.SecondsStruckOut++;
         part.DropsSecond = true;
         part.Plan = Plan.Recorded;
     }
@@ -88,7 +91,6 @@ internal sealed partial class WriteRedirect
             TakeCopy(ref part);
             return;
         }
-        Device.EndSecondWrite();
         Member spare = Device.Spare(part.Old.Second.Spare);
         if (IoSucceeded)
         {

@@ -56,6 +56,8 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         Failed = 4,
     }
 
+    public required RepairLine<WriteRedirect> Line { get; init; }
+
     public void Begin(FragmentIo fragment)
     {
         Invariant.Check(IsIdle);

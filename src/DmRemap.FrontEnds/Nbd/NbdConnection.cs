@@ -266,6 +266,19 @@ internal sealed partial class NbdConnection : IByteStreamOwner, ITimerOwner
         }
     }
 
+    /// <summary>
+    /// The client of a device that was suspended, and whose end has not been received because it waited for
+    /// buffers: its writes are not carried out now. It may have come back and sent them again.
+    /// </summary>
+    public void CloseIfGoneWhileHeld()
+    {
+        bool isDeaf = _life == Life.Open && !_isReceiving && !_isEnding;
+        if (isDeaf && _queue.HasWaiting(this) && _stream!.HasPeerEnded)
+        {
+            CloseStream();
+        }
+    }
+
     private void CloseStream()
     {
         _life = Life.Closing;

@@ -113,6 +113,10 @@ public sealed class NbdServer : IStreamAcceptor, ITimerOwner, IReadDeadlineOwner
     /// <summary>Hand over what was held, in the order in which it came.</summary>
     public void Release()
     {
+        foreach (NbdConnection connection in _connections)
+        {
+            connection.CloseIfGoneWhileHeld();
+        }
         _queue.IsHeld = false;
         Deadlines?.Restart();
         Settle();

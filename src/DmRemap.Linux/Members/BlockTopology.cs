@@ -38,6 +38,9 @@ internal sealed class BlockTopology(
 
     public bool IsMd(DeviceNumber device) => Exists(device, "md");
 
+    /// <summary>Hardware, or a partition of it: nothing that the kernel makes of other devices.</summary>
+    public bool IsDrive(DeviceNumber device) => Exists(DiskOf(device) ?? device, "device");
+
     /// <summary>The disk that a partition lies on; null for what is no partition.</summary>
     public DeviceNumber? DiskOf(DeviceNumber partition)
     {

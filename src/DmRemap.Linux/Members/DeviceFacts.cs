@@ -59,6 +59,7 @@ internal static class DeviceFacts
                 : own,
             HardwareTransferBytesMax = topology.TransferBytesMax(status.Device),
             HasWriteThroughCache = topology.QueueOf(status.Device, "write_cache") == "write through",
+            HasOwnForce = topology.IsDrive(status.Device) && topology.QueueOf(status.Device, "fua") == "1",
             Bus = topology.BusOf(status.Device),
             DrivePath = topology.DrivePathOf(status.Device),
             Identity = new MemberIdentity(status.HostDevice, status.Inode, status.Device),

@@ -112,6 +112,12 @@ public sealed class MemberFile : IDisposable
     /// </summary>
     public bool HasWriteThroughCache { get; init; }
 
+    /// <summary>
+    /// A drive that forces a single write to its medium by itself; of a device on top of others that is not
+    /// known.
+    /// </summary>
+    public bool HasOwnForce { get; init; }
+
     /// <summary>What the disk below understands; nothing, of a file.</summary>
     public DriveBus Bus { get; init; }
 

@@ -28,6 +28,7 @@ internal static unsafe partial class SocketNative
     public const int SendFlags = MSG_NOSIGNAL | MSG_WAITALL;
 
     public const int POLLHUP = 0x10;
+    public const int POLLRDHUP = 0x2000;
     public const int F_DUPFD_CLOEXEC = 1030;
     public const int F_SETFD = 2;
     public const int F_GETFL = 3;

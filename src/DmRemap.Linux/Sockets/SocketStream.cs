@@ -148,6 +148,8 @@ internal sealed class SocketStream : IByteStream
         }
     }
 
+    public bool HasPeerEnded => _fd >= 0 && StreamDetour.HasEnded(_fd);
+
     private void OnSent(int result)
     {
         if (_isClosing)

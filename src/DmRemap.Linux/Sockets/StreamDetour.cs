@@ -31,9 +31,14 @@ public static class StreamDetour
     }
 
     /// <summary>Both directions of the pair are closed at the other end.</summary>
-    public static unsafe bool HasHungUp(int inside)
+    public static bool HasHungUp(int inside) => Is(inside, SocketNative.POLLHUP);
+
+    /// <summary>The other end sends nothing more.</summary>
+    public static bool HasEnded(int socket) => Is(socket, SocketNative.POLLHUP | SocketNative.POLLRDHUP);
+
+    private static unsafe bool Is(int socket, int events)
     {
-        ulong poll = (uint)inside;
-        return SocketNative.Poll(&poll, 1, 0) > 0 && ((poll >> 48) & SocketNative.POLLHUP) != 0;
+        ulong poll = (uint)socket | ((ulong)(uint)events << 32);
+        return SocketNative.Poll(&poll, 1, 0) > 0 && ((int)(poll >> 48) & events) != 0;
     }
 }

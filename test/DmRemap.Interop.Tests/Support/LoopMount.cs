@@ -28,11 +28,13 @@ internal sealed class LoopMount : IAsyncDisposable
     /// <summary>Where MountAsync mounts it.</summary>
     public string Folder { get; }
 
-    public static async Task<LoopMount> AttachAsync(DeviceUnderTest device)
+    public static Task<LoopMount> AttachAsync(DeviceUnderTest device) => AttachAsync(device, device.Uri);
+
+    public static async Task<LoopMount> AttachAsync(DeviceUnderTest device, string uri)
     {
         string folder = Path.Combine(device.Folder, "fuse");
         Directory.CreateDirectory(folder);
-        RunningProgram fuse = device.StartBeside("nbdfuse", folder, device.Uri);
+        RunningProgram fuse = device.StartBeside("nbdfuse", folder, uri);
         LoopMount mount = new(device, fuse, folder);
         try
         {

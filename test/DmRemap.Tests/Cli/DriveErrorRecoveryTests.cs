@@ -1,9 +1,6 @@
 using System.Collections.Generic;
-using System.Globalization;
-using System.Linq;
 using System.Threading.Tasks;
 using DmRemap.Cli.Drives;
-using DmRemap.Cli.Losses;
 using DmRemap.Cli.Parsing;
 using DmRemap.Core.Faults;
 using Xunit;
@@ -13,6 +10,8 @@ namespace DmRemap.Tests.Cli;
 /// <summary>SCT ERC of a drive (F-35): read, set only when asked, put back, and never an error.</summary>
 public sealed class DriveErrorRecoveryTests
 {
+    private const System.StringComparison Ordinal = System.StringComparison.Ordinal;
+
     private readonly List<string> _said = [];
 
     private DriveErrorRecovery Of(StubDrive drive, ErrorRecoveryPolicy policy) =>
@@ -64,6 +63,46 @@ public sealed class DriveErrorRecoveryTests
 
         await recovery.RestoreAsync();
         Assert.Equal((70, 70, 30), (drive.Read, drive.Write, drive.Timeout));
+    }
+
+    /// <summary>F-35, its two passes.</summary>
+    [Fact]
+    public async Task Short_limit_becomes_none_for_what_was_lost_and_short_again_behind_it()
+    {
+        StubDrive drive = new() { Read = 0, Write = 0 };
+        DriveErrorRecovery recovery = Of(drive, ErrorRecoveryPolicy.LimitThenMax(7));
+        await recovery.ApplyAsync();
+        Assert.Equal((70, 70, 30), (drive.Read, drive.Write, drive.Timeout));
+        await recovery.ApplyAsync(isForLost: true);
+        Assert.Equal((0, 70, 180), (drive.Read, drive.Write, drive.Timeout));
+        Assert.Equal(180, recovery.CommandTimeoutSeconds);
+        Assert.Contains("put back when what was lost has been tried again", _said[^1], Ordinal);
+
+        // It was away in the middle of it.
+        (drive.Read, drive.Timeout) = (70, 30);
+        await recovery.ApplyAsync(isForLost: true);
+        Assert.Equal((0, 70, 180), (drive.Read, drive.Write, drive.Timeout));
+
+        await recovery.ApplyAsync();
+        Assert.Equal((70, 70, 30), (drive.Read, drive.Write, drive.Timeout));
+        Assert.Equal(30, recovery.CommandTimeoutSeconds);
+        await recovery.ApplyAsync(isForLost: true);
+        await recovery.RestoreAsync();
+        Assert.Equal((0, 0, 30), (drive.Read, drive.Write, drive.Timeout));
+    }
+
+    /// <summary>A drive that still takes its time would be reset in it.</summary>
+    [Fact]
+    public async Task Kernel_goes_on_waiting_for_a_drive_that_does_not_take_the_short_limit_back()
+    {
+        StubDrive drive = new();
+        DriveErrorRecovery recovery = Of(drive, ErrorRecoveryPolicy.LimitThenMax(7));
+        await recovery.ApplyAsync(isForLost: true);
+        drive.Follows = false;
+        await recovery.ApplyAsync();
+        Assert.Equal((0, 180), (drive.Read, drive.Timeout));
+        Assert.Equal(180, recovery.CommandTimeoutSeconds);
+        Assert.Contains("DMR-EVENT-ERC-FAILED", _said[^1], Ordinal);
     }
 
     [Theory]
@@ -142,10 +181,13 @@ public sealed class DriveErrorRecoveryTests
     [InlineData("max", ErrorRecoveryChoice.Max, 0)]
     [InlineData("7", ErrorRecoveryChoice.Limit, 7)]
     [InlineData("300", ErrorRecoveryChoice.Limit, 300)]
-    public void Policy_is_read(string text, ErrorRecoveryChoice choice, int seconds)
+    [InlineData("7+max", ErrorRecoveryChoice.Limit, 7, ErrorRecoveryChoice.Max)]
+    public void Policy_is_read(
+        string text, ErrorRecoveryChoice choice, int seconds, ErrorRecoveryChoice? forLost = null)
     {
         Assert.True(ErrorRecoveryPolicyText.TryParse(text, out ErrorRecoveryPolicy policy));
         Assert.Equal((choice, seconds), (policy.Choice, policy.Seconds));
+        Assert.Equal(forLost ?? choice, policy.ForLost.Choice);
     }
 
     [Theory]
@@ -155,60 +197,12 @@ public sealed class DriveErrorRecoveryTests
     [InlineData("-7")]
     [InlineData("7.5")]
     [InlineData("7s")]
+    [InlineData("+max")]
+    [InlineData("0+max")]
+    [InlineData("max+max")]
+    [InlineData("7+7")]
     [InlineData("MAX")]
     [InlineData("99999999999")]
     public void Policy_that_no_drive_can_follow_is_refused(string text) =>
         Assert.False(ErrorRecoveryPolicyText.TryParse(text, out _));
-
-    private sealed class StubDrive : IDriveTools
-    {
-        public List<string> Asked { get; } = [];
-
-        public int Read { get; set; } = 70;
-
-        public int Write { get; set; } = 70;
-
-        public int? Timeout { get; set; } = 30;
-
-        public bool Follows { get; init; } = true;
-
-        public bool CanSetTimeout { get; init; } = true;
-
-        public bool IsInstalled { get; init; } = true;
-
-        public bool HasNone { get; init; }
-
-        public Task<ToolAnswer> SmartctlAsync(IReadOnlyList<string> arguments)
-        {
-            Asked.Add(string.Join(' ', arguments));
-            if (!IsInstalled)
-            {
-                return Task.FromResult(new ToolAnswer(null, "", "smartctl is not installed"));
-            }
-            if (HasNone)
-            {
-                return Task.FromResult(new ToolAnswer(4, """{ "device": { "protocol": "ATA" } }""", ""));
-            }
-            string[] log = arguments[2].Split(',');
-            if (log.Length == 3 && Follows)
-            {
-                int[] limits = [.. log[1..].Select(one => int.Parse(one, CultureInfo.InvariantCulture))];
-                (Read, Write) = (limits[0], limits[1]);
-            }
-            string answer = $$"""{ "ata_sct_erc": { "read": {{Limit(Read)}}, "write": {{Limit(Write)}} } }""";
-            return Task.FromResult(new ToolAnswer(0, answer, ""));
-        }
-
-        public int? CommandTimeoutOf(string path) => Timeout;
-
-        public bool TrySetCommandTimeout(string path, int seconds)
-        {
-            Timeout = CanSetTimeout ? seconds : Timeout;
-            return CanSetTimeout;
-        }
-
-        private static string Limit(int deciseconds) => deciseconds == 0
-            ? "{ \"enabled\": false }"
-            : $"{{ \"enabled\": true, \"deciseconds\": {deciseconds} }}";
-    }
 }

@@ -46,7 +46,7 @@ public sealed class LimitsTests
     [Fact]
     public void The_ring_takes_what_one_primary_and_some_spares_have_in_flight_besides_sockets()
     {
-        const int members = 4 * Limits.MemberQueueDepth;
+        const int members = 4 * (Limits.MemberQueueDepth + Limits.MemberMetadataDepth);
         const int sockets = 2 * Limits.ConnectionsMax;
         Assert.True(members + sockets <= Limits.SubmissionQueueEntries);
     }

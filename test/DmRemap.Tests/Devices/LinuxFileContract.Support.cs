@@ -42,9 +42,9 @@ public abstract partial class LinuxFileContract
 
     private static void Submit(
         LinuxFile device, IoRequest request, IoOperation operation, long start, long count,
-        BufferSlice buffer, IIoOwner owner)
+        BufferSlice buffer, IIoOwner owner, IoFlags flags = IoFlags.None)
     {
-        request.Prepare(owner, operation, At(start, count), buffer);
+        request.Prepare(owner, operation, At(start, count), buffer, flags);
         device.Submit(request);
     }
 

@@ -133,6 +133,16 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
         IoRequest behind = Do(device, IoOperation.Read, 100, 8, buffer);
         Assert.Equal((IoStatus.DeviceError, Errno.ENXIO), (behind.Status, behind.Errno));
         Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, 2, 8, buffer).Status);
+
+        using (FileStream file = new(ImagePath, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            file.SetLength(Blocks * BlockBytes);
+        }
+        behind = Do(device, IoOperation.Read, 100, 8, buffer);
+        Assert.Equal((IoStatus.DeviceError, Errno.ENXIO), (behind.Status, behind.Errno));
+        IoRequest written = Do(device, IoOperation.Write, 100, 8, buffer);
+        Assert.Equal((IoStatus.DeviceError, Errno.ENXIO), (written.Status, written.Errno));
+        Assert.Equal(IoStatus.Ok, Do(device, IoOperation.Read, 2, 8, buffer).Status);
     }
 
     [Fact]
@@ -201,7 +211,7 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
         MakeImage(Blocks, 1);
         LinuxFile device = OpenImage(CacheMode.Direct);
         using ManualResetEventSlim done = new();
-        Counting owner = new(510, done);
+        Counting owner = new(520, done);
         _runner.Call(() =>
         {
             for (int i = 0; i < 500; i++)
@@ -215,10 +225,19 @@ public abstract partial class LinuxFileContract(LoopBackend backend) : IDisposab
             }
             Assert.Equal(Limits.MemberQueueDepth + Limits.MemberZeroingDepth, device.Operations.Outstanding);
             Assert.Equal(510, device.InFlight);
+            // Metadata does not stand in line behind data (F-19).
+            for (int i = 0; i < 10; i++)
+            {
+                Submit(device, new IoRequest(), IoOperation.Read, i, 1, AlignedMemory.Allocate(BlockBytes),
+                    owner, IoFlags.Metadata);
+            }
+            Assert.Equal(
+                Limits.MemberQueueDepth + Limits.MemberMetadataDepth + Limits.MemberZeroingDepth,
+                device.Operations.Outstanding);
         });
         LoopRunner.Wait(done, "the last completion");
-        Assert.Equal(510, owner.Ok);
-        Assert.Equal(510, device.Operations.Completed);
+        Assert.Equal(520, owner.Ok);
+        Assert.Equal(520, device.Operations.Completed);
     }
 
     [Fact]

@@ -332,8 +332,11 @@ public sealed class NbdClientLossTests
     private static void Write(NbdClientWorld world, IoFlags flags)
     {
         IoRequest write = world.Submit(IoOperation.Write, 0, 1, flags);
-        int sent = flags == IoFlags.ForceUnitAccess ? 1 : 0;
-        world.Answer(world.Expect(NbdCommand.Write, 0, 512, sent));
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        if (flags == IoFlags.ForceUnitAccess)
+        {
+            world.Answer(world.Expect(NbdCommand.Flush, 0, 0));
+        }
         NbdClientWorld.AssertOk(write);
     }
 

@@ -39,10 +39,10 @@ public sealed class NbdClientTests
         NbdClientWorld world = new NbdClientWorld().Started();
         IoRequest first = world.Submit(IoOperation.Read, 0, 1);
         IoRequest second = world.Submit(IoOperation.Read, 1, 2);
-        IoRequest third = world.Submit(IoOperation.Write, 4, 1, IoFlags.ForceUnitAccess);
+        IoRequest third = world.Submit(IoOperation.Write, 4, 1);
         ulong a = world.Expect(NbdCommand.Read, 0, 512);
         ulong b = world.Expect(NbdCommand.Read, 512, 1024);
-        ulong c = world.Expect(NbdCommand.Write, 2048, 512, Fua);
+        ulong c = world.Expect(NbdCommand.Write, 2048, 512);
         world.Answer(c);
         NbdClientWorld.AssertOk(third);
         world.Answer(b, 0, Enumerable.Repeat((byte)2, 1024).ToArray());
@@ -101,20 +101,24 @@ public sealed class NbdClientTests
         IoRequest zeroes = world.Submit(
             IoOperation.WriteZeroes, 0, 150 * 2048, IoFlags.KeepAllocated | IoFlags.ForceUnitAccess);
         const int slice = Limits.ZeroingSliceBytes;
-        world.Answer(world.Expect(NbdCommand.WriteZeroes, 0, slice, Fua | NoHole));
-        world.Answer(world.Expect(NbdCommand.WriteZeroes, slice, slice, Fua | NoHole));
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, 0, slice, NoHole));
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, slice, slice, NoHole));
         Assert.True(zeroes.IsSubmitted);
-        world.Answer(world.Expect(NbdCommand.WriteZeroes, 2 * slice, (int)(22 * mebi), Fua | NoHole));
+        world.Answer(world.Expect(NbdCommand.WriteZeroes, 2 * slice, (int)(22 * mebi), NoHole));
+        Assert.True(zeroes.IsSubmitted);
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0));
         NbdClientWorld.AssertOk(zeroes);
         IoRequest discard = world.Submit(IoOperation.Discard, 2048, 2048);
         world.Answer(world.Expect(NbdCommand.Trim, mebi, (int)mebi));
         NbdClientWorld.AssertOk(discard);
     }
 
-    [Fact]
-    public void Fua_is_a_flush_after_the_write_where_the_server_has_no_fua()
+    [Theory]
+    [InlineData(HasFlags | CanFlush)]
+    [InlineData(HasFlags | CanFlush | CanFua)]
+    public void Fua_is_a_flush_after_the_write_wherever_the_server_has_a_flush(int flags)
     {
-        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        NbdClientWorld world = new NbdClientWorld(flags).Started();
         IoRequest write = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
         world.Answer(world.Expect(NbdCommand.Write, 0, 512));
         Assert.True(write.IsSubmitted);
@@ -128,6 +132,31 @@ public sealed class NbdClientTests
         IoRequest plain = world.Submit(IoOperation.Write, 0, 1);
         world.Answer(world.Expect(NbdCommand.Write, 0, 512));
         NbdClientWorld.AssertOk(plain);
+    }
+
+    /// <summary>The server may have failed to keep any write before it, and says so once (F-9).</summary>
+    [Fact]
+    public void Failed_flush_behind_a_forced_write_is_a_loss_where_others_were_not_durable()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        FailForced(world);
+        Assert.Equal(0, world.Client.CacheLosses);
+
+        IoRequest plain = world.Submit(IoOperation.Write, 8, 1);
+        world.Answer(world.Expect(NbdCommand.Write, 8 * 512, 512));
+        NbdClientWorld.AssertOk(plain);
+        FailForced(world);
+        Assert.Equal(1, world.Client.CacheLosses);
+        FailForced(world);
+        Assert.Equal(1, world.Client.CacheLosses);
+    }
+
+    private static void FailForced(NbdClientWorld world)
+    {
+        IoRequest forced = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0), Eio);
+        Assert.Equal(IoStatus.DeviceError, forced.Status);
     }
 
     [Fact]
@@ -168,6 +197,41 @@ public sealed class NbdClientTests
         }
         Assert.All(requests, NbdClientWorld.AssertOk);
         world.ExpectNothing();
+    }
+
+    /// <summary>A record has a deadline, and a server that is only busy must not miss it (F-19).</summary>
+    [Fact]
+    public void Metadata_does_not_stand_in_line_behind_data()
+    {
+        NbdClientWorld world = new NbdClientWorld().Started();
+        for (int i = 0; i < 2 * Limits.MemberQueueDepth; i++)
+        {
+            world.Submit(IoOperation.Read, i, 1);
+        }
+        List<IoRequest> records = [];
+        for (int i = 0; i <= Limits.MemberMetadataDepth; i++)
+        {
+            records.Add(world.Submit(IoOperation.Write, 1000 + i, 1, IoFlags.Metadata));
+        }
+        ulong firstRead = world.Expect(NbdCommand.Read, 0, 512);
+        for (int i = 1; i < Limits.MemberQueueDepth; i++)
+        {
+            world.Expect(NbdCommand.Read, i * 512, 512);
+        }
+        ulong firstRecord = world.Expect(NbdCommand.Write, 1000 * 512, 512);
+        for (int i = 1; i < Limits.MemberMetadataDepth; i++)
+        {
+            world.Answer(world.Expect(NbdCommand.Write, (1000 + i) * 512, 512));
+            NbdClientWorld.AssertOk(records[i]);
+        }
+        // The first that was answered made room for the last record, and the others for nobody.
+        world.Answer(world.Expect(NbdCommand.Write, (1000 + Limits.MemberMetadataDepth) * 512, 512));
+        NbdClientWorld.AssertOk(records[^1]);
+        world.Answer(firstRecord);
+        NbdClientWorld.AssertOk(records[0]);
+        world.ExpectNothing();
+        world.Answer(firstRead, 0, new byte[512]);
+        world.Expect(NbdCommand.Read, Limits.MemberQueueDepth * 512, 512);
     }
 
     [Fact]

@@ -75,6 +75,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             ReadRetries = o.ReadRetries,
             CopiesWeak = o.CopiesWeak,
             RetriesUnreadable = o.RetriesUnreadable,
+            IsRetryPatient = o.IsRetryPatient,
             Heal = o.Heal,
             OnGone = o.OnGone,
             WriteCache = o.WriteCache,
@@ -217,6 +218,8 @@ internal sealed record BenchOptions
 
     /// <summary>Off, for the same reason.</summary>
     public bool RetriesUnreadable { get; init; }
+
+    public bool IsRetryPatient { get; init; }
 
     /// <summary>Off, for the same reason.</summary>
     public HealPolicy Heal { get; init; }

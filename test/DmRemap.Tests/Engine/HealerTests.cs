@@ -130,6 +130,42 @@ public sealed class HealerTests
         Assert.All(read.Data, b => Assert.Equal(9, b));
     }
 
+    /// <summary>A write that lands late must not find its place in use again (F-3).</summary>
+    [Fact]
+    public void Unit_whose_copy_is_under_way_is_not_given_back_however_long_the_disk_takes()
+    {
+        EngineBench bench = InProbation();
+        bench.Primary.Hang = request => request.Operation == IoOperation.Write;
+        bool isWritten = false;
+        BufferSlice data = AlignedMemory.Allocate(3 * 512);
+        data.Span.Fill(7);
+        bench.Start(IoOperation.Write, First + 2, 3, data, IoFlags.None, _ => isWritten = true);
+        MoveProbe back = new()
+        {
+            First = new UnitNumber(Unit),
+            Last = new UnitNumber(Unit),
+            To = MoveTarget.Primary,
+        };
+        Assert.True(bench.Device.TryStartMove(back));
+        for (int hour = 0; hour < 2 * HealRule.PassesNeeded; hour++)
+        {
+            Transfer(bench, from: 1024);
+            bench.Loop.RunFor(s_hour);
+        }
+        Assert.False(isWritten);
+        Assert.False(back.IsFinished);
+        Assert.Equal(UnitState.Probation, bench.Log.Durable[Unit].State);
+        Assert.Equal(0, bench.Log.Durable[Unit].Trials.Passed);
+
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntil(() => back.IsFinished);
+        Assert.True(isWritten);
+        Assert.Empty(bench.Log.Durable);
+        Assert.Equal(Mixed(), bench.Primary.Content[(First * 512)..][..4096]);
+        Assert.Equal(Mixed(), bench.Read(First, 8).Data);
+    }
+
     /// <summary>Its process ended between the two writes: the place is not to blame.</summary>
     [Fact]
     public void Copy_of_an_earlier_life_that_differs_ends_probation_and_nothing_is_counted()
@@ -377,9 +413,9 @@ public sealed class HealerTests
     }
 
     /// <summary>As much as the disk is large.</summary>
-    private static void Transfer(EngineBench bench)
+    private static void Transfer(EngineBench bench, int from = 0)
     {
-        for (int start = 0; start < 2048; start += 256)
+        for (int start = from; start < 2048; start += 256)
         {
             bench.Read(start, 256);
         }

@@ -238,6 +238,70 @@ public sealed class UnreadableRetryTests
         Assert.True(stop.IsQuiesced);
     }
 
+    /// <summary>F-35: errors soon for who waits, and all the time a drive likes for what was lost.</summary>
+    [Fact]
+    public void Lost_blocks_are_read_when_the_drive_was_given_time_and_it_is_taken_back_behind_them()
+    {
+        EngineBench bench = Lost(s_automatic with { IsRetryPatient = true });
+        Assert.False(bench.Device.Patience.IsWanted);
+        bench.Primary.BadForReading.Clear();
+        bench.Primary.Log = [];
+        bench.Loop.RunUntil(() => bench.Device.Patience.IsWanted);
+        bench.Loop.RunFor(Duration.FromSeconds(20));
+        Assert.Empty(bench.Primary.Log);
+        bench.Device.Patience.IsGranted = true;
+        bench.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.Equal(0, bench.Device.Tally.LostBlocks);
+        Assert.Equal(8, bench.Device.Counters.BlocksSalvaged);
+        Assert.False(bench.Device.Patience.IsWanted);
+    }
+
+    [Fact]
+    public void Drive_that_nobody_can_tell_anything_is_read_as_it_is()
+    {
+        EngineBench bench = Lost(s_automatic with { IsRetryPatient = true });
+        bench.Primary.BadForReading.Clear();
+        bench.Loop.RunFor(new Duration(2 * s_minute.Nanoseconds));
+        Assert.Equal(0, bench.Device.Tally.LostBlocks);
+        Assert.False(bench.Device.Patience.IsWanted);
+    }
+
+    [Fact]
+    public void Retest_waits_for_the_drives_time_and_ends_at_once_when_it_is_abandoned()
+    {
+        EngineBench bench = Lost(new BenchOptions { IsRetryPatient = true });
+        bench.Primary.BadForReading.Clear();
+        RetestProbe abandoned = Start(bench, 0, 255);
+        bench.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.True(bench.Device.Patience.IsWanted);
+        abandoned.Abandon();
+        bench.Loop.RunFor(Duration.FromSeconds(1));
+        Assert.True(abandoned.IsFinished);
+        Assert.Equal(0, abandoned.LostUnitsTried);
+        Assert.False(bench.Device.Patience.IsWanted);
+
+        RetestProbe retest = Start(bench, 0, 255);
+        bench.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.False(retest.IsFinished);
+        bench.Device.Patience.IsGranted = true;
+        bench.Loop.RunFor(Duration.FromSeconds(2));
+        Assert.True(retest.IsFinished);
+        Assert.Equal((1, 8), (retest.LostUnitsTried, retest.BlocksBack));
+        Assert.False(bench.Device.Patience.IsWanted);
+    }
+
+    [Fact]
+    public void Stop_does_not_wait_for_the_drives_time()
+    {
+        EngineBench bench = Lost(s_automatic with { IsRetryPatient = true });
+        bench.Loop.RunUntil(() => bench.Device.Patience.IsWanted);
+        StopProbe stop = new();
+        bench.Device.BeginStop(stop);
+        bench.Loop.RunUntilIdle();
+        Assert.True(stop.IsQuiesced);
+        Assert.False(bench.Device.Patience.IsWanted);
+    }
+
     [Fact]
     public void Pauses_grow_from_a_minute_to_a_day_and_a_new_loss_has_its_chance_within_an_hour()
     {

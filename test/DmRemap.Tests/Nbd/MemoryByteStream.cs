@@ -32,6 +32,8 @@ internal sealed class MemoryByteStream : IByteStream, IIoOwner
 
     public IByteStreamOwner? Owner { get; set; }
 
+    public bool HasPeerEnded => _hasEnded || ReceiveError != 0;
+
     /// <summary>How many bytes the server gets at once, at most.</summary>
     public Func<int>? Cut { get; set; }
 

@@ -127,6 +127,32 @@ public sealed class NbdServerHoldTests
         Assert.Equal(1, world.Disk.Operations);
     }
 
+    /// <summary>It is longer than what is received at once, so that the end behind it is not seen.</summary>
+    [Fact]
+    public void Long_write_of_a_client_that_goes_away_while_held_is_never_carried_out()
+    {
+        NbdWorld world = new();
+        MemoryByteStream client = world.ConnectAndGo();
+        world.Server.Hold();
+        client.Write(new ConversationBuilder()
+            .Write(1, 0, NbdCorpus.Pattern(3 * Limits.SliceBytes, 1)).ToArray());
+        world.Settle();
+        client.End();
+        world.Settle();
+        Assert.False(client.IsClosed);
+        MemoryByteStream next = world.ConnectAndGo();
+        byte[] newest = NbdCorpus.Pattern(4096, 9);
+        next.Write(new ConversationBuilder().Write(1, 0, newest).ToArray());
+        world.Settle();
+        world.Server.Release();
+        world.Settle();
+        Assert.True(client.IsClosed);
+        ExpectedReply.CheckReplies(next.Output, [new(1, NbdError.None, 0)]);
+        Assert.Equal(newest, world.Disk.Content[..4096]);
+        Assert.All(world.Disk.Content[4096..8192], b => Assert.Equal(0, b));
+        Assert.Equal(1, world.Disk.Operations);
+    }
+
     [Fact]
     public void Polite_disconnect_while_held_is_answered_after_release_and_then_closed()
     {
