@@ -9,10 +9,11 @@ internal static class SpareText
 {
     public static IEnumerable<string> Of(DeviceStatus status)
     {
-        for (int i = 0; i < status.Spares.Count; i++)
+        foreach (SpareStatus spare in status.Spares)
         {
-            SpareStatus spare = status.Spares[i];
-            yield return $"{spare.Index ?? i}: {spare.Path}: {spare.State}";
+            // The number that `spare remove` takes is the set's; the order of the registry is another.
+            string number = spare.Index is int index ? $"{index}: " : "";
+            yield return $"{number}{spare.Path}: {spare.State}";
             if (spare.Units is SpareUnits units)
             {
                 yield return $"    {Amounts.Plural(units.Used, "unit")} used of {units.Total}, "

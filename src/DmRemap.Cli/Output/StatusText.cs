@@ -109,11 +109,12 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         WriteSlow(primary.Slow);
         WriteOutstanding(status, primary.Io);
         WriteErrorRecovery(primary.ErrorRecovery);
-        for (int i = 0; i < status.Spares.Count; i++)
+        foreach (SpareStatus spare in status.Spares)
         {
-            SpareStatus spare = status.Spares[i];
+            // Its number is the set's, which the registry does not know.
+            string role = spare.Index is int index ? $"spare {index}" : "spare";
             string used = spare.Units is null ? "-" : UsedUnits(spare.Units);
-            table.WriteRow(spare.Path, $"spare {spare.Index ?? i}", spare.State, spare.Errors, used);
+            table.WriteRow(spare.Path, role, spare.State, spare.Errors, used);
             WriteGone(spare.Gone);
             WriteSlow(spare.Slow);
             WriteOutstanding(status, spare.Io);

@@ -107,7 +107,7 @@ public sealed class StatusTextTests
 
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     unknown       -      -      -  -
-          /dev/sdc1               spare 0  unknown       -      -      -  -
+          /dev/sdc1               spare    unknown       -      -      -  -
 
           errors: not known while stopped
 
@@ -257,6 +257,7 @@ public sealed class StatusTextTests
             [
                 status.Spares[0] with
                 {
+                    Index = null,
                     State = "unknown",
                     Mode = null,
                     Units = null,

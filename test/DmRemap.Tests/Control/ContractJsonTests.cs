@@ -26,7 +26,7 @@ public sealed class ContractJsonTests
         + "\"latencies\":{\"reads\":{\"count\":9988,\"meanUs\":110.5,\"p50Us\":90,\"p90Us\":200.5,"
         + "\"p99Us\":1200,\"p999Us\":31000000,\"longestUs\":31000000},\"writes\":null,"
         + "\"flushes\":null,\"zeroings\":null},\"errorRecovery\":null}"
-        + ",\"spares\":[{\"path\":\"/dev/sdc1\",\"index\":null,"
+        + ",\"spares\":[{\"path\":\"/dev/sdc1\",\"index\":0,"
         + "\"uuid\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7\","
         + "\"state\":\"active\",\"mode\":\"direct\",\"connection\":null,"
         + "\"units\":{\"total\":16128,\"used\":120,"

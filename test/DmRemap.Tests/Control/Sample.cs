@@ -32,6 +32,7 @@ internal static class Sample
             new SpareStatus
             {
                 Path = "/dev/sdc1",
+                Index = 0,
                 Uuid = "7c9e6679-7425-40de-944b-e07fc1f90ae7",
                 State = "active",
                 Mode = MemberModes.Direct,
