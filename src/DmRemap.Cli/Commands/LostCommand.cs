@@ -51,7 +51,7 @@ internal sealed class LostCommand
         CommandOutput output = common.OutputFor(services, parsed, name);
         using ControlClient client = await new DeviceLookup(services).ConnectAsync(name, cancellation);
         DeviceStatus status = await client.GetStatusAsync(cancellation);
-        LostDocument lost = await ListAsync(client, name, cancellation);
+        LostDocument lost = await ListAsync(client, name, status.SuspectUnits ?? 0, cancellation);
         if (parsed.GetValue(_files) && lost.LostBlocks > 0)
         {
             Attachment? attached = services.Attacher.FindAttached(name);
@@ -71,7 +71,7 @@ internal sealed class LostCommand
     }
 
     private static async Task<LostDocument> ListAsync(
-        ControlClient client, string name, CancellationToken cancellation)
+        ControlClient client, string name, long suspectUnits, CancellationToken cancellation)
     {
         List<LostRun> extents = [];
         LostPage page = await client.ListLostAsync(new BlockNumber(0), cancellation);
@@ -88,6 +88,7 @@ internal sealed class LostCommand
             LostBlocks = page.LostBlocks,
             Extents = extents,
             Complete = page.Next is null,
+            SuspectUnits = suspectUnits,
         };
     }
 

@@ -63,7 +63,10 @@ internal sealed record MarkBadDocument
     public string? Failure { get; init; }
 }
 
-/// <summary>`lost --json`. Complete: no extent is left out. Files: null unless they were asked for.</summary>
+/// <summary>
+/// `lost --json`. Complete: no extent is left out. SuspectUnits: of which blocks failed to read and are not
+/// given up yet; they are not among the extents. Files: null unless they were asked for.
+/// </summary>
 internal sealed record LostDocument
 {
     public required string Name { get; init; }
@@ -75,6 +78,8 @@ internal sealed record LostDocument
     public required IReadOnlyList<LostRun> Extents { get; init; }
 
     public required bool Complete { get; init; }
+
+    public required long SuspectUnits { get; init; }
 
     public HitFiles? Files { get; init; }
 }

@@ -12,9 +12,24 @@ internal static class LostText
     {
         if (lost.LostBlocks == 0)
         {
-            output.Answer($"{lost.Name}: no block is lost");
-            return;
+            output.Answer(lost.SuspectUnits == 0
+                ? $"{lost.Name}: no block is lost"
+                : $"{lost.Name}: no block is given up as lost yet");
         }
+        else
+        {
+            WriteLost(output, lost);
+        }
+        if (lost.SuspectUnits > 0)
+        {
+            output.Answer($"{Amounts.Plural(lost.SuspectUnits, "unit")} suspect: blocks could not be read, "
+                + "fail at once and are tried again; at the third time they count as lost. See: dmremap "
+                + $"status {lost.Name}; to try them now: dmremap retest {lost.Name}");
+        }
+    }
+
+    private static void WriteLost(CommandOutput output, LostDocument lost)
+    {
         output.Answer($"{lost.Name}: {Amounts.Plural(lost.LostBlocks, "block")} lost "
             + $"({Amounts.Bytes(lost.LostBlocks * lost.BlockSize)}); reads of them fail until they are "
             + "written");

@@ -90,6 +90,7 @@ public sealed class HandworkCommandTests : IAsyncDisposable
     public async Task Lost_says_reason_error_and_day_and_what_is_needed_for_files()
     {
         Start();
+        _device.Status = Sample.Status() with { SuspectUnits = 0 };
         Assert.Equal("disk1: no block is lost\n", (await _cli.RunAsync("lost", "disk1")).Output);
         _device.Lost = new LostPage
         {
@@ -117,6 +118,29 @@ public sealed class HandworkCommandTests : IAsyncDisposable
         result = await _cli.RunAsync("lost", "disk1", "--json");
         Assert.Equal(0, result.ExitCode);
         Assert.Equal(2, result.Json.GetProperty("extents").GetArrayLength());
+    }
+
+    [Fact]
+    public async Task Lost_says_how_much_is_suspect_and_never_that_nothing_is_lost_meanwhile()
+    {
+        Start();
+        const string Suspect = "2 units suspect: blocks could not be read, fail at once and are tried again; "
+            + "at the third time they count as lost. See: dmremap status disk1; to try them now: "
+            + "dmremap retest disk1\n";
+        Assert.Equal(
+            "disk1: no block is given up as lost yet\n" + Suspect,
+            (await _cli.RunAsync("lost", "disk1")).Output);
+        CliResult json = await _cli.RunAsync("lost", "disk1", "--json");
+        Assert.Equal(2, json.Json.GetProperty("suspectUnits").GetInt64());
+        _device.Lost = new LostPage
+        {
+            BlockSize = 512,
+            LostBlocks = 1,
+            Extents = [new LostRun { FirstBlock = 5000, Blocks = 1, Reason = LossReasons.Declared }],
+        };
+        string output = (await _cli.RunAsync("lost", "disk1")).Output;
+        Assert.StartsWith("disk1: 1 block lost", output, StringComparison.Ordinal);
+        Assert.EndsWith(Suspect, output, StringComparison.Ordinal);
     }
 
     [Fact]
