@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using DmRemap.Control.Contracts;
 
@@ -14,11 +15,11 @@ internal static class Findings
         List<Finding> findings = [];
         foreach (string name in status.Conditions)
         {
-            findings.Add(OfCondition(name));
+            findings.Add(OfCondition(name, status.Name));
         }
         if (IsRehearsal(status) && !Contains(status.Conditions, ConditionCatalog.Rehearsal))
         {
-            findings.Add(OfCondition(ConditionCatalog.Rehearsal));
+            findings.Add(OfCondition(ConditionCatalog.Rehearsal, status.Name));
         }
         if (status.LostBlocks > 0)
         {
@@ -62,7 +63,7 @@ internal static class Findings
         return false;
     }
 
-    private static Finding OfCondition(string name)
+    private static Finding OfCondition(string name, string device)
     {
         Condition? known = ConditionCatalog.Find(name);
         return known is null
@@ -71,7 +72,11 @@ internal static class Findings
                 Severity.Warning,
                 $"The daemon reports \"{name}\", which this version does not know.",
                 "Use the program of the daemon's version to see what it means.")
-            : new Finding(known.MessageId, known.Severity, known.Meaning, known.Action);
+            : new Finding(
+                known.MessageId,
+                known.Severity,
+                known.Meaning,
+                known.Action.Replace("NAME", device, StringComparison.Ordinal));
     }
 
     /// <summary>Of equals the earlier stays first (List.Sort would not promise that).</summary>

@@ -16,7 +16,8 @@ public enum Severity : byte
 }
 
 /// <summary>
-/// A condition a device can be in: its name in JSON, its message id, and what a person should do.
+/// A condition a device can be in: its name in JSON, its message id, and what a person should do, where NAME
+/// stands for the device's name.
 /// </summary>
 public sealed record Condition(
     string Name, string MessageId, Severity Severity, string Meaning, string Action);
@@ -47,7 +48,7 @@ public static class ConditionCatalog
             "The disk of a member is gone. Nothing is remapped for that: this is not a bad sector. What "
             + "needs it waits for its return, or fails, as `serve --on-gone` says.",
             "Check cable, power and the kernel's log. It ends when the disk answers again; a disk that came "
-            + "back under another name needs `dmremap stop` and `serve`."),
+            + "back under another name needs: dmremap stop NAME, then dmremap serve NAME."),
         new(WritesRejected, MessageIds.ConditionWritesRejected, Severity.Critical,
             "The primary refuses every write, and has taken none in between: a disk that is "
                 + "write-protected or "

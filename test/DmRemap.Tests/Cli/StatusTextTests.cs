@@ -207,6 +207,8 @@ public sealed class StatusTextTests
             string text = Render(Sample.Status() with { Conditions = [condition.Name] });
             Assert.Contains($"state: running ({condition.Name})", text, StringComparison.Ordinal);
             Assert.Contains($"see: {condition.MessageId}", text, StringComparison.Ordinal);
+            // What is to be done can be copied as it is.
+            Assert.DoesNotContain("NAME", text, StringComparison.Ordinal);
         }
     }
 
