@@ -72,7 +72,8 @@ internal static class RecoveryNews
                 + (units == 0
                     ? "no block is on it"
                     : $"the blocks of {Amounts.Plural(units, "unit")} are on it, and fail with I/O errors "
-                        + $"until it is back{OnSecond(assembled)}")
+                        + "until it is back and a plain `dmremap serve`, after a stop, takes it in again"
+                        + OnSecond(assembled))
                 + $"; nothing new goes there, and the table has a copy less{unflushed}");
         }
         else if (!here.IsActive)

@@ -329,8 +329,12 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             long units = status.UnavailableUnits ?? 0;
             string bytes = Amounts.Bytes(units * status.Primary.UnitBytes);
+            string until = status.Spares.Any(IsLeftOut)
+                ? "it is taken in again: connect it, then: dmremap stop "
+                    + $"{status.Name}, and dmremap serve {status.Name} without --degraded"
+                : "it is back";
             Line("away", $"{Amounts.Plural(units, "unit")} ({bytes}) on a missing spare: not lost; "
-                + "reading them fails until it is back");
+                + $"reading them fails until {until}");
         }
         if (lost == 0)
         {
@@ -342,6 +346,10 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             + "written:");
         WriteRuns(status.LostExtents, status.LostExtentsComplete);
     }
+
+    /// <summary>It was missing at the start: that it comes back is not noticed before the next one.</summary>
+    private static bool IsLeftOut(SpareStatus spare) =>
+        spare is { State: "missing", Gone: null, Connection: not MemberConnections.Disconnected };
 
     private void WriteRuns(IReadOnlyList<LostExtent> extents, bool isAll)
     {

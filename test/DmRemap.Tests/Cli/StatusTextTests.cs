@@ -55,7 +55,10 @@ public sealed class StatusTextTests
            state: running (degraded)
           status: A spare is ill or missing. What it holds may be out of reach, and the
                   table has fewer copies.
-          action: Look at the spares' states below; reconnect or replace the spare.
+          action: Look at the spares' states below. One that is inactive, or was missing
+                  at the start and is back, is taken in again by: dmremap stop disk1,
+                  then dmremap serve disk1. One that has failed is replaced: dmremap
+                  spare add disk1 PATH, then dmremap spare remove disk1 with its path.
              see: DMR-CONDITION-DEGRADED in docs/messages.md
           status: Some blocks could not be read and their content is lost. Reading them
                   fails; it never returns zeros.
@@ -287,6 +290,25 @@ public sealed class StatusTextTests
         Assert.Contains(
             "away: 3 units (12 KiB) on a missing spare: not lost", text, StringComparison.Ordinal);
         Assert.DoesNotContain("away:", Render(Sample.Status()), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, null, "on a missing spare: not lost; reading them fails\n"
+        + "          until it is taken in again: connect it, then: dmremap stop disk1, and\n"
+        + "          dmremap serve disk1 without --degraded\n")]
+    [InlineData(true, null, "fails\n          until it is back\n")]
+    [InlineData(false, MemberConnections.Disconnected, "fails\n          until it is back\n")]
+    public void A_spare_that_was_left_out_at_the_start_needs_another_start_and_one_that_went_does_not(
+        bool isGone, string? connection, string expected)
+    {
+        SpareStatus spare = Sample.Status().Spares[0] with
+        {
+            State = "missing",
+            Gone = isGone ? new MemberGone(5_000, 0) : null,
+            Connection = connection,
+        };
+        string text = Render(Sample.Status() with { UnavailableUnits = 3, Spares = [spare] });
+        Assert.Contains(expected, text, StringComparison.Ordinal);
     }
 
     [Fact]
