@@ -152,7 +152,8 @@ public sealed class RemapTests
         // To the last unit; one more must end in a plain refusal, not in the spare's own metadata.
         (await device.RunAsync("remap", DeviceUnderTest.Name, $"0-{(free * 8) - 1}")).Expect(0);
         Assert.Equal(0, await device.StatusNumberAsync("spares", "units", "free"));
-        (await device.RunAsync("remap", DeviceUnderTest.Name, "65535")).Expect(5);
+        string refused = (await device.RunAsync("remap", DeviceUnderTest.Name, "65535")).Expect(5).Error;
+        Assert.Contains("[DMR-REMAP-NO-ROOM]", refused, StringComparison.Ordinal);
         long used = await device.SpareUnitsUsedAsync();
         Assert.Equal(free, used);
         await device.StopAsync();

@@ -36,8 +36,8 @@ internal sealed class MarkLostCommand
         using ControlClient client = await new DeviceLookup(services).ConnectAsync(name, cancellation);
         RunText run = await _blocks.BlocksAsync(parsed, client, cancellation);
         output.RequireYes(
-            $"Blocks {run.First}-{run.Last} of {name} will fail every read until they are written; there is "
-                + "no way back to what the main device holds there.");
+            $"Every read of {Amounts.Blocks(run.First, run.Last)} of {name} will fail until it is written; "
+                + "there is no way back to what the main device holds there.");
         MarkLostReport report = await client.MarkLostAsync(
             new BlockNumber(run.First), new BlockNumber(run.Last),
             BlockRunArguments.ShowOn(output, services.Time), cancellation);
@@ -47,7 +47,7 @@ internal sealed class MarkLostCommand
         }
         else
         {
-            output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
+            output.Answer($"{name}: {Amounts.Blocks(report.FirstBlock, report.LastBlock)}: "
                 + $"{Amounts.Plural(report.BlocksDeclared, "block")} newly declared lost");
             if (report.BlocksOnSpare > 0)
             {

@@ -53,7 +53,7 @@ internal sealed class RemapCommand
         string already = report.UnitsAlreadyRemapped > 0
             ? $", {report.UnitsAlreadyRemapped} were there already"
             : "";
-        output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
+        output.Answer($"{name}: {Amounts.Blocks(report.FirstBlock, report.LastBlock)}: "
             + $"{Amounts.Plural(report.UnitsRemapped, "unit")} moved to a spare{already}; "
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied");
         if (report.BlocksUnread > 0)
@@ -64,7 +64,7 @@ internal sealed class RemapCommand
         }
         foreach (LostExtent extent in report.UnreadExtents)
         {
-            output.Answer($"  {extent.FirstBlock}-{extent.FirstBlock + extent.Blocks - 1}");
+            output.Answer("  " + Amounts.Range(extent.FirstBlock, extent.FirstBlock + extent.Blocks - 1));
         }
         if (report.UnitsFailed == 0 && report.Failure is not null)
         {

@@ -48,7 +48,7 @@ internal sealed class UnremapCommand
             output.Answer(JsonSerializer.Serialize(report, PlainJson.Types.UnremapReport));
             return;
         }
-        output.Answer($"{name}: blocks {report.FirstBlock}-{report.LastBlock}: "
+        output.Answer($"{name}: {Amounts.Blocks(report.FirstBlock, report.LastBlock)}: "
             + $"{Amounts.Plural(report.UnitsReturned, "unit")} back on the main device, "
             + $"{Amounts.Plural(report.BlocksCopied, "block")} copied and read back; "
             + $"{Amounts.Plural(report.UnitsNotOnSpare, "unit")} had nothing on a spare");
@@ -69,7 +69,7 @@ internal sealed class UnremapCommand
         }
         foreach (LostExtent extent in report.StayedExtents)
         {
-            output.Answer($"  {extent.FirstBlock}-{extent.FirstBlock + extent.Blocks - 1}");
+            output.Answer("  " + Amounts.Range(extent.FirstBlock, extent.FirstBlock + extent.Blocks - 1));
         }
     }
 }

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Server;
 using DmRemap.Core.Abstractions;
@@ -117,6 +118,15 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
         };
     }
 
+    public static Refusal NoRoom(string name, long asked, long free) => new(
+        "DMR-REMAP-NO-ROOM",
+        ExitCode.RefusedForSafety,
+        name,
+        $"{name}: to move {Amounts.Plural(asked, "unit")} takes as many free units of spares, and there "
+            + $"{(free == 0 ? "is none" : free == 1 ? "is 1" : $"are {free}")}: nothing was moved.",
+        $"Add a spare: dmremap spare add {name} PATH; or ask for a smaller range. `dmremap unremap {name} "
+            + "FIRST-LAST` gives units back.");
+
     private async Task<Move> MoveAsync(
         BlockNumber first, BlockNumber last, MoveTarget to, IProgress<RemapProgress> progress,
         CancellationToken cancellation)
@@ -170,7 +180,7 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
         if (!isStarted)
         {
             throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
+                "DMR-HANDWORK-NOT-NOW",
                 ExitCode.Failed,
                 name,
                 "Another work on blocks (remap, unremap, retest, mark-lost, mark-bad) is running, or the "
@@ -188,13 +198,7 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
         long free = await host.RunAsync(() => device.Allocator.TotalUnitsAllocatable);
         if (asked > free)
         {
-            throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
-                ExitCode.RefusedForSafety,
-                name,
-                $"{name}: {asked} units were asked for, and the spares have {free} free ones: "
-                    + "nothing was moved.",
-                $"Ask for a smaller range; `dmremap unremap {name} FIRST-LAST` gives units back."));
+            throw new RefusalException(NoRoom(name, asked, free));
         }
     }
 
@@ -205,7 +209,7 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
         if (isStorm)
         {
             throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
+                "DMR-UNREMAP-STORM",
                 ExitCode.RefusedForSafety,
                 name,
                 $"{name}: the main device fails as a whole (condition storm or writes-rejected): nothing was "

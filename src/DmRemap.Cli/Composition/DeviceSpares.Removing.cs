@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
@@ -79,13 +80,14 @@ internal sealed partial class DeviceSpares
                 "DMR-SPARE-OTHERS-FULL",
                 ExitCode.RefusedForSafety,
                 path,
-                $"{used} units are on {path}, and the other spares have {room} free ones: nothing was moved.",
+                $"{path} holds {Amounts.Plural(used, "unit")}, and the other spares have room for "
+                    + $"{(room == 0 ? "none" : $"{room}")}: nothing was moved.",
                 $"Add a larger spare first: dmremap spare add {served.Name} PATH"));
         }
         if (!Device.TryStartEvacuation(request))
         {
             throw new RefusalException(new Refusal(
-                MessageIds.CommandFailed,
+                "DMR-HANDWORK-NOT-NOW",
                 ExitCode.Failed,
                 served.Name,
                 "A remap is running, or the device is suspended, stopping or read-only.",

@@ -36,6 +36,16 @@ internal static class Amounts
     public static string Plural(long count, string singular, string plural) =>
         count == 1 ? $"1 {singular}" : $"{count.ToString(CultureInfo.InvariantCulture)} {plural}";
 
+    /// <summary>"block 5000", "blocks 800-815": both included.</summary>
+    public static string Blocks(long first, long last) =>
+        (first == last ? "block " : "blocks ") + Range(first, last);
+
+    /// <summary>"5000", "800-815".</summary>
+    public static string Range(long first, long last) =>
+        first == last
+            ? first.ToString(CultureInfo.InvariantCulture)
+            : string.Create(CultureInfo.InvariantCulture, $"{first}-{last}");
+
     /// <summary>"1 read", "123.4K reads": for what is counted without end.</summary>
     public static string CountOf(long count, string singular, string plural) =>
         $"{Count(count)} {(count == 1 ? singular : plural)}";

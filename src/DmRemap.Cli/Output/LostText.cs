@@ -93,6 +93,5 @@ internal static class LostText
         }
     }
 
-    private static string Blocks(long first, long count) =>
-        count == 1 ? $"block {first}" : $"blocks {first}-{first + count - 1}";
+    private static string Blocks(long first, long count) => Amounts.Blocks(first, first + count - 1);
 }

@@ -358,7 +358,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         {
             LostExtent extent = extents[i];
             long last = extent.FirstBlock + extent.Blocks - 1;
-            string run = extent.Blocks == 1 ? $"block {last}" : $"blocks {extent.FirstBlock}-{last}";
+            string run = Amounts.Blocks(extent.FirstBlock, last);
             writer.WriteLine($"{new string(' ', LabelWidth + 2)}{run}");
         }
         if (shown < extents.Count || !isAll)

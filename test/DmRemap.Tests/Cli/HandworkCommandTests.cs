@@ -3,10 +3,12 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
+using DmRemap.Cli.Composition;
 using DmRemap.Cli.Losses;
 using DmRemap.Cli.Parsing;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Server;
+using DmRemap.Core.Abstractions;
 using DmRemap.Tests.Control;
 using Xunit;
 
@@ -57,6 +59,40 @@ public sealed class HandworkCommandTests : IAsyncDisposable
         result = await _cli.RunAsync("unremap", "disk1", "8-23", "--json");
         Assert.Equal(1, result.Json.GetProperty("unitsReturned").GetInt64());
         Assert.Equal(8, result.Json.GetProperty("stayedExtents")[0].GetProperty("firstBlock").GetInt64());
+    }
+
+    [Theory]
+    [InlineData(1, 0, "disk1: to move 1 unit takes as many free units of spares, and there is none")]
+    [InlineData(2, 1, "disk1: to move 2 units takes as many free units of spares, and there is 1")]
+    [InlineData(9, 8, "disk1: to move 9 units takes as many free units of spares, and there are 8")]
+    public void A_remap_without_room_has_a_name_of_its_own_and_names_another_spare(
+        long asked, long free, string message)
+    {
+        Refusal refusal = DeviceHandwork.NoRoom("disk1", asked, free);
+        Assert.Equal(("DMR-REMAP-NO-ROOM", ExitCode.RefusedForSafety), (refusal.Id, refusal.ExitCode));
+        Assert.Equal(message + ": nothing was moved.", refusal.Message);
+        Assert.StartsWith(
+            "Add a spare: dmremap spare add disk1 PATH", refusal.Action, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task One_block_is_called_a_block()
+    {
+        _device.OnRemap = (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value) with
+        {
+            BlocksUnread = 1,
+            UnreadExtents = [new LostExtent(first.Value, 1)],
+        });
+        Start();
+        string output = (await _cli.RunAsync("remap", "disk1", "5")).Output;
+        Assert.StartsWith("disk1: block 5: ", output, StringComparison.Ordinal);
+        Assert.EndsWith("\n  5\n", output, StringComparison.Ordinal);
+        output = (await _cli.RunAsync("unremap", "disk1", "5")).Output;
+        Assert.StartsWith("disk1: block 5: ", output, StringComparison.Ordinal);
+        CliResult lost = await _cli.RunAsync("mark-lost", "disk1", "5");
+        Assert.Contains("Every read of block 5 of disk1 will fail", lost.Error, StringComparison.Ordinal);
+        output = (await _cli.RunAsync("mark-lost", "disk1", "5", "--yes")).Output;
+        Assert.StartsWith("disk1: block 5: ", output, StringComparison.Ordinal);
     }
 
     [Fact]
