@@ -85,6 +85,12 @@ public sealed class Member
     /// <summary>Requests that wait for its return.</summary>
     public int RequestsKept => Gate.Kept;
 
+    /// <summary>It is gone, and what needs it waits. On the loop's thread.</summary>
+    public bool KeepsRequests => Gate.Keeps;
+
+    /// <summary>How much longer that waits; null: it fails at once, or waits for the return.</summary>
+    public Duration? KeepsRequestsFor => Gate.KeepsFor;
+
     /// <summary>Given by the device that it becomes a member of.</summary>
     internal MemberGate Gate { get; set; } = null!;
 

@@ -38,6 +38,9 @@ public sealed class GoneMemberTests
         Assert.False(fio.HasEnded, fio.Said);
         string text = (await device.RunAsync("status", Name)).Expect(0).Output;
         Assert.Contains("waiting for it", text, StringComparison.Ordinal);
+        JsonElement gone = (await device.StatusAsync()).GetProperty("primary").GetProperty("gone");
+        Assert.True(gone.GetProperty("holds").GetBoolean());
+        Assert.InRange(gone.GetProperty("holdsForMs").GetInt64(), 1, 120_000);
         await main.StartAgainAsync();
         Assert.Equal(0, await fio.WaitForEndAsync(s_patience));
         Assert.DoesNotContain("verify:", fio.Said, StringComparison.Ordinal);
@@ -96,6 +99,7 @@ public sealed class GoneMemberTests
         JsonElement gone = (await device.StatusAsync()).GetProperty("primary").GetProperty("gone");
         Assert.Equal(0, gone.GetProperty("requestsHeld").GetInt64());
         Assert.True(gone.GetProperty("sinceMs").GetInt64() >= 1000);
+        Assert.False(gone.GetProperty("holds").GetBoolean());
         (await device.RunAsync("faults", Name, "clear", "0-2047 both errno=ENODEV")).Expect(0);
         (await device.RunAsync("clear", Name, "gone")).Expect(0);
         Assert.DoesNotContain("gone", await device.ConditionsAsync(), StringComparison.Ordinal);

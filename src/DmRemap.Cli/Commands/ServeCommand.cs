@@ -122,7 +122,9 @@ internal sealed class ServeCommand
     {
         Description = "What becomes of requests for a disk that is gone: wait for its return, so many "
             + "seconds at most, or fail at once with an I/O error (default hold:"
-            + $"{OnGone.Default.Patience!.Value.Nanoseconds / NanosecondsPerSecond}).",
+            + $"{OnGone.Default.Patience!.Value.Nanoseconds / NanosecondsPerSecond}). The seconds count from "
+            + "when it first went, until it has been back for "
+            + $"{MemberPresence.Settling.Nanoseconds / NanosecondsPerSecond} seconds on end.",
         HelpName = OnGoneText.Form,
         CustomParser = ParseOnGone,
     };

@@ -321,7 +321,10 @@ internal static class StatusReport
 
     private static MemberGone? GoneOf(ServedDevice served, Member member) => member.IsGone
         ? new MemberGone(
-            (served.Now - member.GoneSince).Nanoseconds / NanosecondsPerMs, member.RequestsKept)
+            (served.Now - member.GoneSince).Nanoseconds / NanosecondsPerMs,
+            member.RequestsKept,
+            member.KeepsRequests,
+            member.KeepsRequestsFor?.Nanoseconds / NanosecondsPerMs)
         : null;
 
     private static MemberErrors ErrorsOf(Member member) =>

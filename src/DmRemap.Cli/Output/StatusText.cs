@@ -139,11 +139,20 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
 
     private void WriteGone(MemberGone? gone)
     {
-        if (gone is not null)
+        if (gone is null)
         {
-            writer.WriteLine($"    gone for {Amounts.Time(gone.SinceMs / 1000)}, "
-                + $"{Amounts.Plural(gone.RequestsHeld, "request")} waiting for it");
+            return;
         }
+        string fate = !gone.Holds ? "fails at once"
+            : gone.HoldsForMs is long left
+                ? $"is held for {Amounts.Time((left + 999) / 1000)} more, then fails"
+                : "is held until it is back";
+        TextWrap.Paragraph(
+            writer,
+            "    ",
+            $"gone for {Amounts.Time(gone.SinceMs / 1000)}, "
+                + $"{Amounts.Plural(gone.RequestsHeld, "request")} waiting for it; what needs it {fate}",
+            width);
     }
 
     private void WriteErrorRecovery(ErrorRecoveryStatus? recovery)

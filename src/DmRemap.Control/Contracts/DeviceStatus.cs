@@ -175,9 +175,15 @@ public static class DevicePhases
 public sealed record MemberIo(long InFlight, long? OldestMs);
 
 /// <summary>
-/// The disk of a member is gone: since when, and how many requests wait for it. SinceMs in milliseconds.
+/// The disk of a member is gone. Times in milliseconds.
 /// </summary>
-public sealed record MemberGone(long SinceMs, long RequestsHeld);
+/// <param name="SinceMs">
+/// Since it first went: a disk that was back for less than ten seconds was not back for that.
+/// </param>
+/// <param name="RequestsHeld">That wait for it.</param>
+/// <param name="Holds">What needs it waits now. False: it fails at once.</param>
+/// <param name="HoldsForMs">How much longer; null: it does not wait, or until the disk is back.</param>
+public sealed record MemberGone(long SinceMs, long RequestsHeld, bool Holds, long? HoldsForMs);
 
 /// <summary>
 /// A member is slow: since when, and in microseconds, for operations of the kind that is slow, in the latest

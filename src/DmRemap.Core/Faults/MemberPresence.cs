@@ -53,6 +53,12 @@ public sealed class MemberPresence(OnGone policy)
         IsGone && policy.Keeps && !_isEnding
         && (policy.Patience is not Duration patience || now - _since < patience);
 
+    /// <summary>How much longer they are kept; null: they are not, or until it is back.</summary>
+    public Duration? Left(Instant now) =>
+        Keeps(now) && policy.Patience is Duration patience
+            ? new Duration(patience.Nanoseconds - (now - _since).Nanoseconds)
+            : null;
+
     /// <summary>The device ends: nothing is kept any more.</summary>
     public void EndKeeping() => _isEnding = true;
 }

@@ -55,6 +55,12 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
 
     public Instant GoneSince => _presence.Since;
 
+    /// <summary>What needs the disk is kept now, and does not fail.</summary>
+    public bool Keeps => _presence.Keeps(_loop.Now);
+
+    /// <summary>How much longer; null: it is not kept, or until the disk is back.</summary>
+    public Duration? KeepsFor => _presence.Left(_loop.Now);
+
     /// <summary>A prepared request, on its way to the member.</summary>
     public void Submit(IoRequest request)
     {

@@ -304,11 +304,27 @@ public sealed class StatusTextTests
         SpareStatus spare = Sample.Status().Spares[0] with
         {
             State = "missing",
-            Gone = isGone ? new MemberGone(5_000, 0) : null,
+            Gone = isGone ? new MemberGone(5_000, 0, Holds: true, HoldsForMs: null) : null,
             Connection = connection,
         };
         string text = Render(Sample.Status() with { UnavailableUnits = 3, Spares = [spare] });
         Assert.Contains(expected, text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true, 108_500L, "is held for 1 min 49 s more, then fails\n")]
+    [InlineData(true, null, "is held until it is back\n")]
+    [InlineData(false, null, "fails at once\n")]
+    public void Of_a_disk_that_is_gone_it_is_said_whether_requests_wait_or_fail(
+        bool holds, long? left, string expected)
+    {
+        DeviceStatus status = Sample.Status();
+        MemberGone gone = new(11_500, 3, holds, left);
+        string text = Render(status with { Primary = status.Primary with { Gone = gone } })
+            .Replace("\n    ", " ", StringComparison.Ordinal);
+        Assert.Contains(
+            " gone for 11 s, 3 requests waiting for it; what needs it " + expected, text,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -26,6 +26,8 @@ public sealed class MemberPresenceTests
         presence.OnGone(At(100));
         Assert.True(presence.Keeps(At(100)));
         Assert.True(presence.Keeps(At(129)));
+        Assert.Equal(Duration.FromSeconds(1), presence.Left(At(129)));
+        Assert.Null(presence.Left(At(130)));
         Assert.False(presence.Keeps(At(130)));
         presence.OnBack(At(200));
         Assert.False(presence.IsGone);
@@ -38,6 +40,7 @@ public sealed class MemberPresenceTests
         MemberPresence presence = new(OnGone.Hold);
         presence.OnGone(At(100));
         Assert.True(presence.Keeps(At(1_000_000)));
+        Assert.Null(presence.Left(At(1_000_000)));
         presence.EndKeeping();
         Assert.False(presence.Keeps(At(1_000_000)));
         Assert.True(presence.IsGone);
