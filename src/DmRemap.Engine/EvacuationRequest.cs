@@ -14,7 +14,11 @@ public abstract class EvacuationRequest
     /// <summary>What does not read is given up: lost until written.</summary>
     public bool AcceptsLoss { get; init; }
 
+    /// <summary>Units of which something is on another spare now.</summary>
     public long UnitsMoved { get; internal set; }
+
+    /// <summary>Units of which nothing was left to be moved: their blocks were given up, as agreed.</summary>
+    public long UnitsLetGo { get; internal set; }
 
     /// <summary>Units of which blocks did not read: they stay where they are.</summary>
     public long UnitsUnread { get; internal set; }

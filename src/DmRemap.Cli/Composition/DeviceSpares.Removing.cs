@@ -30,7 +30,7 @@ internal sealed partial class DeviceSpares
                 request.Ended, Task.Delay(s_progressInterval, services.Time, CancellationToken.None))
                 != request.Ended)
             {
-                progress.Report(new RemapProgress(request.UnitsMoved, all));
+                progress.Report(new RemapProgress(request.UnitsMoved + request.UnitsLetGo, all));
                 if (cancellation.IsCancellationRequested)
                 {
                     await host.RunAsync(Device.AbandonMove);
@@ -105,6 +105,7 @@ internal sealed partial class DeviceSpares
             Path = Device.Spare(index).Name,
             Removed = false,
             UnitsMoved = request.UnitsMoved,
+            UnitsLetGo = request.UnitsLetGo,
             UnitsUnread = request.UnitsUnread,
             BlocksLost = request.BlocksLost,
         };
@@ -112,7 +113,11 @@ internal sealed partial class DeviceSpares
         if (!request.IsComplete)
         {
             await host.RunAsync(() => StayWith(index));
-            return report with { Failure = WhyNot(request) };
+            return report with
+            {
+                Failure = SpareText.WhyNot(
+                    served.Name, report.Path, request.FirstError, Device.Spare(index).IsAbsent),
+            };
         }
         // First: the next start finds it retired, or a member still, and takes both.
         SpareRecord entry = MarkLeaving(uuid, report.Path);
@@ -260,16 +265,6 @@ internal sealed partial class DeviceSpares
             await Task.Run(file.Dispose);
         }
     }
-
-    private static string WhyNot(Evacuation request) => request.FirstError switch
-    {
-        IoStatus.Unreadable =>
-            "units of it do not read: they stay where they are; --accept-loss gives them up",
-        IoStatus.OutOfSpares => "the other spares have no free unit left",
-        IoStatus.MetadataUnavailable => "the remap table could not be made durable",
-        IoStatus.Ok => "it was ended before its last unit",
-        _ => "the spare cannot be read now",
-    };
 
     private bool IsCounted(int index) =>
         index < Store.MemberCount && Store.Members[index] is { IsActive: true };

@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Globalization;
 using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
 
 namespace DmRemap.Cli.Output;
 
@@ -43,8 +44,10 @@ internal static class SpareText
     public static string Of(string name, SpareRemoveReport report)
     {
         string moved = $"{Amounts.Plural(report.UnitsMoved, "unit")} moved to other spares";
+        moved += report.UnitsLetGo > 0 ? $", {Amounts.Plural(report.UnitsLetGo, "unit")} let go" : "";
         string lost = report.BlocksLost > 0
-            ? $"; {Amounts.Plural(report.BlocksLost, "block")} did not read and are lost until written"
+            ? "; " + Amounts.Plural(report.BlocksLost, "block of it is", "blocks of it are")
+                + " lost until written"
             : "";
         if (report.Removed)
         {
@@ -57,5 +60,29 @@ internal static class SpareText
             ? $"; {Amounts.Plural(report.UnitsUnread, "unit")} did not read"
             : "";
         return $"{name}: {report.Path} stays a spare: {report.Failure}; {moved}{unread}{lost}";
+    }
+
+    /// <summary>
+    /// Why a spare stays, and what to do. One that is absent was not there at the start: a person may do
+    /// without it.
+    /// </summary>
+    public static string WhyNot(string name, string path, IoStatus error, bool isAbsent)
+    {
+        string giveUp = $"dmremap spare remove {name} {path} --accept-loss";
+        return error switch
+        {
+            IoStatus.Unreadable =>
+                $"units of it do not read: they stay where they are. To give up what does not: {giveUp}",
+            IoStatus.OutOfSpares =>
+                $"the other spares have no free unit left. Add one: dmremap spare add {name} PATH",
+            IoStatus.MetadataUnavailable => "the remap table could not be made durable. Look at the other "
+                + $"spares: dmremap status {name}",
+            IoStatus.Ok => "it was ended before its last unit",
+            _ when isAbsent => "it was missing at the start. Where it is back, take it in, then repeat this: "
+                + $"dmremap stop {name}, dmremap serve {name}. To give up what only it holds: {giveUp}",
+            _ => "it cannot be read now. Bring it back and repeat this. Where it is dead, and what only it "
+                + $"holds is to be given up: dmremap stop {name}, dmremap serve {name} --degraded --without "
+                + $"{path}, then {giveUp}",
+        };
     }
 }

@@ -65,6 +65,9 @@ public sealed record SpareRemoveReport
 
     public long UnitsMoved { get; init; }
 
+    /// <summary>Units of which nothing was left to be moved.</summary>
+    public long UnitsLetGo { get; init; }
+
     /// <summary>Units of which blocks did not read: they stay on the spare.</summary>
     public long UnitsUnread { get; init; }
 

@@ -245,8 +245,11 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
         }
         else if (outcome == CommitOutcome.Done)
         {
-            PublishMoved(_entry, New);
-            _request!.UnitsMoved++;
+            RemapEntry after = New;
+            PublishMoved(_entry, after);
+            bool isMoved = (after.Blocks.MaskOf(BlockState.OnSpare) & Units.FullMask(_unit)) != 0;
+            _request!.UnitsMoved += isMoved ? 1 : 0;
+            _request.UnitsLetGo += isMoved ? 0 : 1;
             _request.BlocksLost += BitOperations.PopCount(_lost);
         }
         else

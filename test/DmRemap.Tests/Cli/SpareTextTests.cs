@@ -4,6 +4,7 @@ using System.Linq;
 using DmRemap.Cli.Devices;
 using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
+using DmRemap.Core.Abstractions;
 using DmRemap.Tests.Control;
 using Xunit;
 
@@ -37,6 +38,39 @@ public sealed class SpareTextTests
         Assert.Contains("/dev/sdb1               spare    unknown", text, StringComparison.Ordinal);
         Assert.DoesNotContain("spare 0", text, StringComparison.Ordinal);
         Assert.DoesNotContain("spare 1", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_given_up_with_a_dead_spare_is_not_called_moved()
+    {
+        SpareRemoveReport dead = new()
+        {
+            Path = "/b", Removed = true, Erased = true, UnitsLetGo = 211, BlocksLost = 1688,
+        };
+        Assert.Equal(
+            "disk1: /b is no spare any more: 0 units moved to other spares, 211 units let go; 1688 blocks of "
+                + "it are lost until written",
+            SpareText.Of("disk1", dead));
+        Assert.Equal(
+            "disk1: /b is no spare any more: 3 units moved to other spares; 1 block of it is lost until "
+                + "written",
+            SpareText.Of("disk1", dead with { UnitsMoved = 3, UnitsLetGo = 0, BlocksLost = 1 }));
+    }
+
+    [Fact]
+    public void A_dead_spare_that_stays_names_what_can_be_done()
+    {
+        const string GiveUp = "dmremap spare remove disk1 /b --accept-loss";
+        string absent = SpareText.WhyNot("disk1", "/b", IoStatus.DeviceError, isAbsent: true);
+        Assert.Contains("dmremap stop disk1, dmremap serve disk1.", absent, StringComparison.Ordinal);
+        Assert.EndsWith(GiveUp, absent, StringComparison.Ordinal);
+        // One that went while it is served keeps what it holds, whatever is agreed to: it may come back.
+        string gone = SpareText.WhyNot("disk1", "/b", IoStatus.DeviceError, isAbsent: false);
+        Assert.Contains("Bring it back", gone, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "dmremap serve disk1 --degraded --without /b, then " + GiveUp, gone, StringComparison.Ordinal);
+        string unread = SpareText.WhyNot("disk1", "/b", IoStatus.Unreadable, isAbsent: false);
+        Assert.EndsWith(GiveUp, unread, StringComparison.Ordinal);
     }
 
     private static string Render(DeviceStatus status)

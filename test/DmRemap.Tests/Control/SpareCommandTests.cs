@@ -50,7 +50,8 @@ public sealed class SpareCommandTests : IAsyncDisposable
         Assert.All(seen, step => Assert.Equal(3, step.UnitsTotal));
         Assert.Equal((false, 1L), (kept.Removed, kept.UnitsUnread));
         Assert.NotNull(kept.Failure);
-        Assert.True((await client.RemoveSpareAsync("1", true, null, Token)).Removed);
+        SpareRemoveReport left = await client.RemoveSpareAsync("1", true, null, Token);
+        Assert.Equal((true, 3L, 1L), (left.Removed, left.UnitsMoved, left.UnitsLetGo));
         Assert.True((await client.StopSpareRemovalAsync(Token)).WasRunning);
     }
 

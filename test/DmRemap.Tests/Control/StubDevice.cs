@@ -180,6 +180,7 @@ internal sealed class StubDevice : IDeviceControl
             Path = spare,
             Removed = acceptLoss,
             UnitsMoved = 3,
+            UnitsLetGo = acceptLoss ? 1 : 0,
             UnitsUnread = acceptLoss ? 0 : 1,
             Failure = acceptLoss ? null : "a unit did not read",
         });

@@ -53,7 +53,7 @@ public sealed class SpareEvacuationTests
 
         request = Evacuate(bench, 0, acceptsLoss: true);
         Assert.True(request.IsComplete);
-        Assert.Equal((1, Unit), (request.UnitsMoved, request.BlocksLost));
+        Assert.Equal((0, 1, Unit), (request.UnitsMoved, request.UnitsLetGo, request.BlocksLost));
         Assert.Equal(Unit, bench.Device.Tally.LostBlocks);
         Assert.Equal(IoStatus.Unreadable, bench.Read(2 * Unit, Unit).Status);
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Lost);
