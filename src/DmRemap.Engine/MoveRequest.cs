@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Remapping;
 
 namespace DmRemap.Engine;
 
@@ -48,6 +49,12 @@ public abstract class MoveRequest
     public IReadOnlyList<Extent> Unread => _unread;
 
     public IoStatus FirstError { get; internal set; } = IoStatus.Ok;
+
+    /// <summary>
+    /// To spares: all blocks of the unit of the first error were lost before, declared or given up, so that
+    /// there was nothing to read. Healthy: not for that.
+    /// </summary>
+    public UnitState FirstLostAs { get; internal set; }
 
     /// <summary>Ended before its last unit, because the device is stopping.</summary>
     public bool IsAbandoned { get; private set; }

@@ -39,7 +39,7 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
                 IoStatus.Ok => EndedEarly(move.IsAbandoned),
                 IoStatus.OutOfSpares => "no spare unit is left",
                 IoStatus.MetadataUnavailable => "the remap table could not be made durable",
-                IoStatus.Unreadable => "not one block of a unit could be read",
+                IoStatus.Unreadable => WhyUnread(move.FirstLostAs, name),
                 _ => "a member failed",
             },
         };
@@ -126,6 +126,17 @@ internal sealed class DeviceHandwork(LoopHost host, RemapDevice device, string n
             + $"{(free == 0 ? "is none" : free == 1 ? "is 1" : $"are {free}")}: nothing was moved.",
         $"Add a spare: dmremap spare add {name} PATH; or ask for a smaller range. `dmremap unremap {name} "
             + "FIRST-LAST` gives units back.");
+
+    public static string WhyUnread(UnitState lostAs, string name) => lostAs switch
+    {
+        UnitState.LostDeclared =>
+            "all blocks of a unit are declared lost (mark-lost), so there is nothing to copy: writing them "
+                + "ends that",
+        UnitState.LostUnreadable =>
+            "all blocks of a unit are given up as lost, so there is nothing to copy: writing them ends that, "
+                + $"and `dmremap retest {name}` tries to read them once more",
+        _ => "not one block of a unit could be read",
+    };
 
     private async Task<Move> MoveAsync(
         BlockNumber first, BlockNumber last, MoveTarget to, IProgress<RemapProgress> progress,

@@ -148,6 +148,8 @@ internal sealed class UnitMove(RemapDevice device) : PlacementJob(device, Retire
         if (_request.FirstError == IoStatus.Ok)
         {
             _request.FirstError = status;
+            ulong kept = Units.FullMask(_unit) & ~Old.Blocks.MaskOf(BlockState.Lost);
+            _request.FirstLostAs = status == IoStatus.Unreadable && kept == 0 ? Old.State : UnitState.Healthy;
         }
     }
 

@@ -1,4 +1,5 @@
 using System;
+using DmRemap.Cli.Composition;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
@@ -28,6 +29,27 @@ public sealed class LossDeclarationTests
         Assert.Equal(7, bench.Read(803, 1).Data[0]);
         Assert.Equal(9, bench.Device.Tally.LostBlocks);
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Declared);
+    }
+
+    [Fact]
+    public void A_move_of_what_is_declared_lost_says_so_and_not_that_it_does_not_read()
+    {
+        EngineBench bench = Filled();
+        Declare(bench, 800, 8);
+        MoveProbe move = new() { First = new UnitNumber(100), Last = new UnitNumber(100) };
+        Assert.True(bench.Device.TryStartMove(move));
+        bench.Loop.RunUntilIdle();
+        Assert.Equal((1, 0), (move.UnitsFailed, move.BlocksUnread));
+        Assert.Equal((IoStatus.Unreadable, UnitState.LostDeclared), (move.FirstError, move.FirstLostAs));
+        Assert.Contains(
+            "declared lost", DeviceHandwork.WhyUnread(move.FirstLostAs, "disk1"), StringComparison.Ordinal);
+        // Where a single block is still to be had, its unit is moved, and the others stay lost.
+        Declare(bench, 808, 7);
+        move = new() { First = new UnitNumber(101), Last = new UnitNumber(101) };
+        Assert.True(bench.Device.TryStartMove(move));
+        bench.Loop.RunUntilIdle();
+        Assert.Equal((1, UnitState.Healthy), (move.UnitsMoved, move.FirstLostAs));
+        Assert.Equal(IoStatus.Unreadable, bench.Read(808, 1).Status);
     }
 
     [Fact]
@@ -156,5 +178,12 @@ public sealed class LossDeclarationTests
         public bool IsFinished { get; private set; }
 
         public override void OnFinished() => IsFinished = true;
+    }
+
+    private sealed class MoveProbe : MoveRequest
+    {
+        public override void OnFinished()
+        {
+        }
     }
 }
