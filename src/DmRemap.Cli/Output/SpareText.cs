@@ -2,6 +2,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Spares;
 
 namespace DmRemap.Cli.Output;
 
@@ -28,18 +29,29 @@ internal static class SpareText
         }
         if (status.Forecast is SpareForecast forecast)
         {
-            yield return Of(forecast);
+            bool isNoneLeft = Findings.Contains(status.Conditions, ConditionCatalog.Exhausted);
+            yield return isNoneLeft
+                ? $"{Moved(forecast)}: no spare unit is left. Add a spare: dmremap spare add "
+                    + $"{status.Name} PATH"
+                : Of(forecast);
         }
     }
 
     public static string Of(SpareForecast forecast)
     {
-        string moved = $"{Amounts.Plural(forecast.MovesLastDay, "unit")} moved in the last day";
-        return forecast.SecondsLeft is long left && forecast.MovesPerHour is double rate
-            ? $"{moved}, {rate.ToString("0.#", CultureInfo.InvariantCulture)} an hour: at that rate the "
-                + $"spares are used up in {Amounts.Time(left)}"
-            : $"{moved}: too few to say when the spares will be used up";
+        if (forecast.SecondsLeft is long left && forecast.MovesPerHour is double rate)
+        {
+            return $"{Moved(forecast)}, {rate.ToString("0.#", CultureInfo.InvariantCulture)} an hour: at "
+                + $"that rate the spares are used up in {Amounts.Time(left)}";
+        }
+        string why = forecast.MovesLastDay < ExhaustionForecast.MovesMin
+            ? "too few"
+            : "too early after the start";
+        return $"{Moved(forecast)}: {why} to say when the spares will be used up";
     }
+
+    private static string Moved(SpareForecast forecast) =>
+        $"{Amounts.Plural(forecast.MovesLastDay, "unit")} moved in the last day";
 
     public static string Of(string name, SpareRemoveReport report)
     {

@@ -323,7 +323,8 @@ public sealed record SpareStatus
 
 /// <summary>
 /// Units that got a spare unit in the last day, or since the start; how many an hour, and in how many seconds
-/// none is left if that goes on. Null where too few moved to tell.
+/// none is left if that goes on. Null where too few moved to tell, or in the first ten minutes; SecondsLeft
+/// also where none is left.
 /// </summary>
 public sealed record SpareForecast(long MovesLastDay, double? MovesPerHour, long? SecondsLeft);
 

@@ -5,8 +5,8 @@ namespace DmRemap.Core.Spares;
 
 /// <summary>
 /// When will the spares have no unit left, if units go on moving as they did in the last day? Bad sectors
-/// come in bursts, so that a few moves say nothing: without <see cref="MovesMin"/> of them there is no
-/// forecast. Of this process's life only.
+/// come in bursts, so that a few moves say nothing, nor do the first minutes: without <see cref="MovesMin"/>
+/// of them and <see cref="BaseMin"/> of time there is no forecast. Of this process's life only.
 /// </summary>
 public sealed class ExhaustionForecast(Instant began)
 {
@@ -19,6 +19,9 @@ public sealed class ExhaustionForecast(Instant began)
 
     private readonly int[] _moves = new int[Buckets];
     private long _bucket = began.Nanoseconds / NanosecondsPerSecond / BucketSeconds;
+
+    /// <summary>A shorter time gives no rate either.</summary>
+    public static Duration BaseMin => Duration.FromSeconds(600);
 
     /// <summary>A unit got a spare unit.</summary>
     /// <param name="now">Not before the last call's.</param>
@@ -44,28 +47,28 @@ public sealed class ExhaustionForecast(Instant began)
     public double MovesPerHour(Instant now)
     {
         long moves = MovesInWindow(now);
-        return moves < MovesMin ? 0 : moves * (double)BucketSeconds / SecondsInWindow(now);
+        return moves < MovesMin || now - began < BaseMin
+            ? 0
+            : moves * (double)BucketSeconds / SecondsInWindow(now);
     }
 
-    /// <summary>Null where too few units moved to tell.</summary>
+    /// <summary>Null where it is too early to tell, too few units moved, or none is left.</summary>
     /// <param name="allocatable">Units that the spares can still lend.</param>
     /// <param name="now">Not before the last call's.</param>
     public long? SecondsLeft(long allocatable, Instant now)
     {
         double rate = MovesPerHour(now);
-        return rate <= 0
+        return rate <= 0 || allocatable <= 0
             ? null
             : (long)Math.Min(allocatable / rate * BucketSeconds, long.MaxValue / 2);
     }
 
-    /// <summary>
-    /// What the buckets cover: at least a minute, so that a first burst is no endless rate.
-    /// </summary>
+    /// <summary>What the buckets cover.</summary>
     private long SecondsInWindow(Instant now)
     {
         long second = now.Nanoseconds / NanosecondsPerSecond;
         long oldest = (_bucket - Buckets + 1) * BucketSeconds;
-        return Math.Max(60, second - Math.Max(oldest, began.Nanoseconds / NanosecondsPerSecond));
+        return second - Math.Max(oldest, began.Nanoseconds / NanosecondsPerSecond);
     }
 
     private void Advance(Instant now)

@@ -73,6 +73,32 @@ public sealed class SpareTextTests
         Assert.EndsWith(GiveUp, unread, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void When_the_spares_are_used_up_is_said_only_where_that_is_known_and_lies_ahead()
+    {
+        DeviceStatus status = Sample.Status() with { Forecast = new SpareForecast(40, 20, 3600) };
+        const string Known = "40 units moved in the last day, 20 an hour: at that rate the spares are used "
+            + "up in 1 h 0 min";
+        Assert.Equal(Known, SpareText.Of(status).Last());
+        Assert.Contains("forecast: 40 units moved", Render(status), StringComparison.Ordinal);
+        status = status with { Forecast = new SpareForecast(40, null, null) };
+        Assert.EndsWith("too early after the start to say when the spares will be used up",
+            SpareText.Of(status).Last(), StringComparison.Ordinal);
+        Assert.DoesNotContain("forecast:", Render(status), StringComparison.Ordinal);
+        status = status with { Forecast = new SpareForecast(9, null, null) };
+        Assert.EndsWith(": too few to say when the spares will be used up",
+            SpareText.Of(status).Last(), StringComparison.Ordinal);
+        status = status with
+        {
+            Forecast = new SpareForecast(40, 20, null), Conditions = [ConditionCatalog.Exhausted],
+        };
+        Assert.Equal(
+            "40 units moved in the last day: no spare unit is left. Add a spare: dmremap spare add disk1 "
+                + "PATH",
+            SpareText.Of(status).Last());
+        Assert.DoesNotContain("forecast:", Render(status), StringComparison.Ordinal);
+    }
+
     private static string Render(DeviceStatus status)
     {
         using StringWriter writer = new() { NewLine = "\n" };

@@ -60,15 +60,19 @@ public sealed class SpareForecastTests
     }
 
     [Fact]
-    public void A_first_burst_counts_as_a_minutes_work_and_nothing_left_is_now()
+    public void A_first_burst_gives_no_forecast_before_ten_minutes_and_none_is_left_for_where_none_is_left()
     {
         ExhaustionForecast forecast = new(At(7));
         for (int i = 0; i < 60; i++)
         {
             forecast.OnMoved(At(7));
         }
-        Assert.Equal(60, forecast.SecondsLeft(60, At(7)));
-        Assert.Equal(0, forecast.SecondsLeft(0, At(8)));
+        Assert.Equal(60, forecast.MovesInWindow(At(7)));
+        Assert.Null(forecast.SecondsLeft(60, At(606)));
+        Assert.Equal(0, forecast.MovesPerHour(At(606)));
+        Assert.Equal(600, forecast.SecondsLeft(60, At(607)));
+        Assert.Null(forecast.SecondsLeft(0, At(607)));
+        Assert.Equal(360, forecast.MovesPerHour(At(607)));
     }
 
     private static Instant At(long seconds) => new(seconds * 1_000_000_000);
