@@ -71,7 +71,7 @@ internal static class SpareCommand
 
         private readonly Argument<string> _path = new("PATH")
         {
-            Description = "A block device or file; its content is overwritten.",
+            Description = "A block device or file (no NBD export); its content is overwritten.",
         };
 
         private readonly Option<long?> _size = new("--size")
@@ -119,6 +119,8 @@ internal static class SpareCommand
             // The daemon has a directory of its own.
             string path = MemberPath.Complete(parsed.GetRequiredValue(_path));
             using ControlClient client = await new DeviceLookup(services).ConnectAsync(name, cancellation);
+            // Before anybody is asked for a consent that would be for nothing.
+            DeviceSpares.RequireLocal(path);
             long? size = parsed.GetValue(_size);
             if (size is null)
             {

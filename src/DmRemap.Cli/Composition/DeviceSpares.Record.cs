@@ -13,6 +13,21 @@ namespace DmRemap.Cli.Composition;
 /// <summary>What the host knows of the spares, and what it refuses.</summary>
 internal sealed partial class DeviceSpares
 {
+    /// <exception cref="RefusalException">DMR-USAGE: no file or block device of this machine.</exception>
+    public static void RequireLocal(string path)
+    {
+        if (NbdUri.IsMeant(path) || MemoryDisk.IsMeant(path))
+        {
+            throw new RefusalException(new Refusal(
+                MessageIds.Usage,
+                ExitCode.Usage,
+                path,
+                $"{path}: only a file or block device of this machine can be added while the device is "
+                    + "served.",
+                "NBD exports can be spares from `dmremap create` on."));
+        }
+    }
+
     /// <exception cref="RefusalException">A change is under way.</exception>
     private Turn TakeTurn()
     {
@@ -44,16 +59,7 @@ internal sealed partial class DeviceSpares
 
     private void RequireAddable(string path)
     {
-        if (NbdUri.IsMeant(path) || MemoryDisk.IsMeant(path))
-        {
-            throw new RefusalException(new Refusal(
-                MessageIds.Usage,
-                ExitCode.Usage,
-                path,
-                $"{path}: only a file or block device of this machine can be added while the device is "
-                    + "served.",
-                "NBD exports can be spares from `dmremap create` on."));
-        }
+        RequireLocal(path);
         if (IsRegistered(path))
         {
             throw new RefusalException(new Refusal(

@@ -62,6 +62,19 @@ public sealed class HandworkCommandTests : IAsyncDisposable
     }
 
     [Theory]
+    [InlineData("nbd://storage:10809/spare")]
+    [InlineData("memory:32M")]
+    public async Task A_spare_that_cannot_be_added_is_refused_before_anybody_is_asked(string path)
+    {
+        Start();
+        CliResult result = await _cli.RunAsync("spare", "add", "disk1", path);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("[DMR-USAGE]", result.Error, StringComparison.Ordinal);
+        Assert.Contains("only a file or block device", result.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("overwritten", result.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(1, 0, "disk1: to move 1 unit takes as many free units of spares, and there is none")]
     [InlineData(2, 1, "disk1: to move 2 units takes as many free units of spares, and there is 1")]
     [InlineData(9, 8, "disk1: to move 9 units takes as many free units of spares, and there are 8")]
