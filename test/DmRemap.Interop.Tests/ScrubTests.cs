@@ -61,6 +61,25 @@ public sealed class ScrubTests
         await WaitAsync(device, "ended");
     }
 
+    [Fact]
+    public async Task It_says_its_rate_and_the_time_left_and_that_it_waits_for_a_resume()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(32 * MiB));
+        (await device.RunAsync("scrub", Name, "--rate", "1M")).Expect(0);
+        await WaitForStepAsync(device, 0.05);
+        JsonElement running = await ReportAsync(device, "--status");
+        Assert.InRange(running.GetProperty("bytesPerSecondMeasured").GetInt64(), 1, 2 * MiB);
+        Assert.InRange(running.GetProperty("secondsLeft").GetInt64(), 10, 3600);
+        (await device.RunAsync("suspend", Name)).Expect(0);
+        JsonElement waiting = await ReportAsync(device, "--status");
+        Assert.Equal("waiting", waiting.GetProperty("state").GetString());
+        Assert.Equal("resume", waiting.GetProperty("waitsFor").GetString());
+        string text = (await device.RunAsync("status", Name)).Expect(0).Output;
+        Assert.Contains("waits: the device is suspended", text, StringComparison.Ordinal);
+        (await device.RunAsync("resume", Name)).Expect(0);
+        await WaitAsync(device, "running");
+    }
+
     [Theory]
     [InlineData("--rate", "3")]
     [InlineData("--start", "--stop")]

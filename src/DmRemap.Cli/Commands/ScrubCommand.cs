@@ -101,22 +101,16 @@ internal sealed class ScrubCommand
         return (int)ExitCode.Done;
     }
 
-    /// <summary>A line a second on standard error, with the rate and the time left as they are now.</summary>
+    /// <summary>A line a second on standard error, with the rate and the time left.</summary>
     private static async Task<ScrubReport> WatchAsync(
         CliServices services, ControlClient client, ScrubReport report, CommandOutput output,
         CancellationToken cancellation)
     {
-        DeviceStatus status = await client.GetStatusAsync(cancellation);
-        long began = services.Time.GetTimestamp();
-        double doneBefore = report.Done;
         while (report.State == ScrubStates.Running)
         {
             await Task.Delay(s_watchInterval, services.Time, cancellation);
             report = await client.ScrubAsync("status", null, cancellation);
-            double rate = (report.Done - doneBefore) / services.Time.GetElapsedTime(began).TotalSeconds;
-            string left = rate > 0 ? Amounts.Time((long)((1 - report.Done) / rate)) : "unknown";
-            string speed = Amounts.Bytes((long)(rate * status.Primary.SizeBytes));
-            output.Note($"{ScrubText.Of(report)}; {speed}/s now, time left {left}");
+            output.Note(ScrubText.Of(report));
         }
         return report;
     }

@@ -5,6 +5,7 @@ using System.Threading.Tasks;
 using DmRemap.Control.Contracts;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Scrubbing;
+using DmRemap.Engine;
 using DmRemap.Engine.Background;
 
 namespace DmRemap.Cli.Composition;
@@ -17,7 +18,11 @@ internal sealed class DeviceScrub : IAsyncDisposable
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
 
+    /// <summary>A rate of less is none.</summary>
+    private static readonly TimeSpan s_measuredMin = TimeSpan.FromSeconds(1);
+
     private readonly LoopHost _host;
+    private readonly RemapDevice _device;
     private readonly Scrubber _scrubber;
     private readonly ScrubFile _file;
     private readonly Guid _set;
@@ -29,6 +34,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
     private ScrubProgress? _written;
     private ScrubProgress? _end;
     private EndOfPass? _lastEnded;
+    private RunBegan _began = new(0, 0);
     private bool _isEndSaid;
     private bool _hasFailed;
 
@@ -42,7 +48,8 @@ internal sealed class DeviceScrub : IAsyncDisposable
         _name = record.Name;
         _time = time;
         _say = say;
-        _scrubber = new Scrubber(assembled.Device, host.Loop);
+        _device = assembled.Device;
+        _scrubber = new Scrubber(_device, host.Loop);
         _looking = new PeriodicLook(Note, s_interval, time);
     }
 
@@ -67,6 +74,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
             if (last.IsRunning)
             {
                 _scrubber.Start(last.Step, last.BlocksFailed, rate);
+                Measure();
             }
         });
     }
@@ -89,6 +97,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
             _scrubber.Start(
                 isAnew ? 0 : _scrubber.Step, isAnew ? 0 : _scrubber.BlocksFailed,
                 bytesPerSecond ?? _scrubber.Rate);
+            Measure();
         });
         Note();
         return Report();
@@ -106,15 +115,22 @@ internal sealed class DeviceScrub : IAsyncDisposable
     /// </summary>
     public ScrubReport Report()
     {
-        long steps = _scrubber.Order.Steps;
+        long step = _scrubber.Step;
+        long read = _scrubber.Order.BytesBefore(step);
+        string? waitsFor = WaitsFor;
+        bool isReading = _scrubber.IsRunning && waitsFor is null;
+        long? measured = isReading ? Measured(read) : null;
         return new ScrubReport
         {
-            State = _scrubber.IsWaiting ? ScrubStates.Waiting
-                : _scrubber.IsRunning ? ScrubStates.Running
-                : _scrubber.Step == steps ? ScrubStates.Ended
-                : _scrubber.Step == 0 ? ScrubStates.Idle : ScrubStates.Stopped,
-            Done = (double)_scrubber.Step / steps,
+            State = waitsFor is not null ? ScrubStates.Waiting
+                : isReading ? ScrubStates.Running
+                : step == _scrubber.Order.Steps ? ScrubStates.Ended
+                : step == 0 ? ScrubStates.Idle : ScrubStates.Stopped,
+            WaitsFor = waitsFor,
+            Done = (double)read / _scrubber.Order.Bytes,
             BytesPerSecond = _scrubber.Rate,
+            BytesPerSecondMeasured = measured,
+            SecondsLeft = measured is long rate and > 0 ? (_scrubber.Order.Bytes - read) / rate : null,
             BlocksFailed = _scrubber.BlocksFailed,
             LastEnded = Volatile.Read(ref _lastEnded)?.At,
         };
@@ -133,6 +149,11 @@ internal sealed class DeviceScrub : IAsyncDisposable
     /// <summary>Write it down if there is news. From any thread but the loop's; may block.</summary>
     public void Note()
     {
+        if (WaitsFor is not null)
+        {
+            // What it waits is not its rate.
+            Measure();
+        }
         lock (_writing)
         {
             ScrubProgress progress = _end ?? Progress();
@@ -154,6 +175,24 @@ internal sealed class DeviceScrub : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => _looking.DisposeAsync();
+
+    private string? WaitsFor => !_scrubber.IsRunning ? null
+        : _device.IsHolding ? ScrubWaits.Resume
+        : _scrubber.IsWaiting ? ScrubWaits.Disk : null;
+
+    /// <summary>The rate is that from here on.</summary>
+    private void Measure() => Volatile.Write(
+        ref _began, new RunBegan(_time.GetTimestamp(), _scrubber.Order.BytesBefore(_scrubber.Step)));
+
+    private long? Measured(long read)
+    {
+        RunBegan began = Volatile.Read(ref _began);
+        TimeSpan elapsed = _time.GetElapsedTime(began.At);
+        // A pass that has just begun anew may have read less than the one before.
+        return elapsed < s_measuredMin
+            ? null
+            : Math.Max(0, (long)((read - began.Read) / elapsed.TotalSeconds));
+    }
 
     /// <summary>Of a moment that the data thread may be changing: a step read twice is no harm.</summary>
     private ScrubProgress Progress() => new()
@@ -186,4 +225,7 @@ internal sealed class DeviceScrub : IAsyncDisposable
 
     /// <summary>As a reference, so that it is read whole.</summary>
     private sealed record EndOfPass(DateTimeOffset At);
+
+    /// <summary>When, and how much of the pass had been read then.</summary>
+    private sealed record RunBegan(long At, long Read);
 }

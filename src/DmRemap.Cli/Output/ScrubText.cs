@@ -18,13 +18,24 @@ internal static class ScrubText
         string rate = Amounts.Bytes(scrub.BytesPerSecond);
         return scrub.State switch
         {
-            ScrubStates.Running => $"{Share(scrub)}, at most {rate}/s, {failed}",
+            ScrubStates.Running => $"{Share(scrub)}, {Progress(scrub)} (at most {rate}/s), {failed}",
+            ScrubStates.Waiting when scrub.WaitsFor == ScrubWaits.Resume =>
+                $"{Share(scrub)}, waits: the device is suspended; {failed}",
             ScrubStates.Waiting =>
                 $"{Share(scrub)}, waits: the disk fails as a whole, or a storm is on; {failed}",
             ScrubStates.Stopped => $"stopped at {Share(scrub)}, {failed}",
             ScrubStates.Ended => $"the whole device, {failed}{last}",
             _ => $"not started{last}",
         };
+    }
+
+    private static string Progress(ScrubReport scrub)
+    {
+        string rate = scrub.BytesPerSecondMeasured is long measured
+            ? $"{Amounts.Bytes(measured)}/s"
+            : "rate not known yet";
+        string left = scrub.SecondsLeft is long seconds ? Amounts.Time(seconds) : "unknown";
+        return $"{rate}, time left {left}";
     }
 
     private static string Share(ScrubReport scrub) =>

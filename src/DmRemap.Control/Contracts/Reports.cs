@@ -171,11 +171,23 @@ public sealed record ScrubReport
     /// <summary>One of <see cref="ScrubStates"/>.</summary>
     public required string State { get; init; }
 
-    /// <summary>Of this pass: 0 to 1.</summary>
+    /// <summary>One of <see cref="ScrubWaits"/> while it waits; else null.</summary>
+    public string? WaitsFor { get; init; }
+
+    /// <summary>Of this pass, in bytes of the device: 0 to 1.</summary>
     public required double Done { get; init; }
 
     /// <summary>The rate that was asked for; while clients are busy it is down to a tenth of it.</summary>
     public required long BytesPerSecond { get; init; }
+
+    /// <summary>
+    /// What it has read in a second since it was started, or last waited; null: it does not run, or has not
+    /// run for a second.
+    /// </summary>
+    public long? BytesPerSecondMeasured { get; init; }
+
+    /// <summary>Until the end of this pass, at the measured rate; null: not known.</summary>
+    public long? SecondsLeft { get; init; }
 
     /// <summary>Logical blocks of this pass that did not read.</summary>
     public required long BlocksFailed { get; init; }
@@ -191,12 +203,22 @@ public static class ScrubStates
     public const string Idle = "idle";
     public const string Running = "running";
 
-    /// <summary>It reads nothing: the breaker is tripped, or the disk fails as a whole.</summary>
+    /// <summary>It reads nothing now, and goes on by itself; WaitsFor says for what it waits.</summary>
     public const string Waiting = "waiting";
 
     /// <summary>By a person, in the middle; it goes on from there.</summary>
     public const string Stopped = "stopped";
     public const string Ended = "ended";
+}
+
+/// <summary>What a scrub waits for.</summary>
+public static class ScrubWaits
+{
+    /// <summary>The device is suspended.</summary>
+    public const string Resume = "resume";
+
+    /// <summary>The breaker is tripped, or the disk fails as a whole.</summary>
+    public const string Disk = "disk";
 }
 
 public sealed record PingReport(string Name, int Pid, string Version);

@@ -32,6 +32,24 @@ public sealed class ScrubOrder
     /// <summary>Of one pass; some of them are empty where the last region is short.</summary>
     public long Steps => _regions * SegmentsOfRegion * StepsOfSegment;
 
+    /// <summary>Of the whole device.</summary>
+    public long Bytes => _bytes;
+
+    /// <summary>What the steps before this one read.</summary>
+    /// <param name="step">0 to Steps.</param>
+    public long BytesBefore(long step)
+    {
+        Invariant.Check(step >= 0 && step <= Steps);
+        (long segmentStep, long inSegment) = Math.DivRem(step, StepsOfSegment);
+        (long segment, long region) = Math.DivRem(segmentStep, _regions);
+        // Only the last region may be short, and it comes last in each round.
+        long last = _bytes - ((_regions - 1) * RegionBytes);
+        long ofLast = Math.Min(last, segment * SegmentBytes);
+        long inThis = inSegment * StepBytes;
+        return ((_regions - 1) * segment * SegmentBytes) + ofLast + (region * SegmentBytes)
+            + (region == _regions - 1 ? Math.Min(inThis, last - ofLast) : inThis);
+    }
+
     /// <summary>What a step reads: empty behind the device's end.</summary>
     /// <param name="step">0 to Steps - 1.</param>
     public Extent At(long step)

@@ -23,6 +23,7 @@ public sealed class ScrubOrderTests
         for (long step = order.NextFrom(0); step < order.Steps; step = order.NextFrom(step + 1))
         {
             Extent extent = order.At(step);
+            Assert.Equal(read * block, order.BytesBefore(step));
             Assert.InRange(extent.Count.Value * block, 1, ScrubOrder.StepBytes);
             for (long at = extent.Start.Value; at < extent.End.Value; at++)
             {
@@ -32,6 +33,7 @@ public sealed class ScrubOrderTests
             }
         }
         Assert.Equal(isRead.Length, read);
+        Assert.Equal((bytes, bytes), (order.Bytes, order.BytesBefore(order.Steps)));
     }
 
     [Fact]
