@@ -87,6 +87,32 @@ public sealed class SpareTests
         await device.StopAsync();
     }
 
+    [Fact]
+    public async Task A_spare_has_one_number_in_every_view_also_where_another_had_it_before()
+    {
+        await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
+        string second = Path.Combine(device.Images, "second.img");
+        string third = Path.Combine(device.Images, "third.img");
+        (await device.RunAsync("spare", "add", Name, second, "--size", "24M")).Expect(0);
+        (await device.RunAsync("spare", "remove", Name, "0", "--yes")).Expect(0);
+        // It takes the place of the one that left, and stands last in the registry.
+        (await device.RunAsync("spare", "add", Name, third, "--size", "24M")).Expect(0);
+        string listed = (await device.RunAsync("spare", "list", Name)).Expect(0).Output;
+        Assert.Contains($"0: {third}: active", listed, StringComparison.Ordinal);
+        Assert.Contains($"1: {second}: active", listed, StringComparison.Ordinal);
+        await device.StopAsync();
+        string check = (await device.RunAsync("check", Name)).Expect(0).Output;
+        Assert.Contains($"spare 0  {third}", check, StringComparison.Ordinal);
+        Assert.Contains($"spare 1  {second}", check, StringComparison.Ordinal);
+        foreach (string[] view in (string[][])[["status", Name], ["spare", "list", Name]])
+        {
+            string stopped = (await device.RunAsync(view)).Expect(0).Output;
+            Assert.Contains(third, stopped, StringComparison.Ordinal);
+            Assert.DoesNotContain("spare 0", stopped, StringComparison.Ordinal);
+            Assert.DoesNotContain("0: ", stopped, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
@@ -113,7 +114,10 @@ internal static class AttachRefusals
         "DMR-ATTACH-NOT-ENDED",
         ExitCode.InUse,
         name,
-        $"{pieces} requests of the last time it was attached are still with the disks.",
+        Amounts.Plural(
+            pieces,
+            "request of the last time it was attached is still with the disks.",
+            "requests of the last time it was attached are still with the disks."),
         $"Look at dmremap status {name}; try again when they have ended.");
 
     public static Refusal Attached(string name, string what) => new(

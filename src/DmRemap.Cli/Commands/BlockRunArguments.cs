@@ -74,7 +74,8 @@ internal sealed class BlockRunArguments(string whatBytesMean, ArgumentArity arit
             long rest = step.UnitsTotal - step.UnitsDone;
             string left = rate > 0 ? Amounts.Time((long)(rest / rate)) : "unknown";
             output.Note(
-                $"{step.UnitsDone} of {step.UnitsTotal} units, {rate:0} units/s, time left {left}");
+                $"{step.UnitsDone} of {Amounts.Plural(step.UnitsTotal, "unit")}, {rate:0} units/s, time "
+                    + $"left {left}");
         };
     }
 

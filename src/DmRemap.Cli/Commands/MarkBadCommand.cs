@@ -146,7 +146,7 @@ internal sealed class MarkBadCommand
         }
         output.Answer($"{done.Name}: {Amounts.Plural(done.Runs, "run")} of bad blocks: "
             + $"{Amounts.Plural(done.UnitsRemapped, "unit")} moved to a spare, "
-            + $"{done.UnitsAlreadyRemapped} were there already");
+            + Amounts.Plural(done.UnitsAlreadyRemapped, "was there already", "were there already"));
         if (done.BlocksUnread > 0)
         {
             output.Answer($"{Amounts.Plural(done.BlocksUnread, "block")} did not read: they stay where they "

@@ -51,7 +51,7 @@ internal sealed class RemapCommand
             return;
         }
         string already = report.UnitsAlreadyRemapped > 0
-            ? $", {report.UnitsAlreadyRemapped} were there already"
+            ? ", " + Amounts.Plural(report.UnitsAlreadyRemapped, "was there already", "were there already")
             : "";
         output.Answer($"{name}: {Amounts.Blocks(report.FirstBlock, report.LastBlock)}: "
             + $"{Amounts.Plural(report.UnitsRemapped, "unit")} moved to a spare{already}; "

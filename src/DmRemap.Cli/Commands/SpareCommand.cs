@@ -238,7 +238,8 @@ internal static class SpareCommand
                 ? Amounts.Time((long)(Math.Max(0, step.UnitsTotal - step.UnitsDone) / rate))
                 : "unknown";
             output.Note(
-                $"{step.UnitsDone} of {step.UnitsTotal} units; {rate:0.#} a second, time left {left}");
+                $"{step.UnitsDone} of {Amounts.Plural(step.UnitsTotal, "unit")}; {rate:0.#} a second, time "
+                    + $"left {left}");
         }
     }
 }

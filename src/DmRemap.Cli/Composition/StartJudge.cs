@@ -1,5 +1,6 @@
 using System;
 using System.Threading.Tasks;
+using DmRemap.Cli.Output;
 using DmRemap.Control.Registry;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
@@ -188,8 +189,8 @@ internal sealed class StartJudge(IEventLoop loop, IBlockDevice main, StartExpect
             "DMR-MAIN-CHANGED",
             ExitCode.RefusedForSafety,
             record.Name,
-            $"{record.Name}: {what}. Remapped blocks ({units} units now) would show older content than the "
-                + "rest, and a file system with parts of two ages destroys itself.",
+            $"{record.Name}: {what}. Remapped blocks ({Amounts.Plural(units, "unit")} now) would show older "
+                + "content than the rest, and a file system with parts of two ages destroys itself.",
             "Nothing was changed. Bring the main device back to what it was at the stop, if there is a copy. "
                 + $"To go on with both as they are: `dmremap {AcceptingCommand()} --accept-changed-main`, "
                 + "and check the file system before it is mounted.");

@@ -93,12 +93,14 @@ public sealed class HandworkCommandTests : IAsyncDisposable
     {
         _device.OnRemap = (first, last, _, _) => Task.FromResult(Sample.Remap(first.Value, last.Value) with
         {
+            UnitsAlreadyRemapped = 1,
             BlocksUnread = 1,
             UnreadExtents = [new LostExtent(first.Value, 1)],
         });
         Start();
         string output = (await _cli.RunAsync("remap", "disk1", "5")).Output;
         Assert.StartsWith("disk1: block 5: ", output, StringComparison.Ordinal);
+        Assert.Contains(", 1 was there already; ", output, StringComparison.Ordinal);
         Assert.EndsWith("\n  5\n", output, StringComparison.Ordinal);
         output = (await _cli.RunAsync("unremap", "disk1", "5")).Output;
         Assert.StartsWith("disk1: block 5: ", output, StringComparison.Ordinal);
