@@ -54,6 +54,31 @@ public sealed class StartAndStopTests
     }
 
     [Fact]
+    public async Task Server_of_another_run_directory_is_named_and_its_device_not_forgotten()
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));
+        await device.CreateAsync();
+        RunningProgram server = device.StartBeside(
+            "env", "DMREMAP_RUN_DIR=" + Path.Combine(device.Folder, "elsewhere"), DeviceUnderTest.Program,
+            "serve", Name);
+        await DeviceUnderTest.WaitUntilReadyAsync(server);
+        foreach (string[] command in (string[][])[["stop"], ["detach"], ["delete", "--yes"]])
+        {
+            CommandResult refused = (await device.RunAsync([command[0], Name, .. command[1..]])).Expect(4);
+            Assert.Contains("[DMR-MEMBER-IN-USE]", refused.Error, StringComparison.Ordinal);
+            Assert.Contains(
+                $"held by process {server.Id} (dmremap serve ", refused.Error, StringComparison.Ordinal);
+            Assert.Contains("DMREMAP_RUN_DIR", refused.Error, StringComparison.Ordinal);
+        }
+        JsonElement status = await device.StatusAsync();
+        Assert.Equal("unreachable", status.GetProperty("state").GetString());
+        Assert.Equal(server.Id, status.GetProperty("pid").GetInt32());
+        await server.SignalAsync("TERM");
+        Assert.Equal(0, await server.WaitForEndAsync(s_patience));
+        (await device.RunAsync("delete", Name, "--yes")).Expect(0);
+    }
+
+    [Fact]
     public async Task A_start_that_a_stuck_spare_holds_up_is_ended_by_a_signal()
     {
         RequiredTools.SkipUnlessFuse();

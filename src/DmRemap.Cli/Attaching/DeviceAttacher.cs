@@ -92,7 +92,10 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
         if (!detaching.IsAttached && at.StartedProcess is null)
         {
-            await RequireKnownAsync(name, cancellation);
+            if (await RequireKnownAsync(name, cancellation) is DeviceRecord stopped)
+            {
+                await new DeviceLookup(services).Elsewhere(stopped).RequireNoneAsync(cancellation);
+            }
             return new DetachedDevice(name, WasAttached: false, Stopped: false, Forced: false);
         }
         bool wasAttached = detaching.IsAttached;
@@ -113,11 +116,14 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         return FuseMount.IsMounted(point) ? new Attachment(null, null, point) : null;
     }
 
-    /// <summary>Before anything is made for the name: a server or the registry knows it.</summary>
-    private async Task RequireKnownAsync(string name, CancellationToken cancellation)
+    /// <summary>
+    /// Before anything is made for the name: a server or the registry knows it. The record, where no server
+    /// answers.
+    /// </summary>
+    private async Task<DeviceRecord?> RequireKnownAsync(string name, CancellationToken cancellation)
     {
         using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
-        _ = client is null ? services.OpenRegistry().Load(name) : null;
+        return client is null ? services.OpenRegistry().Load(name) : null;
     }
 
     /// <summary>

@@ -47,7 +47,8 @@ internal sealed class DeleteCommand
             await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
         }
         DeviceRegistry registry = services.OpenRegistry();
-        _ = registry.Load(name);
+        using MemberClaims claims =
+            await new DeviceLookup(services).Elsewhere(registry.Load(name)).ClaimAsync(cancellation);
         output.RequireYes(
             $"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
         bool isDeleted = registry.Remove(name);

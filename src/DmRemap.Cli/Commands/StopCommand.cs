@@ -42,7 +42,8 @@ internal sealed class StopCommand
         if (client is null)
         {
             // What was asked for is so: not an error, unless there is no such device.
-            _ = services.OpenRegistry().Load(name);
+            DeviceRecord record = services.OpenRegistry().Load(name);
+            await new DeviceLookup(services).Elsewhere(record).RequireNoneAsync(cancellation);
             Write(output, new StopDocument(name, WasRunning: false, Report: null));
             return (int)ExitCode.Done;
         }

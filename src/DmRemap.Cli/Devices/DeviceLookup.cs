@@ -59,9 +59,13 @@ internal sealed class DeviceLookup(CliServices services)
     {
         using ControlClient? client = await TryConnectAsync(name, cancellation);
         return WithAttached(client is null
-            ? Stopped(services.OpenRegistry().Load(name))
+            ? await UnansweredAsync(services.OpenRegistry().Load(name), cancellation)
             : await client.GetStatusAsync(cancellation));
     }
+
+    /// <summary>Of a device that no control socket here answers for.</summary>
+    public ServedElsewhere Elsewhere(DeviceRecord record) =>
+        new(record, services.FindDirectories().RunPath, services.Time);
 
     /// <summary>Every registered device, asked at the same time, in the order of names.</summary>
     public async Task<IReadOnlyList<DeviceAnswer>> GetAllAsync(CancellationToken cancellation)
@@ -93,6 +97,12 @@ internal sealed class DeviceLookup(CliServices services)
             return new DeviceAnswer(entry.Name, null, refused.Refusal);
         }
     }
+
+    /// <summary>Stopped, unless its members show that somebody serves it.</summary>
+    private async Task<DeviceStatus> UnansweredAsync(DeviceRecord record, CancellationToken cancellation) =>
+        await Elsewhere(record).FindAsync(cancellation) is HeldMember held
+            ? RecordStatus.Of(record, DeviceStates.Unreachable) with { Pid = held.Holder.ProcessId }
+            : Stopped(record);
 
     private DeviceStatus WithAttached(DeviceStatus status) =>
         status with { Attached = services.Attacher.FindAttached(status.Name) };

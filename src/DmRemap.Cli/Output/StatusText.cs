@@ -59,6 +59,13 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
             Line("status", "The device is not served. Remaps and errors are shown while it is.");
             Line("action", $"Start it with: dmremap serve {status.Name}");
         }
+        if (status.State == DeviceStates.Unreachable)
+        {
+            Line("status", $"Process {status.Pid} holds its members, and no control socket in this run "
+                + "directory answers for it: its server has another one, or the socket's file was removed.");
+            Line("action", "Set DMREMAP_RUN_DIR to the directory that the server was started with. Where "
+                + $"the socket's file is gone, `kill {status.Pid}` stops it.");
+        }
         if (status.State is DeviceStates.Suspending or DeviceStates.Suspended)
         {
             Line("status", "Requests of clients are held, not failed, until the device is resumed.");
@@ -85,7 +92,7 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
         PrimaryStatus primary = status.Primary;
         Line("size", $"{Amounts.Bytes(primary.SizeBytes)}, blocks of {primary.BlockSize} bytes (physical "
             + $"{primary.PhysicalBlockSize}), units of {primary.UnitBytes}");
-        if (status.Pid is int pid)
+        if (status.Pid is int pid && status.State != DeviceStates.Unreachable)
         {
             Line("served", IsServed(status)
                 ? $"by process {pid}, up {Amounts.Time(status.UptimeSeconds ?? 0)}, "
@@ -189,7 +196,8 @@ internal sealed class StatusText(TextWriter writer, int width, Paint paint)
     }
 
     private static bool IsServed(DeviceStatus status) =>
-        status.State is not DeviceStates.Stopped and not DeviceStates.Starting;
+        status.State is not DeviceStates.Stopped and not DeviceStates.Starting
+            and not DeviceStates.Unreachable;
 
     private static string PrimaryState(DeviceStatus status)
     {

@@ -150,6 +150,9 @@ public static class DeviceStates
     public const string Suspending = "suspending";
     public const string Suspended = "suspended";
     public const string Stopping = "stopping";
+
+    /// <summary>A server holds its members, and no control socket here answers for it.</summary>
+    public const string Unreachable = "unreachable";
 }
 
 /// <summary>What a starting or a suspended device is at.</summary>

@@ -81,6 +81,17 @@ public static class MemberInspection
     /// </summary>
     public static IReadOnlyList<MemberUser> FindUsers(string path) => FindUsers(path, new BlockTopology());
 
+    /// <summary>
+    /// Processes that have a member as one that claims it would; nothing is claimed for that. Of a device,
+    /// these are those who write to it, with a claim or without.
+    /// </summary>
+    public static IReadOnlyList<ClaimHolder> FindHolders(string path) => FileStatus.OfPath(path) switch
+    {
+        null => [],
+        { Kind: FileKind.Block } device => ClaimHolders.OfDevice(device.Device),
+        FileStatus file => ClaimHolders.OfFile(file),
+    };
+
     /// <inheritdoc cref="MemberRelation"/>
     public static MemberRelation Relate(string first, string second) =>
         Relate(first, second, new BlockTopology());

@@ -99,6 +99,22 @@ public sealed class StatusTextTests
     }
 
     [Fact]
+    public void A_device_that_another_run_directory_serves_is_not_called_stopped()
+    {
+        string text = Render(Sample.Status() with
+        {
+            State = DeviceStates.Unreachable,
+            Pid = 4711,
+            LostBlocks = null,
+        });
+        Assert.Contains("   state: unreachable\n", text, StringComparison.Ordinal);
+        Assert.Contains("Process 4711 holds its members", text, StringComparison.Ordinal);
+        Assert.Contains("DMREMAP_RUN_DIR", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("served:", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("dmremap serve", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_stopped_device() => Assert.Equal(
         """
           device: disk1
