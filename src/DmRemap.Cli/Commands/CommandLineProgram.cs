@@ -28,6 +28,8 @@ internal sealed class CommandLineProgram(CliServices services)
         EnablePosixBundling = false,
     };
 
+    private static readonly string[] s_helpNames = ["--help", "-h", "-?", "/h", "/?"];
+
     public async Task<int> RunAsync(IReadOnlyList<string> arguments)
     {
         CommonOptions common = new();
@@ -42,9 +44,9 @@ internal sealed class CommandLineProgram(CliServices services)
         try
         {
             bool isHelp = result.Action is CommandLineAction { ClearsParseErrors: true };
-            if (result.Errors.Count > 0 && !isHelp)
+            if (isHelp ? FindUnknownWord(result) is not null : result.Errors.Count > 0)
             {
-                throw new RefusalException(BadUsage(result));
+                throw new RefusalException(BadUsage(result, isHelp));
             }
             return await InvokeAsync(result, services.Terminal.Output);
         }
@@ -137,14 +139,44 @@ internal sealed class CommandLineProgram(CliServices services)
         return (int)refusal.ExitCode;
     }
 
-    private static Refusal BadUsage(ParseResult result)
+    /// <summary>
+    /// Help is shown for commands that are not used as they should be, but not for words that nobody knows.
+    /// After the option, only commands and options with their values say anything.
+    /// </summary>
+    private static string? FindUnknownWord(ParseResult result)
+    {
+        if (result.UnmatchedTokens.Count > 0)
+        {
+            return result.UnmatchedTokens[0];
+        }
+        bool isAfterHelp = false;
+        bool mayBeValue = false;
+        foreach (Token token in result.Tokens)
+        {
+            if (isAfterHelp && token.Type == TokenType.Argument && !mayBeValue)
+            {
+                return token.Value;
+            }
+            bool isHelp = s_helpNames.Contains(token.Value);
+            isAfterHelp |= isHelp;
+            mayBeValue = token.Type == TokenType.Option && !isHelp;
+        }
+        return null;
+    }
+
+    private static Refusal BadUsage(ParseResult result, bool isHelp)
     {
         Command command = result.CommandResult.Command;
         string path = command is RootCommand ? "dmremap" : $"dmremap {CommandPath.Of(command)}";
         List<string> messages = [];
-        if (command is RootCommand && result.UnmatchedTokens.Count > 0)
+        if (command.Subcommands.Count > 0 && result.UnmatchedTokens.Count > 0)
         {
-            messages.Add($"There is no command or option \"{result.UnmatchedTokens[0]}\".");
+            string of = command is RootCommand ? "" : $" of `{path}`";
+            messages.Add($"There is no command or option \"{result.UnmatchedTokens[0]}\"{of}.");
+        }
+        else if (isHelp)
+        {
+            messages.Add($"\"{FindUnknownWord(result)}\" says nothing beside --help.");
         }
         else
         {

@@ -108,6 +108,26 @@ public sealed class UsageTests : IDisposable
     public Task A_bad_command_line_about_metadata_exits_2_and_says_what_is_wrong(string line, string says) =>
         AssertBadAsync(line, says);
 
+    [Theory]
+    [InlineData("bogus --help", "command or option \"bogus\"")]
+    [InlineData("lab bogus --help", "\"bogus\" of `dmremap lab`")]
+    [InlineData("create --help bogus", "\"bogus\"")]
+    [InlineData("status a b --help", "\"b\"")]
+    [InlineData("spare bogus x", "command or option \"bogus\" of `dmremap spare`")]
+    public Task A_word_that_nobody_knows_exits_2_and_is_named_also_beside_help(string line, string says) =>
+        AssertBadAsync(line, says);
+
+    [Theory]
+    [InlineData("create d --help")]
+    [InlineData("--help create")]
+    [InlineData("serve --help --listen 127.0.0.1:1")]
+    public async Task Help_is_shown_for_commands_that_are_not_complete(string line)
+    {
+        CliResult result = await _cli.RunAsync(line.Split(' '));
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("Usage:", result.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_bad_command_line_with_json_is_a_document_too()
     {
