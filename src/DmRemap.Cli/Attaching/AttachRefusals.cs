@@ -48,7 +48,7 @@ internal static class AttachRefusals
         "DMR-ATTACH-NOT-PERMITTED",
         ExitCode.NotPermitted,
         name,
-        $"The kernel does not allow it: {error.Message}.",
+        $"The kernel does not allow it: {error.Message.TrimEnd('.')}.",
         "Root needs CAP_SYS_ADMIN, which a container must be given. Others need fusermount3 (setuid root) "
             + "and a /dev/fuse that they may open.");
 

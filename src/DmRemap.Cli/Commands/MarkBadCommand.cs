@@ -87,6 +87,10 @@ internal sealed class MarkBadCommand
     private static async Task<List<RunText>> ReadAsync(
         string name, string path, CancellationToken cancellation)
     {
+        if (Directory.Exists(path))
+        {
+            throw Unread(name, path, "is a directory");
+        }
         try
         {
             FileInfo file = new(path);
@@ -97,9 +101,13 @@ internal sealed class MarkBadCommand
             string text = await File.ReadAllTextAsync(path, cancellation);
             return BlockList.TryParse(text, out string why) ?? throw Unusable(name, path, why);
         }
+        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw Unread(name, path, "does not exist");
+        }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw Unusable(name, path, error.Message);
+            throw Unread(name, path, $"cannot be read ({error.Message.TrimEnd('.')})");
         }
     }
 
@@ -158,6 +166,13 @@ internal sealed class MarkBadCommand
                 + done.Failure);
         }
     }
+
+    private static RefusalException Unread(string name, string path, string why) => new(new Refusal(
+        MessageIds.BadArguments,
+        ExitCode.Usage,
+        name,
+        $"{path} {why}: there is no list of bad blocks to go by. Nothing was moved.",
+        "Check the path: --list is a file with FIRST or FIRST-LAST a line."));
 
     private static RefusalException Unusable(string name, string path, string why) => new(new Refusal(
         MessageIds.BadArguments,

@@ -30,7 +30,7 @@ internal sealed class LoopHost : IDisposable
                     MessageIds.NoIoUring,
                     ExitCode.MissingHere,
                     device,
-                    $"io_uring is not available to this process: {e.Message}.",
+                    $"io_uring is not available to this process: {e.Message.TrimEnd('.')}.",
                     "Leave --backend out, and epoll is used instead; or allow io_uring (sysctl "
                         + "kernel.io_uring_disabled=0; in a container, a seccomp profile that permits it)."),
                 e);

@@ -183,7 +183,7 @@ public sealed class DeviceRegistry
                     "DMR-REGISTRY-WRITE",
                     ExitCode.Failed,
                     name,
-                    $"The record of \"{name}\" could not be stored in {path}: {error.Message}."
+                    $"The record of \"{name}\" could not be stored in {path}: {error.Message.TrimEnd('.')}."
                         + " The file holds what it held before, or all of the new record.",
                     "Make the directory writable and give it room, or set DMREMAP_CONFIG_DIR; then run this"
                         + " again."),
@@ -219,6 +219,6 @@ public sealed class DeviceRegistry
         "DMR-REGISTRY-UNREADABLE",
         ExitCode.NotPermitted,
         name,
-        $"{path} cannot be read: {error.Message}.",
+        $"{path} cannot be read: {error.Message.TrimEnd('.')}.",
         "Run this as the user that made the device, or make the file readable.");
 }

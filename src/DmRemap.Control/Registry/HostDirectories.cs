@@ -156,7 +156,7 @@ public sealed class HostDirectories
                     "DMR-DIRECTORY-NOT-WRITABLE",
                     ExitCode.NotPermitted,
                     path,
-                    $"The directory {path} cannot be created or opened: {error.Message}.",
+                    $"The directory {path} cannot be created or opened: {error.Message.TrimEnd('.')}.",
                     $"Make it accessible, or set {variable} to a directory of yours."),
                 error);
         }

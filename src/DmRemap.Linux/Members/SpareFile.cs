@@ -272,7 +272,7 @@ public static class SpareFile
                         "DMR-SPARE-NOT-WRITTEN",
                         ExitCode.Failed,
                         path,
-                        $"The spare file {path} could not be written in full: {error.Message}.",
+                        $"The spare file {path} could not be written in full: {error.Message.TrimEnd('.')}.",
                         "Check the quota, the free room and the disk that it lies on."),
                     error);
         }

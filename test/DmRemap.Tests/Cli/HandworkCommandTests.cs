@@ -223,6 +223,13 @@ public sealed class HandworkCommandTests : IAsyncDisposable
             result = await _cli.RunAsync("mark-bad", "disk1", "--list", list);
             Assert.Equal(2, result.ExitCode);
             Assert.Contains("line 2", result.Error, StringComparison.Ordinal);
+            result = await _cli.RunAsync("mark-bad", "disk1", "--list", list + "x");
+            Assert.Equal(2, result.ExitCode);
+            Assert.Contains($"{list}x does not exist: ", result.Error, StringComparison.Ordinal);
+            result = await _cli.RunAsync("mark-bad", "disk1", "--list", Path.GetTempPath());
+            Assert.Equal(2, result.ExitCode);
+            Assert.Contains(" is a directory: ", result.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("..", result.Error, StringComparison.Ordinal);
             Assert.Empty(asked);
         }
         finally
