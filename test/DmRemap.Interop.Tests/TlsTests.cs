@@ -105,7 +105,9 @@ public sealed class TlsTests
         await File.WriteAllTextAsync(key, "no key", TestContext.Current.CancellationToken);
         await device.Server.SignalAsync("HUP");
         await device.Server.WaitForLineAsync(
-            line => line.StartsWith("DMR-EVENT-TLS-NOT-RELOADED", StringComparison.Ordinal), s_lineMax);
+            line => line.StartsWith("DMR-EVENT-TLS-NOT-RELOADED", StringComparison.Ordinal)
+                && line.Contains(key, StringComparison.Ordinal),
+            s_lineMax);
         (await Command.RunAsync("nbdinfo", $"{uri}?tls-certificates={first.ClientFolder}")).Expect(0);
         Assert.NotEqual("no key", good);
         foreach (string file in Directory.GetFiles(second.ServerFolder))

@@ -56,9 +56,8 @@ internal static class TlsCredentials
         string certificatePath = Path.Combine(directory, "server-cert.pem");
         RequireReadable(certificatePath);
         RequireReadable(KeyPath(directory));
-        X509Certificate2 server = X509Certificate2.CreateFromPemFile(certificatePath, KeyPath(directory));
-        X509Certificate2Collection chain = [];
-        chain.ImportFromPemFile(certificatePath);
+        X509Certificate2Collection chain = ReadCertificates(certificatePath);
+        X509Certificate2 server = ReadServer(certificatePath, KeyPath(directory));
         SslServerAuthenticationOptions options = new()
         {
             ServerCertificateContext = SslStreamCertificateContext.Create(server, chain, offline: true),
@@ -101,6 +100,38 @@ internal static class TlsCredentials
         }
     }
 
+    /// <summary>The certificate alone has been read before: what is wrong now is the key.</summary>
+    private static X509Certificate2 ReadServer(string certificatePath, string keyPath)
+    {
+        try
+        {
+            return X509Certificate2.CreateFromPemFile(certificatePath, keyPath);
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            throw new CryptographicException(
+                $"{keyPath} holds no key of the certificate in {certificatePath}: it is no PEM file, is "
+                    + "encrypted, or belongs to another certificate",
+                e);
+        }
+    }
+
+    private static X509Certificate2Collection ReadCertificates(string path)
+    {
+        X509Certificate2Collection certificates = [];
+        try
+        {
+            certificates.ImportFromPemFile(path);
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        {
+            throw new CryptographicException($"{path} holds no certificate that can be read: {e.Message}", e);
+        }
+        return certificates.Count > 0
+            ? certificates
+            : throw new CryptographicException($"{path} holds no certificate");
+    }
+
     private static X509ChainPolicy ReadAuthority(string path)
     {
         X509ChainPolicy policy = new()
@@ -109,11 +140,9 @@ internal static class TlsCredentials
             RevocationMode = X509RevocationMode.NoCheck,
             DisableCertificateDownloads = true,
         };
-        policy.CustomTrustStore.ImportFromPemFile(path);
+        policy.CustomTrustStore.AddRange(ReadCertificates(path));
         policy.ApplicationPolicy.Add(new Oid(ClientAuthentication));
-        return policy.CustomTrustStore.Count > 0
-            ? policy
-            : throw new CryptographicException($"{path} holds no certificate");
+        return policy;
     }
 
     /// <summary>

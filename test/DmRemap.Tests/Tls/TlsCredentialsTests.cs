@@ -106,7 +106,22 @@ public sealed class TlsCredentialsTests : IDisposable
         string key = File.ReadAllText(TlsCredentials.KeyPath(Folder));
         _certificates.WriteServer();
         File.WriteAllText(TlsCredentials.KeyPath(Folder), key);
-        AssertRefused();
+        Assert.Contains(
+            TlsCredentials.KeyPath(Folder), AssertRefused().Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("server-cert.pem", "noise")]
+    [InlineData("server-cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    [InlineData("server-key.pem", "noise")]
+    [InlineData("server-key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")]
+    [InlineData("ca-cert.pem", "noise")]
+    [InlineData("ca-cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    public void File_that_holds_something_else_is_named(string name, string content)
+    {
+        string path = Path.Combine(Folder, name);
+        File.WriteAllText(path, content);
+        Assert.Contains($"{path} holds no ", AssertRefused().Message, StringComparison.Ordinal);
     }
 
     [Theory]
