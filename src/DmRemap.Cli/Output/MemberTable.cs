@@ -15,9 +15,17 @@ internal sealed class MemberTable(TextWriter writer, int width)
     /// <summary>Every column but the path, with the spaces between them.</summary>
     private const int OtherColumnsWidth = 2 + 1 + 8 + 1 + 8 + 1 + 6 + 1 + 6 + 1 + 6 + 2 + 14;
 
+    /// <summary>Over the three columns that count errors, to their width.</summary>
+    private const string ErrorsHead = "------ ERRORS ------";
+
     private readonly int _pathWidth = Math.Max(12, width - OtherColumnsWidth);
 
-    public void WriteHead() => WriteCells("MEMBER", "ROLE", "STATE", "READ", "WRITE", "FLUSH", "SPARE UNITS");
+    public void WriteHead()
+    {
+        string before = $"{Indent}{"".PadRight(_pathWidth)} {"",-8} {"",-8} ";
+        writer.WriteLine(before + ErrorsHead);
+        WriteCells("MEMBER", "ROLE", "STATE", "READ", "WRITE", "FLUSH", "SPARE UNITS");
+    }
 
     public void WriteRow(string path, string role, string state, MemberErrors? errors, string units)
     {

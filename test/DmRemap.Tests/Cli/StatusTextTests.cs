@@ -20,6 +20,7 @@ public sealed class StatusTextTests
             size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
           served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
 
+                                                    ------ ERRORS ------
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
@@ -68,6 +69,7 @@ public sealed class StatusTextTests
             size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
           served: by process 4711, up 3 h 7 min, io_uring, 2 clients, dmremap 0.1.0
 
+                                                    ------ ERRORS ------
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     active       12      3      0  -
           /dev/sdc1               spare 0  active        0      1      0  120/16128
@@ -124,6 +126,7 @@ public sealed class StatusTextTests
           action: Start it with: dmremap serve disk1
             size: 256 MiB, blocks of 512 bytes (physical 4096), units of 4096
 
+                                                    ------ ERRORS ------
           MEMBER                  ROLE     STATE      READ  WRITE  FLUSH  SPARE UNITS
           /dev/sdb                main     unknown       -      -      -  -
           /dev/sdc1               spare    unknown       -      -      -  -
