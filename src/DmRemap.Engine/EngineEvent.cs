@@ -91,6 +91,12 @@ public enum EngineEventKind : byte
     /// <summary>The first copy of a unit is bad, or its spare is away: its second is the first now.</summary>
     SecondTookOver = 25,
 
+    /// <summary>
+    /// A unit was moved to a spare because it was written, and its place on the primary is not looked at
+    /// since its blocks were declared lost.
+    /// </summary>
+    RemappedDeclared = 26,
+
     /// <summary>A member was away with acknowledged writes that were not flushed.</summary>
     CacheLost = 40,
 

@@ -94,7 +94,7 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"{NameOf(happened.Location.Spare)} unit {happened.Location.Unit.Value}");
         return happened.Kind switch
         {
-            EngineEventKind.Remapped =>
+            EngineEventKind.Remapped or EngineEventKind.RemappedDeclared =>
                 $"DMR-EVENT-REMAPPED {where}: {WhyMoved(happened, member, error)}; now on {spare}",
             EngineEventKind.RemappedByRequest => $"DMR-EVENT-REMAPPED {where}: moved to {spare} as asked",
             EngineEventKind.Returned =>
@@ -194,9 +194,11 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
 
     /// <summary>Without an error nothing was tried there: its reads had failed before.</summary>
     private static string WhyMoved(in EngineEvent happened, string member, string error) =>
-        happened.Errno == 0
-            ? $"{member} could not read it before, so the write went elsewhere"
-            : $"writing to {member} failed{error}";
+        happened.Kind == EngineEventKind.RemappedDeclared
+            ? "it had been declared lost, so the write went elsewhere"
+            : happened.Errno == 0
+                ? $"{member} could not read it before, so the write went elsewhere"
+                : $"writing to {member} failed{error}";
 
     private static string Blocks(Extent blocks)
     {

@@ -410,7 +410,10 @@ internal sealed partial class WriteRedirect(RemapDevice device)
             PublishPlacement(part.Old, part.New);
             LetGoOfOldPlace(part);
             Member left = part.Old.Location.IsNone ? Device.Primary : Device.Spare(part.Old.Location.Spare);
-            Device.Publish(EngineEventKind.Remapped, left, part.Blocks, part.New.Location, part.Errno);
+            bool isDeclared = part.Errno == 0 && part.Old.State == UnitState.LostDeclared;
+            Device.Publish(
+                isDeclared ? EngineEventKind.RemappedDeclared : EngineEventKind.Remapped,
+                left, part.Blocks, part.New.Location, part.Errno);
         }
         else if (part.IsRemoved)
         {

@@ -30,6 +30,18 @@ public sealed class EventPrinterTests
     }
 
     [Fact]
+    public async Task Unit_that_was_declared_lost_is_not_said_to_have_failed_to_read()
+    {
+        List<string> printed = [];
+        EventPrinter printer = new(printed.Add, ["/dev/sdc1"]);
+        printer.Publish(new EngineEvent { Kind = EngineEventKind.RemappedDeclared, Member = -1 });
+        await printer.DisposeAsync();
+        string line = Assert.Single(printed);
+        Assert.StartsWith("DMR-EVENT-REMAPPED ", line, StringComparison.Ordinal);
+        Assert.Contains("it had been declared lost", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Output_that_nobody_reads_does_not_hold_up_who_speaks_nor_the_end()
     {
         using ManualResetEventSlim read = new();

@@ -29,6 +29,8 @@ public sealed class LossDeclarationTests
         Assert.Equal(7, bench.Read(803, 1).Data[0]);
         Assert.Equal(9, bench.Device.Tally.LostBlocks);
         Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.Declared);
+        Assert.Contains(bench.Events, e => e.Kind == EngineEventKind.RemappedDeclared);
+        Assert.DoesNotContain(bench.Events, e => e.Kind == EngineEventKind.Remapped);
     }
 
     [Fact]
