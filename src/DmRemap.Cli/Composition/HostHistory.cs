@@ -35,7 +35,9 @@ internal sealed class HostHistory(
             return witness.Point;
         }
         string why = witness is null ? "does not exist" : "is of another set";
-        say($"{file.Path} {why}: whether the spares of {record.Name} are the newest ones cannot be told.");
+        say($"DMR-EVENT-HISTORY-UNKNOWN {file.Path} {why}: whether the spares of {record.Name} are the "
+            + "newest ones cannot be told. If an older copy of one may have been put back, stop it, bring "
+            + "back the newest, and check what was written; else nothing is to be done");
         return null;
     }
 

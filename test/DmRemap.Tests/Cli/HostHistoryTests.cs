@@ -39,7 +39,10 @@ public sealed class HostHistoryTests : IDisposable
     {
         HostHistory history = History();
         Assert.Null(history.Load());
-        Assert.Contains("disk1.state does not exist", Assert.Single(_said), StringComparison.Ordinal);
+        string said = Assert.Single(_said);
+        Assert.StartsWith("DMR-EVENT-HISTORY-UNKNOWN ", said, StringComparison.Ordinal);
+        Assert.Contains("disk1.state does not exist", said, StringComparison.Ordinal);
+        Assert.Contains("bring back the newest", said, StringComparison.Ordinal);
         Assert.Null(history.Judge(null, s_seen, []));
     }
 
