@@ -93,7 +93,7 @@ internal sealed class CreateCommand
         string text = result.Tokens[0].Value;
         if (!SizeText.TryParse(text, out long bytes))
         {
-            result.AddError($"--spare-size {text}: expected {SizeText.Form}.");
+            result.AddError($"--spare-size {text}: {SizeText.Problem(text)}.");
             return null;
         }
         if (bytes < Limits.SpareBytesMin)

@@ -180,9 +180,10 @@ internal sealed class LabServeCommand
 
     private static long? ParseSize(ArgumentResult result)
     {
-        if (!SizeText.TryParse(result.Tokens[0].Value, out long bytes))
+        string text = result.Tokens[0].Value;
+        if (!SizeText.TryParse(text, out long bytes))
         {
-            result.AddError($"--size {result.Tokens[0].Value}: expected {SizeText.Form}.");
+            result.AddError($"--size {text}: {SizeText.Problem(text)}.");
         }
         return bytes;
     }

@@ -105,7 +105,7 @@ internal static class SpareCommand
             string text = result.Tokens[0].Value;
             if (!SizeText.TryParse(text, out long size) || size <= 0)
             {
-                result.AddError($"--size {text}: expected {SizeText.Form}.");
+                result.AddError($"--size {text}: {SizeText.Problem(text)}.");
             }
             return size;
         }

@@ -35,6 +35,18 @@ internal static class SizeText
         return true;
     }
 
+    /// <summary>Of what TryParse does not take.</summary>
+    public static string Problem(string text)
+    {
+        ReadOnlySpan<char> digits = text.AsSpan().TrimStart("0123456789");
+        string unit = digits.ToString();
+        bool isSize = unit.Length < text.Length
+            && (unit.Length == 0 || (ShiftOf(unit[0]) != 0 && unit[1..] is "" or "iB"));
+        return isSize && text.AsSpan().TrimStart('0').Length > unit.Length
+            ? "that is too large: a size is less than 8 EiB"
+            : $"expected {Form}";
+    }
+
     private static int ShiftOf(char unit) => char.ToUpperInvariant(unit) switch
     {
         'K' => 10,

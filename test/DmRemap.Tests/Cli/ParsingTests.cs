@@ -43,6 +43,20 @@ public sealed class ParsingTests
     public void What_is_no_size_is_refused(string text) => Assert.False(SizeText.TryParse(text, out _));
 
     [Theory]
+    [InlineData("8388608T", true)]
+    [InlineData("99999999999999999999T", true)]
+    [InlineData("9223372036854775808", true)]
+    [InlineData("8388608TiB", true)]
+    [InlineData("99999999999999999999E", false)]
+    [InlineData("9T9", false)]
+    [InlineData("000K", false)]
+    [InlineData("0", false)]
+    [InlineData("", false)]
+    public void What_is_no_size_is_said_to_be_too_large_only_where_it_is(string text, bool isTooLarge) =>
+        Assert.Equal(
+            isTooLarge, SizeText.Problem(text).Contains("too large", System.StringComparison.Ordinal));
+
+    [Theory]
     [InlineData(0, "0 B")]
     [InlineData(1023, "1023 B")]
     [InlineData(1024, "1 KiB")]

@@ -36,7 +36,7 @@ public sealed class UsageTests : IDisposable
         + "--spare 8 --spare 9", "9 spares")]
     [InlineData("create d --main m --spare s --spare-size 15M", "16 MiB")]
     [InlineData("create d --main m --spare s --spare-size huge", "--spare-size huge")]
-    [InlineData("create d --main m --spare s --spare-size 9999999T", "--spare-size")]
+    [InlineData("create d --main m --spare s --spare-size 9999999T", "too large")]
     [InlineData("create d --main m --spare s --unit 2K", "--unit 2K")]
     [InlineData("create d --main m --spare s --unit 5000", "--unit 5000")]
     [InlineData("create d --main m --spare s --unit 256K", "--unit 256K")]
