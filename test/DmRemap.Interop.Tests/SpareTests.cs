@@ -159,8 +159,8 @@ public sealed class SpareTests
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
         (await device.RunAsync("remap", Name, "0-79")).Expect(0);
-        await RefusedAsync(device, "DMR-SPARE-MEMBER", "add", device.SparePath, "--yes");
-        await RefusedAsync(device, "DMR-MEMBER-", "add", device.MainPath, "--yes");
+        await RefusedAsync(device, "DMR-SPARE-MEMBER", "add", device.SparePath);
+        await RefusedAsync(device, "DMR-SPARE-MEMBER", "add", device.MainPath);
         await RefusedAsync(device, "DMR-MEMBER-MISSING", "add", Path.Combine(device.Images, "none"), "--yes");
         string small = Path.Combine(device.Images, "small.img");
         await RefusedAsync(device, "DMR-", "add", small, "--size", "4M", "--yes");

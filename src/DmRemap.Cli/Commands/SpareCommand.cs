@@ -1,6 +1,7 @@
 using System;
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Linq;
 using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
@@ -122,6 +123,9 @@ internal static class SpareCommand
             // Before anybody is asked for a consent that would be for nothing.
             DeviceSpares.RequireLocal(path);
             long? size = parsed.GetValue(_size);
+            DeviceStatus status = await client.GetStatusAsync(cancellation);
+            MemberPath.RequireNoMember(
+                name, path, status.Primary.Path, status.Spares.Select(spare => spare.Path));
             if (size is null)
             {
                 output.RequireYes($"The content of {path} will be overwritten.");

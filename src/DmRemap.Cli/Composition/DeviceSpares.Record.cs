@@ -60,15 +60,8 @@ internal sealed partial class DeviceSpares
     private void RequireAddable(string path)
     {
         RequireLocal(path);
-        if (IsRegistered(path))
-        {
-            throw new RefusalException(new Refusal(
-                "DMR-SPARE-MEMBER",
-                ExitCode.RefusedForSafety,
-                path,
-                $"{path} is a spare of {served.Name} already.",
-                $"`dmremap spare list {served.Name}` shows its spares."));
-        }
+        MemberPath.RequireNoMember(
+            served.Name, path, served.Record.MainPath, served.Record.Spares.Select(spare => spare.Path));
         if (served.Record.Spares.Count >= Limits.SparesMax)
         {
             throw new RefusalException(new Refusal(

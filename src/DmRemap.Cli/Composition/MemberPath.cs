@@ -80,6 +80,31 @@ internal static class MemberPath
         }
     }
 
+    /// <summary>Of what is to become a spare: it is no member of the device yet, by whatever name.</summary>
+    /// <exception cref="RefusalException">DMR-SPARE-MEMBER (exit 5).</exception>
+    public static void RequireNoMember(string device, string path, string main, IEnumerable<string> spares)
+    {
+        if (IsSame(path, main))
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-SPARE-MEMBER",
+                ExitCode.RefusedForSafety,
+                path,
+                $"{path} is the main device of {device}. A block moved from it to itself would not move at "
+                    + "all.",
+                "Give another disk or file."));
+        }
+        if (spares.Any(spare => IsSame(path, spare)))
+        {
+            throw new RefusalException(new Refusal(
+                "DMR-SPARE-MEMBER",
+                ExitCode.RefusedForSafety,
+                path,
+                $"{path} is a spare of {device} already.",
+                $"`dmremap spare list {device}` shows its spares."));
+        }
+    }
+
     /// <summary>What lies behind a server's export cannot be seen from here.</summary>
     public static void RequireStateElsewhere(IReadOnlyList<string> statePaths, string main)
     {
@@ -104,6 +129,13 @@ internal static class MemberPath
             MemberRules.RequireSpareMode(main.IsDirect, spare.File);
         }
     }
+
+    private static bool IsSame(string path, string member) =>
+        path == member
+            || (IsFile(path)
+                && IsFile(member)
+                && MemberInspection.Relate(path, member)
+                    is MemberRelation.SameFile or MemberRelation.SameDevice or MemberRelation.SameBytes);
 
     public static string[] Files(IEnumerable<string> members) =>
         [.. members.Where(IsFile)];

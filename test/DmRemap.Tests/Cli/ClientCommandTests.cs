@@ -355,6 +355,18 @@ public sealed class ClientCommandTests : IAsyncDisposable
         Assert.Equal(3, (await _cli.RunAsync("status", "disk1")).ExitCode);
     }
 
+    [Theory]
+    [InlineData("/dev/sdb", "/dev/sdb is the main device of disk1")]
+    [InlineData("/dev/sdc1", "/dev/sdc1 is a spare of disk1 already")]
+    public async Task A_member_is_no_new_spare_and_nobody_is_asked_for_consent(string path, string says)
+    {
+        Start();
+        CliResult result = await _cli.RunAsync("spare", "add", "disk1", path);
+        Assert.Equal(5, result.ExitCode);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
+        Assert.Contains("[DMR-SPARE-MEMBER]", result.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_daemon_of_another_protocol_is_named_with_its_version()
     {
