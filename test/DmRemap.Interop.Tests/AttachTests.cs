@@ -186,6 +186,15 @@ public sealed class AttachTests
             Assert.Equal("DMR-MEMBER-OVERLAP", refused.Id);
         }
         MemberRules.RequireApart(device.MainPath, [device.SparePath]);
+        string main = Path.Combine(device.Images, "other.img");
+        await File.WriteAllBytesAsync(main, new byte[65_536], TestContext.Current.CancellationToken);
+        string spareInside = Path.Combine(disk.Folder, "other-spare");
+        CommandResult created = (await device.RunAsync(
+            "create", "other", "--main", main, "--spare", spareInside, "--spare-size", "16M", "--yes"))
+            .Expect(5);
+        Assert.Contains("[DMR-MEMBER-REGISTERED]", created.Error, StringComparison.Ordinal);
+        Assert.Contains($"{spareInside} lies on ", created.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("dmremap delete", created.Error, StringComparison.Ordinal);
         await disk.UnmountAsync();
         await disk.DetachAsync();
     }

@@ -31,7 +31,10 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
             {
                 foreach (string path in paths.Where(path => IsShared(path, member)))
                 {
-                    throw new RefusalException(Registered(path, member, record.Name));
+                    throw new RefusalException(
+                        LiesOn(path, member)
+                            ? OnMember(path, member, record.Name)
+                            : Registered(path, member, record.Name));
                 }
             }
         }
@@ -151,6 +154,9 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
             _ => true,
         };
 
+    private static bool LiesOn(string path, string member) =>
+        path != member && MemberInspection.Relate(path, member) == MemberRelation.FirstLiesOnSecond;
+
     private static CopyReading Read(OpenedMember member, int copy, long offset, Span<byte> buffer)
     {
         if (!member.TryRead(offset, buffer))
@@ -185,6 +191,14 @@ internal sealed class ExistingSets(IReadOnlyList<RegistryEntry> registered)
                 + "nowhere else, so no option overrides this.",
             $"Give another one. Only if nothing of that set is needed any more: {forget}{wipe}.");
     }
+
+    /// <summary>To delete that device would not help: it may be attached, and in use.</summary>
+    private static Refusal OnMember(string path, string member, string name) => new(
+        "DMR-MEMBER-REGISTERED",
+        ExitCode.RefusedForSafety,
+        path,
+        $"{path} lies on {member}, which belongs to the device {name}: what fails there fails with it.",
+        $"Give storage that does not lie on {name} or its members: another disk, or a file on one.");
 
     private static Refusal Registered(string path, string member, string name) => new(
         "DMR-MEMBER-REGISTERED",
