@@ -23,6 +23,7 @@ public sealed class ControlClient : IDisposable
     private readonly ControlLineReader _reader;
     private readonly string _device;
     private readonly TimeSpan _timeout;
+    private readonly int? _process;
     private long _lastId;
 
     private ControlClient(Socket socket, string device, TimeSpan timeout)
@@ -31,6 +32,7 @@ public sealed class ControlClient : IDisposable
         _reader = new ControlLineReader(_stream);
         _device = device;
         _timeout = timeout;
+        _process = PeerProcess.Of(socket);
     }
 
     /// <summary>The version of the daemon's program.</summary>
@@ -232,13 +234,13 @@ public sealed class ControlClient : IDisposable
                 return false;
             }
             throw new RefusalException(
-                ControlRefusals.NoAnswer(device, "its control socket", error.Message), error);
+                ControlRefusals.NoAnswer(device, null, "its control socket", error.Message), error);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             throw new RefusalException(
                 ControlRefusals.NoAnswer(
-                    device, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
+                    device, null, "its control socket", $"no answer within {timeout.TotalSeconds} s"));
         }
     }
 
@@ -331,7 +333,8 @@ public sealed class ControlClient : IDisposable
         }
         catch (IOException error)
         {
-            throw new RefusalException(ControlRefusals.NoAnswer(_device, command, error.Message), error);
+            throw new RefusalException(
+                ControlRefusals.NoAnswer(_device, _process, command, error.Message), error);
         }
     }
 
@@ -344,13 +347,15 @@ public sealed class ControlClient : IDisposable
         }
         catch (IOException error)
         {
-            throw new RefusalException(ControlRefusals.NoAnswer(_device, "a command", error.Message), error);
+            throw new RefusalException(
+                ControlRefusals.NoAnswer(_device, _process, "a command", error.Message), error);
         }
         return line.Kind switch
         {
             ControlLineKind.Line => line.Bytes,
             ControlLineKind.End => throw new RefusalException(
-                ControlRefusals.NoAnswer(_device, "a command", "the daemon closed the connection")),
+                ControlRefusals.NoAnswer(
+                    _device, _process, "a command", "the daemon closed the connection")),
             _ => throw new RefusalException(ControlRefusals.NotTheProtocol(_device)),
         };
     }
@@ -367,8 +372,8 @@ public sealed class ControlClient : IDisposable
         catch (TimeoutException)
         {
             Dispose();
-            throw new RefusalException(
-                ControlRefusals.NoAnswer(_device, command, $"no answer within {limit.TotalSeconds} s"));
+            throw new RefusalException(ControlRefusals.NoAnswer(
+                _device, _process, command, $"no answer within {limit.TotalSeconds} s"));
         }
     }
 

@@ -21,12 +21,21 @@ public static class ControlRefusals
         $"The control socket {path} of \"{device}\" belongs to another user.",
         "Run this as the user that serves the device.");
 
-    public static Refusal NoAnswer(string device, string what, string why) => new(
+    /// <param name="device">Whose daemon it is.</param>
+    /// <param name="process">The daemon's, where the connection tells it.</param>
+    /// <param name="what">It was asked for.</param>
+    /// <param name="why">There is no answer.</param>
+    public static Refusal NoAnswer(string device, int? process, string what, string why) => new(
         MessageIds.NoAnswer,
         ExitCode.Failed,
         device,
-        $"The daemon of \"{device}\" does not answer ({what}: {why}).",
-        "Look whether the process runs and at its output. SIGTERM stops it; a second SIGTERM does not wait.");
+        $"The daemon of \"{device}\"{(process is null ? "" : $" (process {process})")} does not answer "
+            + $"({what}: {why}).",
+        process is null
+            ? "Look whether the process runs and at its output. SIGTERM stops it; a second SIGTERM does not "
+                + "wait."
+            : $"Look at process {process} and its output. SIGTERM (`kill {process}`) stops it; a second one "
+                + "does not wait.");
 
     public static Refusal NotTheProtocol(string device) => new(
         MessageIds.NotTheProtocol,

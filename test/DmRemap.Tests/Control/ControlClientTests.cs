@@ -170,6 +170,8 @@ public sealed class ControlClientTests : IDisposable
         RefusalException silent = await Assert.ThrowsAsync<RefusalException>(
             () => ConnectAsync(TimeSpan.FromMilliseconds(100)));
         Assert.Equal("DMR-CONTROL-NO-ANSWER", silent.Id);
+        Assert.Contains($"(process {Environment.ProcessId})", silent.Message, StringComparison.Ordinal);
+        Assert.Contains($"`kill {Environment.ProcessId}`", silent.Refusal.Action, StringComparison.Ordinal);
     }
 
     [Fact]
