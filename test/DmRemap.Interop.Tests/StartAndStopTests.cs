@@ -79,6 +79,25 @@ public sealed class StartAndStopTests
     }
 
     [Fact]
+    public async Task Full_disk_for_what_it_says_does_not_end_a_server()
+    {
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(Content.Of(DeviceUnderTest.MiB));
+        await device.CreateAsync();
+        RunningProgram server = device.StartBeside(
+            "bash", "-c", "exec \"$@\" >/dev/full", "_", DeviceUnderTest.Program, "serve", Name);
+        await server.WaitForLineAsync(
+            line => line.StartsWith("DMR-OUTPUT-FAILED ", StringComparison.Ordinal), s_patience);
+        (await device.RunAsync("stop", Name)).Expect(0);
+        Assert.Equal(0, await server.WaitForEndAsync(s_patience));
+        RunningProgram mute = device.StartBeside(
+            "bash", "-c", "exec \"$@\" >/dev/full 2>&1", "_", DeviceUnderTest.Program, "serve", Name);
+        await DeviceUnderTest.UntilAsync(async () =>
+            (await device.StatusAsync()).GetProperty("state").GetString() == "running");
+        (await device.RunAsync("stop", Name)).Expect(0);
+        Assert.Equal(0, await mute.WaitForEndAsync(s_patience));
+    }
+
+    [Fact]
     public async Task A_start_that_a_stuck_spare_holds_up_is_ended_by_a_signal()
     {
         RequiredTools.SkipUnlessFuse();

@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using System.IO;
 using System.Linq;
 using System.Threading.Tasks;
 using DmRemap.Cli.Devices;
@@ -110,7 +111,7 @@ internal sealed class CommandLineProgram(CliServices services)
         return root;
     }
 
-    private async Task<int> InvokeAsync(ParseResult result, System.IO.TextWriter output) =>
+    private async Task<int> InvokeAsync(ParseResult result, TextWriter output) =>
         await result.InvokeAsync(
         new InvocationConfiguration
         {
@@ -130,11 +131,17 @@ internal sealed class CommandLineProgram(CliServices services)
 
     private int Fail(Refusal refusal, bool isJson)
     {
-        services.Terminal.Output.Flush();
-        ErrorText.Write(services.Terminal.Error, refusal);
-        if (isJson)
+        try
         {
-            ErrorText.WriteJson(services.Terminal.Output, refusal);
+            ErrorText.Write(services.Terminal.Error, refusal);
+            if (isJson && refusal.Id != MessageIds.OutputFailed)
+            {
+                ErrorText.WriteJson(services.Terminal.Output, refusal);
+            }
+        }
+        catch (Exception error) when (error is IOException or RefusalException)
+        {
+            // Nobody can be told more than the exit code.
         }
         return (int)refusal.ExitCode;
     }

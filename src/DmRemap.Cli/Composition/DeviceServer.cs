@@ -124,11 +124,19 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
         {
             return;
         }
-        output.Answer(output.IsJson
-            ? JsonSerializer.Serialize(
-                new ReadyDocument(life.Name, Ready: true, door.Exports, Environment.ProcessId),
-                PlainJson.Lines.ReadyDocument)
-            : $"ready {door.Exports[0]}");
+        try
+        {
+            output.Answer(output.IsJson
+                ? JsonSerializer.Serialize(
+                    new ReadyDocument(life.Name, Ready: true, door.Exports, Environment.ProcessId),
+                    PlainJson.Lines.ReadyDocument)
+                : $"ready {door.Exports[0]}");
+        }
+        catch (RefusalException e) when (e.Id == MessageIds.OutputFailed)
+        {
+            // It is served all the same.
+            events.Say($"{MessageIds.OutputFailed} {life.Name}: {e.Message} It is ready: {door.Exports[0]}");
+        }
         foreach (string export in door.Exports.Skip(1))
         {
             events.Say($"also {export}");

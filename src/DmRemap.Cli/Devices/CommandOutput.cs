@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 
@@ -19,11 +20,21 @@ public sealed class CommandOutput(Terminal terminal, string device, bool isJson,
         Terminal.Output.Flush();
     }
 
-    /// <summary>A line beside the answer: progress, a warning, what is waited for.</summary>
+    /// <summary>
+    /// A line beside the answer: progress, a warning, what is waited for. Where it cannot be written, what it
+    /// tells of goes on unsaid.
+    /// </summary>
     public void Note(string line)
     {
-        Terminal.Error.WriteLine(line);
-        Terminal.Error.Flush();
+        try
+        {
+            Terminal.Error.WriteLine(line);
+            Terminal.Error.Flush();
+        }
+        catch (IOException)
+        {
+            // A log on a full disk must not end who serves.
+        }
     }
 
     /// <summary>Ask before something that cannot be undone. Returns when the answer is yes.</summary>

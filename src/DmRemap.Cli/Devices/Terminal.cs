@@ -36,7 +36,7 @@ public sealed record Terminal
         bool isTerminal = isOutputOfClient ? !Console.IsErrorRedirected : !Console.IsOutputRedirected;
         return new Terminal
         {
-            Output = isOutputOfClient ? Console.Error : Console.Out,
+            Output = new AnswerWriter(isOutputOfClient ? Console.Error : Console.Out),
             Error = Console.Error,
             Input = Console.In,
             CanAsk = !Console.IsInputRedirected && !Console.IsErrorRedirected,

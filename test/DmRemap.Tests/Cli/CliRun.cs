@@ -52,6 +52,9 @@ internal sealed class CliRun : IDisposable
     /// <summary>Null: there is no terminal. Otherwise what its user types.</summary>
     public string? Typed { get; set; }
 
+    /// <summary>Null: what is answered is kept.</summary>
+    public TextWriter? Output { get; set; }
+
     public void Dispose() => _directory.Dispose();
 
     public async Task<CliResult> RunAsync(params string[] arguments)
@@ -62,7 +65,7 @@ internal sealed class CliRun : IDisposable
         {
             Terminal = new Terminal
             {
-                Output = output,
+                Output = Output ?? output,
                 Error = error,
                 Input = new StringReader(Typed ?? ""),
                 CanAsk = Typed is not null,
