@@ -198,7 +198,8 @@ public sealed class BadInputTests
         string rule, string says = "")
     {
         await using DeviceUnderTest device = await DeviceUnderTest.StartAsync(Content.Of(MiB));
-        AssertRefused(await device.RunAsync("faults", Name, "add", rule), [1, 2], [says]);
+        AssertRefused(
+            await device.RunAsync("faults", Name, "add", rule), [2], [says, "[DMR-FAULTS-INVALID]"]);
         using NbdTestClient client = await device.ConnectAsync();
         Assert.Equal(0u, await client.ReadAsync(0, new byte[4096]));
         await device.StopAsync();

@@ -34,7 +34,8 @@ internal sealed class ServeCommand
 
     private readonly Option<IPEndPoint?> _listen = new("--listen")
     {
-        Description = "Serve NBD on this loopback address too; port 0 takes a free one.",
+        Description = "Serve NBD on this address too: of loopback, or any with --tls require. Port 0 takes a "
+            + "free one.",
         HelpName = "HOST:PORT",
         CustomParser = ParseListen,
     };
@@ -62,7 +63,11 @@ internal sealed class ServeCommand
         Description = "With --tls require and no ca-cert.pem: serve every client that other machines have.",
     };
 
-    private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse every write." };
+    private readonly Option<bool> _readOnly = new("--read-only")
+    {
+        Description = "Refuse every write of clients. The main device is not written; metadata on the spares "
+            + "still is.",
+    };
 
     private readonly Option<string?> _faults = new("--faults")
     {

@@ -1,5 +1,6 @@
 using System;
 using System.IO;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults.Injection;
 
@@ -34,7 +35,7 @@ internal static class FaultsFile
             return parsed;
         }
         throw new RefusalException(new Refusal(
-            "DMR-FAULTS-INVALID",
+            MessageIds.FaultsInvalid,
             ExitCode.Usage,
             path,
             $"{path}: {parsed.Errors[0]}.",

@@ -200,7 +200,7 @@ internal sealed class ServedDevice : IDisposable
     }
 
     private RefusalException BadRule(string rule, string why) => new(new Refusal(
-        MessageIds.BadArguments,
+        MessageIds.FaultsInvalid,
         ExitCode.Usage,
         Name,
         $"\"{rule}\" is no fault rule: {why}.",

@@ -34,6 +34,7 @@ public static class MessageIds
     public const string LineTooLong = "DMR-CONTROL-LINE-TOO-LONG";
     public const string UnknownCommand = "DMR-CONTROL-UNKNOWN-COMMAND";
     public const string OutputFailed = "DMR-OUTPUT-FAILED";
+    public const string FaultsInvalid = "DMR-FAULTS-INVALID";
     public const string BadArguments = "DMR-CONTROL-BAD-ARGUMENTS";
     public const string CommandFailed = "DMR-CONTROL-COMMAND-FAILED";
     public const string ReplyTooLong = "DMR-CONTROL-REPLY-TOO-LONG";
