@@ -87,8 +87,8 @@ public static class ConditionCatalog
         new(Degraded, MessageIds.ConditionDegraded, Severity.Warning,
             "A spare is ill or missing. What it holds may be out of reach, and the table has fewer copies.",
             "Look at the spares' states below. One that is inactive, or was missing at the start and is "
-            + "back, is taken in again by: dmremap stop NAME, then dmremap serve NAME. One that has failed is "
-            + "replaced: dmremap spare add NAME PATH, then dmremap spare remove NAME with its path."),
+            + "back, is taken in again by: dmremap stop NAME, then dmremap serve NAME. One that has failed "
+            + "is replaced: dmremap spare add NAME PATH, then dmremap spare remove NAME with its path."),
         new(SparesLow, MessageIds.ConditionSparesLow, Severity.Warning,
             "80 % or more of the spare units are in use.",
             "Add a spare: dmremap spare add NAME PATH; and copy the data off before no unit is left."),
