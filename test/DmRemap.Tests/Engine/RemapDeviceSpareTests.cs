@@ -260,6 +260,26 @@ public sealed class RemapDeviceSpareTests
         Assert.All(read.Data, b => Assert.Equal(7, b));
     }
 
+    /// <summary>What it spoils could not be saved, and nothing could move for knowing better.</summary>
+    [Fact]
+    public void No_control_is_written_where_no_spare_unit_is_free()
+    {
+        EngineBench bench = new(new BenchOptions { SpareUnits = 1 });
+        bench.Primary.BadForWriting.Add(1600);
+        Assert.Equal(IoStatus.Ok, bench.Write(1600, EngineBench.Pattern(8, 512, 1)).Status);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsAllocatable);
+        Assert.Equal(IoStatus.Ok, bench.Write(80, EngineBench.Pattern(8, 512, 7)).Status);
+        bench.Primary.Log = [];
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        for (int unit = 20; unit < 40; unit++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Write(unit * 8, EngineBench.Pattern(8, 512, 2)).Status);
+        }
+        Assert.DoesNotContain(
+            bench.Primary.Log, line => line.StartsWith("Write [80,", StringComparison.Ordinal));
+        Assert.All(bench.Read(80, 8).Data, b => Assert.Equal(7, b));
+    }
+
     [Fact]
     public void Control_repeats_only_blocks_that_the_application_wrote()
     {

@@ -46,6 +46,8 @@ public sealed class RemapDeviceSuspendTests
         // The clients waited that long, and the disk took no longer for it.
         Assert.True(bench.Device.Counters.Latencies.Writes.Summarize().Longest >= s_long);
         Assert.True(bench.Device.Primary.Latencies.Writes.Summarize().Longest < s_long);
+        // The flush of the suspension is nobody's.
+        Assert.Equal(0, bench.Device.Counters.Latencies.Flushes.Summarize().Count);
     }
 
     [Fact]
