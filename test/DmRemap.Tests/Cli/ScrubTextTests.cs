@@ -33,7 +33,9 @@ public sealed class ScrubTextTests
     {
         ScrubReport waiting = Running with
         {
-            State = ScrubStates.Waiting, BytesPerSecondMeasured = null, SecondsLeft = null,
+            State = ScrubStates.Waiting,
+            BytesPerSecondMeasured = null,
+            SecondsLeft = null,
         };
         Assert.Equal(
             "12.5 %, waits: the device is suspended; all of it read",

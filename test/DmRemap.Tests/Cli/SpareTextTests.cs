@@ -45,7 +45,11 @@ public sealed class SpareTextTests
     {
         SpareRemoveReport dead = new()
         {
-            Path = "/b", Removed = true, Erased = true, UnitsLetGo = 211, BlocksLost = 1688,
+            Path = "/b",
+            Removed = true,
+            Erased = true,
+            UnitsLetGo = 211,
+            BlocksLost = 1688,
         };
         Assert.Equal(
             "disk1: /b is no spare any more: 0 units moved to other spares, 211 units let go; 1688 blocks of "
@@ -90,7 +94,8 @@ public sealed class SpareTextTests
             SpareText.Of(status).Last(), StringComparison.Ordinal);
         status = status with
         {
-            Forecast = new SpareForecast(40, 20, null), Conditions = [ConditionCatalog.Exhausted],
+            Forecast = new SpareForecast(40, 20, null),
+            Conditions = [ConditionCatalog.Exhausted],
         };
         Assert.Equal(
             "40 units moved in the last day: no spare unit is left. Add a spare: dmremap spare add disk1 "
