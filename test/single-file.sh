@@ -38,6 +38,8 @@ stops_each_time() {
     truncate -s 16M "$work/main"
     "$program" create one --main "$work/main" --spare "$work/spare" --spare-size 32M --yes >/dev/null
     for ((round = 1; round <= rounds; round++)); do
+        # Now, and not by the process beside: what the round before said would be taken for its answer.
+        : >"$work/log"
         "$program" serve one --socket "$work/s" >"$work/log" 2>&1 &
         local server=$!
         # Not status, nor stop: both are content with a device that is not served yet.

@@ -12,6 +12,8 @@ public sealed partial class LinuxFile
     {
         private IoRequest? _request;
         private int _done;
+        private long _flushFailures;
+        private long _untoldFailures;
         private TransientRetry _retry;
 
         public TransferOperation? NextFree { get; set; }
@@ -23,6 +25,8 @@ public sealed partial class LinuxFile
         {
             _request = request;
             _done = 0;
+            _flushFailures = file._flushFailures;
+            _untoldFailures = file._untoldFailures;
             _retry.Reset();
             request.SubmittedAt = file._loop.Now;
             Continue(request);
@@ -47,15 +51,25 @@ public sealed partial class LinuxFile
             {
                 Finish(request, IoStatus.Ok, 0);
             }
-            else if (request.IsForceUnitAccess && file._isForcedByFlush)
+            else if (file.DurabilityOf(request) == WriteDurability.Cached)
             {
-                Free();
-                file.FlushBehind(request);
+                file.NoteAcknowledged(_untoldFailures);
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else if (!file._isForcedByFlush)
+            {
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else if (_flushFailures != file._flushFailures)
+            {
+                // It was out while a flush failed, perhaps for this: the next one would succeed over its
+                // loss.
+                Finish(request, IoStatus.DeviceError, Errno.EIO);
             }
             else
             {
-                file._acknowledgedWrites += file.DurabilityOf(request) == WriteDurability.Cached ? 1 : 0;
-                Finish(request, IoStatus.Ok, 0);
+                Free();
+                file.FlushBehind(request);
             }
         }
 
@@ -144,6 +158,7 @@ public sealed partial class LinuxFile
         private RequestQueue _served;
         private TransientRetry _retry;
         private long _covered;
+        private bool _isAsked;
 
         /// <summary>The first of those that the flush with the kernel is for, or null.</summary>
         public IoRequest? Request => _served.First;
@@ -167,20 +182,27 @@ public sealed partial class LinuxFile
             // cover what completed after it was submitted (F-7).
             RequestQueue served = _served;
             _served = default;
+            RequestQueue lost = default;
             if (result >= 0)
             {
                 file._flushedWrites = System.Math.Max(file._flushedWrites, _covered);
+            }
+            else
+            {
+                lost = file.OnFlushFailed(_isAsked);
             }
             if (!file._waitingFlushes.IsEmpty)
             {
                 Start();
             }
+            IoStatus status = result < 0 ? IoStatus.DeviceError : IoStatus.Ok;
             while (!served.IsEmpty)
             {
-                IoStatus status = result < 0 ? IoStatus.DeviceError : IoStatus.Ok;
-                IoRequest request = served.Take();
-                file.OnForced(request, result);
-                file.Complete(request, status, result < 0 ? -result : 0);
+                file.Complete(served.Take(), status, result < 0 ? -result : 0);
+            }
+            while (!lost.IsEmpty)
+            {
+                file.Complete(lost.Take(), status, -result);
             }
         }
 
@@ -189,12 +211,14 @@ public sealed partial class LinuxFile
         {
             _retry.Reset();
             _covered = file._acknowledgedWrites;
+            _isAsked = false;
             while (!file._waitingFlushes.IsEmpty)
             {
                 IoRequest request = file._waitingFlushes.Take();
+                bool isFlush = request.Operation == IoOperation.Flush;
+                _isAsked |= isFlush;
                 // A forced write has taken its time from its beginning on.
-                request.SubmittedAt =
-                    request.Operation == IoOperation.Flush ? file._loop.Now : request.SubmittedAt;
+                request.SubmittedAt = isFlush ? file._loop.Now : request.SubmittedAt;
                 _served.Add(request);
             }
             // Barrier: without it a power cut after a client's flush loses what the disk's cache held.
@@ -211,6 +235,8 @@ public sealed partial class LinuxFile
         private IoRequest? _request;
         private long _offset;
         private long _end;
+        private long _flushFailures;
+        private long _untoldFailures;
         private long _sliceBytes;
         private TransientRetry _retry;
 
@@ -224,6 +250,8 @@ public sealed partial class LinuxFile
             _request = request;
             _offset = request.Extent.Start.Value * file._blockBytes;
             _end = request.Extent.End.Value * file._blockBytes;
+            _flushFailures = file._flushFailures;
+            _untoldFailures = file._untoldFailures;
             _retry.Reset();
             request.SubmittedAt = file._loop.Now;
             Continue(request);
@@ -258,15 +286,19 @@ public sealed partial class LinuxFile
             {
                 Continue(request);
             }
-            else if (file.DurabilityOf(request) == WriteDurability.Durable)
+            else if (file.DurabilityOf(request) == WriteDurability.Cached)
             {
-                Free();
-                file.FlushBehind(request);
+                file.NoteAcknowledged(_untoldFailures);
+                Finish(request, IoStatus.Ok, 0);
+            }
+            else if (_flushFailures != file._flushFailures)
+            {
+                Finish(request, IoStatus.DeviceError, Errno.EIO);
             }
             else
             {
-                file._acknowledgedWrites++;
-                Finish(request, IoStatus.Ok, 0);
+                Free();
+                file.FlushBehind(request);
             }
         }
 

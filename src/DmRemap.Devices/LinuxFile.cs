@@ -42,6 +42,8 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo, ICacheLos
     private RequestQueue _waitingFlushes;
     private long _acknowledgedWrites;
     private long _flushedWrites;
+    private long _flushFailures;
+    private long _untoldFailures;
     private bool _isRetired;
     private long _cutAtBlock = long.MaxValue;
     private bool _isDisposed;
@@ -66,7 +68,13 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo, ICacheLos
         _isBlockDevice = options.Kind == MemberKind.BlockDevice;
         _isAlwaysDurable = options.CacheMode != CacheMode.Direct;
         _isInMemory = options.CacheMode == CacheMode.InMemory;
-        _isForcedByFlush = options.CacheMode == CacheMode.Direct && !options.HasOwnForce;
+        // Off io_uring a forced write is carried out by a thread, for which the kernel flushes too, and says
+        // nothing of which of the two has failed.
+        bool isForcedAlone = options.HasOwnForce && loop is UringLoop;
+        _isForcedByFlush =
+            options.CacheMode == CacheMode.Direct && !options.IsWriteThrough && !isForcedAlone;
+        // What a former instance has left in the cache counts as one write.
+        _acknowledgedWrites = options.CacheMode == CacheMode.Direct && !options.IsWriteThrough ? 1 : 0;
         _memoryAlignment = options.MemoryAlignment;
         Invariant.Check((_memoryAlignment & (_memoryAlignment - 1)) == 0);
         // Page-cache mode on a block device would hide the errors that this program is about (F-23).
@@ -135,6 +143,7 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo, ICacheLos
         {
             oldest = Older(oldest, zero.Request);
         }
+        oldest = Older(oldest, _waitingFlushes.First);
         submittedAt = oldest?.SubmittedAt ?? default;
         return oldest is not null;
     }
@@ -317,13 +326,34 @@ public sealed partial class LinuxFile : IMemberDevice, IOutstandingIo, ICacheLos
     private void NoteCut(long block) =>
         _cutAtBlock = _isBlockDevice ? _cutAtBlock : System.Math.Min(_cutAtBlock, block);
 
-    private void OnForced(IoRequest request, int result)
+    /// <summary>
+    /// The disk may have dropped anything that was in its cache, and says so this once: what was
+    /// acknowledged, and what was written and waits for the next flush, or is with the kernel now. Forced
+    /// writes of these fail, too; the others are in doubt when they come back.
+    /// </summary>
+    /// <param name="isTold">A flush that somebody asked for failed with it: who asked takes note.</param>
+    private RequestQueue OnFlushFailed(bool isTold)
     {
-        if (request.Operation != IoOperation.Flush && result < 0 && _acknowledgedWrites != _flushedWrites)
+        _flushFailures++;
+        _untoldFailures += isTold ? 0 : 1;
+        CacheLosses += !isTold && _acknowledgedWrites != _flushedWrites ? 1 : 0;
+        _flushedWrites = _acknowledgedWrites;
+        RequestQueue forced = default;
+        RequestQueue flushes = default;
+        while (!_waitingFlushes.IsEmpty)
         {
-            // Once for each write.
-            CacheLosses++;
-            _flushedWrites = _acknowledgedWrites;
+            IoRequest request = _waitingFlushes.Take();
+            ref RequestQueue queue = ref request.Operation == IoOperation.Flush ? ref flushes : ref forced;
+            queue.Add(request);
         }
+        _waitingFlushes = flushes;
+        return forced;
+    }
+
+    /// <summary>Written, and not forced.</summary>
+    private void NoteAcknowledged(long untoldAtStart)
+    {
+        _acknowledgedWrites++;
+        CacheLosses += untoldAtStart == _untoldFailures ? 0 : 1;
     }
 }

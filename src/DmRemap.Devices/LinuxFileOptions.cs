@@ -13,10 +13,13 @@ public sealed record LinuxFileOptions
     public CacheMode CacheMode { get; init; } = CacheMode.Direct;
 
     /// <summary>
-    /// A forced write (RWF_DSYNC) is one command of the drive, and its error of nothing else; or there is no
-    /// cache. Else the kernel writes and flushes, and does not say which failed.
+    /// A forced write (RWF_DSYNC) is one command of the drive, and its error of nothing else. Else the kernel
+    /// writes and flushes, and does not say which failed.
     /// </summary>
     public bool HasOwnForce { get; init; }
+
+    /// <summary>There is no cache: flushes are nothing.</summary>
+    public bool IsWriteThrough { get; init; }
 
     /// <summary>
     /// In bytes, a power of two: what the address of a buffer must be a multiple of (statx:
@@ -30,7 +33,8 @@ public sealed record LinuxFileOptions
         Name = file.Path,
         Kind = file.Kind,
         CacheMode = ModeOf(file),
-        HasOwnForce = file.HasOwnForce || file.HasWriteThroughCache,
+        HasOwnForce = file.HasOwnForce,
+        IsWriteThrough = file.HasWriteThroughCache,
         MemoryAlignment = file.DirectMemoryAlignment,
     };
 

@@ -18,6 +18,8 @@ public sealed partial class NbdClient
     private Slot? _firstReserved;
     private RequestQueue _waiting;
     private RequestQueue _waitingMetadata;
+    private long _flushFailures;
+    private long _untoldFailures;
 
     public void Submit(IoRequest request)
     {
@@ -121,6 +123,8 @@ public sealed partial class NbdClient
         slot.Offset = request.Extent.Start.Value * _blockBytes;
         slot.End = request.Extent.End.Value * _blockBytes;
         slot.IsFlushing = request.Operation == IoOperation.Flush;
+        slot.FlushFailures = _flushFailures;
+        slot.UntoldFailures = _untoldFailures;
         QueueCommand(slot);
     }
 
@@ -202,7 +206,7 @@ public sealed partial class NbdClient
         else if (slot.IsFlushing)
         {
             _flushedWrites = Math.Max(_flushedWrites, slot.Covers);
-            Finish(slot, IoStatus.Ok, 0);
+            FinishFlushed(slot, request);
         }
         else if (request.Operation == IoOperation.Read)
         {
@@ -221,33 +225,69 @@ public sealed partial class NbdClient
         {
             QueueCommand(slot);
         }
-        else if (request.IsForceUnitAccess && _export.CanFlush)
+        else if (request.IsForceUnitAccess && _export.CanFlush && slot.FlushFailures == _flushFailures)
         {
             // FUA by hand. Barrier: without it a power cut of the server after the acknowledgement brings the
             // old content back.
             slot.IsFlushing = true;
             QueueCommand(slot);
         }
+        else if (request.IsForceUnitAccess && _export.CanFlush)
+        {
+            FinishFlushed(slot, request);
+        }
         else
         {
             _acknowledgedWrites += IsSentDurable ? 0 : 1;
+            bool isLost = slot.UntoldFailures != _untoldFailures;
             Finish(slot, IoStatus.Ok, 0);
+            if (isLost)
+            {
+                // It was out while a flush failed, perhaps for this.
+                NoteCacheLoss(isOfFlush: true);
+            }
         }
+    }
+
+    /// <summary>
+    /// A forced write that was out while a flush failed may be what that failed for: its own succeeds over
+    /// the loss, for the server says it once.
+    /// </summary>
+    private void FinishFlushed(Slot slot, IoRequest request)
+    {
+        bool isLost = request.Operation != IoOperation.Flush && slot.FlushFailures != _flushFailures;
+        Finish(slot, isLost ? IoStatus.DeviceError : IoStatus.Ok, isLost ? (int)NbdError.InputOutput : 0);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FinishFailed(Slot slot)
     {
-        if (slot.IsFlushing && slot.Request!.Operation != IoOperation.Flush
-            && _acknowledgedWrites != _flushedWrites)
+        if (slot.IsFlushing)
         {
-            // FUA by hand: the write was answered, and what its flush failed for may be any write before it.
-            // The server says so once (F-9).
-            NoteCacheLoss(isOfFlush: true);
+            NoteFailedFlush(isAsked: slot.Request!.Operation == IoOperation.Flush);
         }
         // EIO may be the medium's and may be anything else: who asks decides that (F-17).
         bool isUnsupported = slot.Error == NbdError.NotSupported && !slot.IsFlushing;
         Finish(slot, isUnsupported ? IoStatus.Unsupported : IoStatus.DeviceError, (int)slot.Error);
+    }
+
+    /// <summary>
+    /// What it failed for may be any write that no flush has covered, acknowledged or not, and the server
+    /// says so once (F-9). Of one that somebody asked for, who asked takes note; the others are behind a
+    /// forced write.
+    /// </summary>
+    private void NoteFailedFlush(bool isAsked)
+    {
+        _flushFailures++;
+        if (isAsked)
+        {
+            return;
+        }
+        _untoldFailures++;
+        if (_acknowledgedWrites != _flushedWrites)
+        {
+            NoteCacheLoss(isOfFlush: true);
+        }
     }
 
     private void Finish(Slot slot, IoStatus status, int errno)
@@ -277,7 +317,6 @@ public sealed partial class NbdClient
         free = slot;
     }
 
-    /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
     bool IOutstandingIo.TryGetOldest(out Instant submittedAt)
     {
         submittedAt = new Instant(long.MaxValue);
@@ -293,6 +332,7 @@ public sealed partial class NbdClient
         return isAny;
     }
 
+    /// <summary>Inside a completion: nothing of ours is on the stack that the owner could disturb.</summary>
     private void Complete(IoRequest request, IoStatus status, int errno, Duration elapsed)
     {
         InFlight--;
@@ -370,6 +410,11 @@ public sealed partial class NbdClient
         public int PieceBytes { get; set; }
 
         public bool IsFlushing { get; set; }
+
+        /// <summary>Flushes that had failed when the request began; and those nobody had asked for.</summary>
+        public long FlushFailures { get; set; }
+
+        public long UntoldFailures { get; set; }
 
         /// <summary>Of a flush: the writes that had been acknowledged.</summary>
         public long Covers { get; set; }

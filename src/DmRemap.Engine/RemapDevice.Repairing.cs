@@ -241,9 +241,9 @@ public sealed partial class RemapDevice
 
     private bool StartWaitingRepairs()
     {
-        bool started = _rescues.StartWaiting();
+        bool started = _rescues.StartWaiting() > 0;
         started |= _redirects.StartWaiting();
-        started |= _zeroRules.StartWaiting();
+        started |= _zeroRules.StartWaiting() > 0;
         if (_rescues.IsHeldBack || _redirects.IsHeldBack)
         {
             WritesOut.Watch();

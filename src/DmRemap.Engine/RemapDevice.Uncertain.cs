@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
@@ -160,6 +161,20 @@ public sealed partial class RemapDevice : IFlushErrorSource
             // It was out while a flush failed: the disk may have had it in its cache then, and lost it.
             Uncertain.Add(blocks);
             FlushErrors.OnFailure(hasMore: true);
+        }
+    }
+
+    /// <summary>
+    /// Part of it may have reached a cache before that was lost, and a client that was told of the loss in
+    /// the meantime was not told of this write, which it learns of only now: its next flush fails, too.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void NoteAnsweredAmidLoss(IoRequest parent, IoStatus status)
+    {
+        bool isChange = parent.Operation is IoOperation.Write or IoOperation.WriteZeroes;
+        if (isChange && status == IoStatus.Ok && !parent.IsForceUnitAccess && !Uncertain.IsEmpty)
+        {
+            FlushErrors.OnFailure(hasMore: false);
         }
     }
 

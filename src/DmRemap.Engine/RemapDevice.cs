@@ -90,6 +90,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         WritesOut = new WriteProgress(this, _loop);
         _rescues = new RepairLine<ReadRescue>(
             RescuesMax, RescuesKeptMax, WritesOut, () => new ReadRescue(this));
+        _rescues.Prepare();
         _redirects = new RedirectLines(this);
         _zeroRules = new RepairLine<ZeroRule>(ZeroRulesMax, 0, WritesOut, () => new ZeroRule(this));
         _move = new UnitMove(this);
@@ -357,7 +358,12 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     {
         IoStatus status = request.Status;
         int errno = request.Errno;
+        bool isAmidLoss = request.Losses != _losses;
         IoRequest parent = request.Detach();
+        if (isAmidLoss)
+        {
+            NoteAnsweredAmidLoss(parent, status);
+        }
         parent.SetResult(status, errno, _loop.Now - parent.SubmittedAt);
         if ((parent.Flags & IoFlags.Background) == 0)
         {
@@ -409,6 +415,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
         RemapRequest request = _freeRequests!;
         _freeRequests = request.Next;
         request.Start(parent);
+        request.Losses = _losses;
         if (parent.Operation == IoOperation.Flush)
         {
             _flush.Enqueue(request);

@@ -102,6 +102,35 @@ public sealed class UncertainFlushTests
         await (loop?.DetachAsync() ?? Task.CompletedTask);
     }
 
+    /// <summary>Also where the first flush after the start is behind a forced write.</summary>
+    [Fact]
+    public async Task What_a_killed_server_left_in_a_disks_cache_is_not_forgotten()
+    {
+        RequiredTools.SkipUnless("nbdkit");
+        await RequiredTools.SkipUnlessLoopAsync();
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(new byte[DeviceUnderTest.MiB]);
+        (string uri, string failing) = await ExportMainAsync(device, failsOnce: true);
+        await using LoopMount loop = await LoopMount.AttachAsync(device, uri);
+        await ServeAsync(device, loop.LoopDevice);
+        using (NbdTestClient before = await device.ConnectAsync())
+        {
+            Assert.Equal(0u, await before.WriteAsync(10 * Unit, new byte[Unit]));
+        }
+        await device.KillAsync();
+        await device.ServeAsync();
+        await File.WriteAllTextAsync(failing, "", TestContext.Current.CancellationToken);
+        using (NbdTestClient client = await device.ConnectAsync())
+        {
+            Assert.Equal(0u, await client.WriteAsync(20 * Unit, new byte[Unit], NbdTestClient.FlagFua));
+            Assert.False(File.Exists(failing));
+            Assert.Equal(NbdTestClient.ErrorIo, await client.FlushAsync());
+        }
+        Assert.Equal(DeviceUnderTest.MiB / 512, await device.StatusNumberAsync("uncertainBlocks"));
+        (await device.RunAsync("clear", Name, "uncertain")).Expect(0);
+        await device.StopAsync();
+        await loop.DetachAsync();
+    }
+
     [Fact]
     public async Task Switching_off_the_cache_of_what_is_no_disk_is_refused()
     {

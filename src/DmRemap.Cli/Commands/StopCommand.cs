@@ -38,12 +38,12 @@ internal sealed class StopCommand
         string name = parsed.GetRequiredValue(_name);
         DeviceName.Require(name);
         CommandOutput output = common.OutputFor(services, parsed, name);
-        using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
+        DeviceLookup lookup = new(services);
+        using ControlClient? client = await lookup.TryConnectAsync(name, cancellation)
+            ?? await lookup.TryConnectToHolderAsync(services.OpenRegistry().Load(name), cancellation);
         if (client is null)
         {
             // What was asked for is so: not an error, unless there is no such device.
-            DeviceRecord record = services.OpenRegistry().Load(name);
-            await new DeviceLookup(services).Elsewhere(record).RequireNoneAsync(cancellation);
             Write(output, new StopDocument(name, WasRunning: false, Report: null));
             return (int)ExitCode.Done;
         }

@@ -67,6 +67,25 @@ internal sealed class DeviceLookup(CliServices services)
     public ServedElsewhere Elsewhere(DeviceRecord record) =>
         new(record, services.FindDirectories().RunPath, services.Time);
 
+    /// <summary>
+    /// Where no control socket answered, and a server holds the members all the same: it may have been
+    /// starting, and answers now. Null: nobody holds them.
+    /// </summary>
+    /// <exception cref="RefusalException">
+    /// DMR-MEMBER-IN-USE (exit 4): its control socket is not here.
+    /// </exception>
+    public async Task<ControlClient?> TryConnectToHolderAsync(
+        DeviceRecord record, CancellationToken cancellation)
+    {
+        ServedElsewhere elsewhere = Elsewhere(record);
+        if (await elsewhere.FindAsync(cancellation) is not HeldMember held)
+        {
+            return null;
+        }
+        return await TryConnectAsync(record.Name, cancellation)
+            ?? throw new RefusalException(elsewhere.InUse(held));
+    }
+
     /// <summary>Every registered device, asked at the same time, in the order of names.</summary>
     public async Task<IReadOnlyList<DeviceAnswer>> GetAllAsync(CancellationToken cancellation)
     {

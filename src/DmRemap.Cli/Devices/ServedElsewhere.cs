@@ -53,10 +53,12 @@ internal sealed class ServedElsewhere(DeviceRecord record, string runPath, TimeP
     {
         if (await FindAsync(cancellation) is HeldMember held)
         {
-            throw new RefusalException(InUse(
-                held.Path, $"held by process {held.Holder.ProcessId} ({held.Holder.Command})"));
+            throw new RefusalException(InUse(held));
         }
     }
+
+    public Refusal InUse(HeldMember held) =>
+        InUse(held.Path, $"held by process {held.Holder.ProcessId} ({held.Holder.Command})");
 
     /// <summary>
     /// Claims what is here, so that nobody begins to serve it until the claims are given up. Where the holder

@@ -23,11 +23,8 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(5);
 
-    /// <summary>For putting back what was set, of all drives together.</summary>
+    /// <summary>For a look that is under way at the end, and for putting back what was set.</summary>
     private static readonly TimeSpan s_restoreTimeout = TimeSpan.FromSeconds(5);
-
-    /// <summary>For a look that is under way at the end.</summary>
-    private static readonly TimeSpan s_endTimeout = TimeSpan.FromMilliseconds(100);
 
     private readonly Func<Action, Task> _onLoop;
     private readonly Func<IEnumerable<MemberDisk>> _disks;
@@ -89,11 +86,16 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _ending.CancelAsync();
-        await Task.WhenAny(_watching, Task.Delay(s_endTimeout));
-        Task restored = Task.WhenAll(_watched.Select(one => one.Drive.RestoreAsync()));
-        await Task.WhenAny(restored, Task.Delay(s_restoreTimeout));
+        await Task.WhenAny(RestoreAsync(), Task.Delay(s_restoreTimeout));
         _timer.Dispose();
         _ending.Dispose();
+    }
+
+    /// <summary>After the look that is under way: what that sets would stay.</summary>
+    private async Task RestoreAsync()
+    {
+        await _watching;
+        await Task.WhenAll(_watched.Select(one => one.Drive.RestoreAsync()));
     }
 
     private static double? Seconds(int? deciseconds) =>

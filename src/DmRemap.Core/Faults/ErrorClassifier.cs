@@ -61,7 +61,7 @@ public readonly record struct DeviceFailure
 /// </summary>
 public static class ErrorClassifier
 {
-    private const int InputOutputError = 5;
+    public const int InputOutputError = 5;
     private const int NoSuchDeviceOrAddress = 6;
     private const int NoSuchDevice = 19;
     private const int NoSpaceLeft = 28;

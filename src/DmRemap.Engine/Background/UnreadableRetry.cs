@@ -210,7 +210,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         if (TryFindLost(asked.Next, asked.Last, out UnitNumber lost, out UnitNumber next))
         {
             bool isFound = lost < next;
-            bool mayRead = !isFound || _device.Patience.MayRead(_loop.Now);
+            bool mayRead = !isFound || MayTry(lost);
             asked.Next = mayRead ? next : lost;
             if (isFound && mayRead)
             {
@@ -229,6 +229,8 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
     {
         if (_device.IsHolding || _device.Breaker.IsTripped || _device.Primary.IsGone)
         {
+            // Nothing is read for the pass now, and clients' reads must not take so long meanwhile (F-35).
+            _device.Patience.End();
             Arm(s_storm);
         }
         else if (!_pace.MayBegin(isDeviceBusy: _device.InFlight > 0))
@@ -270,7 +272,7 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         {
             Arm(_pace.Interval(_device.Units.UnitBytes));
         }
-        else if (!_device.Patience.MayRead(_loop.Now))
+        else if (!MayTry(lost))
         {
             _next = lost;
             Arm(s_look);
@@ -308,6 +310,10 @@ public sealed class UnreadableRetry : IIoOwner, ITimerOwner, ILossRetryOwner
         }
         return true;
     }
+
+    /// <summary>Where it could not be copied it is not read, and nobody's patience is asked for.</summary>
+    private bool MayTry(UnitNumber lost) =>
+        !_device.MayCopyWeak(lost) || _device.Patience.MayRead(_loop.Now);
 
     private void ReadSuspect(in Suspect suspect)
     {

@@ -70,8 +70,11 @@ internal sealed class SecondCopies
     public void Doubt(int spare)
     {
         _doubted |= 1u << spare;
-        // One of those that were believed has lost what it had in this life: that is another matter.
-        _believedFor = (_believedFor & (1u << spare)) != 0 ? _believedFor : 0;
+        if ((_believedFor & (1u << spare)) == 0)
+        {
+            // A spare that has the second copies has lost what it held: they are to be believed no more.
+            _believedFor = 0;
+        }
         Doubts++;
     }
 
@@ -82,7 +85,8 @@ internal sealed class SecondCopies
     {
         if (doubts == Doubts)
         {
-            _doubted &= left;
+            // What a person believes has not been made anew: no stop may vouch for it.
+            _doubted &= left | _believedFor;
         }
     }
 

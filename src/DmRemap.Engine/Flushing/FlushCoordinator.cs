@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
 using DmRemap.Engine.Requests;
 
@@ -62,11 +63,15 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         int index = (int)request.Token;
         Member member = _device.Members[index];
         member.Record(request);
+        if (!member.IsRemoved)
+        {
+            // First, as it decides whether what this flush is to cover can still become durable (F-8): also
+            // of one that succeeded, where another before it failed, behind a forced write (F-9).
+            NoteIfFailed(member, request);
+            member.Gate.JudgeCache();
+        }
         if (request.Status != IoStatus.Ok && !member.IsRemoved)
         {
-            // First, as it decides whether what this flush is to cover can still become durable (F-8).
-            member.Gate.Note(request);
-            member.Gate.JudgeCache();
             if (member.Losses == _lossesAtSubmit[index] && member.Gate.TryKeep(request))
             {
                 return;
@@ -90,6 +95,14 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         _device.Pump();
     }
 
+    private static void NoteIfFailed(Member member, IoRequest request)
+    {
+        if (request.Status != IoStatus.Ok)
+        {
+            member.Gate.Note(request);
+        }
+    }
+
     void IOpeningFlushWaiter.OnOpeningFlushReturned(int member)
     {
         if (!_device.Members[member].HasFailedOpening)
@@ -108,8 +121,10 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
 
     private void TakeFailure(Member member, int index, IoRequest request)
     {
-        member.FlushErrors++;
-        Fail(IoStatus.DeviceError, request.Errno);
+        member.FlushErrors += request.Status == IoStatus.Ok ? 0 : 1;
+        Fail(
+            IoStatus.DeviceError,
+            request.Status == IoStatus.Ok ? ErrorClassifier.InputOutputError : request.Errno);
         if (member.Losses != _lossesAtSubmit[index])
         {
             return;
@@ -128,8 +143,8 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
     private void TakeFailedOpening(Member member)
     {
         member.FlushErrors++;
-        Fail(IoStatus.DeviceError, 5);
-        _device.NoteUncertain(member, UncertainCause.FlushFailed, 5);
+        Fail(IoStatus.DeviceError, ErrorClassifier.InputOutputError);
+        _device.NoteUncertain(member, UncertainCause.FlushFailed, ErrorClassifier.InputOutputError);
     }
 
     private void StartCycle()
@@ -163,7 +178,7 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             if (_isDoomed && member.IsGone)
             {
                 // Nobody waits for the return of a disk to be told that the flush has failed.
-                Fail(IoStatus.DeviceError, 5);
+                Fail(IoStatus.DeviceError, ErrorClassifier.InputOutputError);
             }
             else if (member.OpeningFlush is { IsOut: true } opening)
             {

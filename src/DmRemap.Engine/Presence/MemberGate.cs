@@ -135,7 +135,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         if (_member.HasCacheLossToTake && _member.IsLossOfFlush)
         {
             _member.FlushErrors++;
-            _device.NoteUncertain(_member, UncertainCause.FlushFailed, 5);
+            _device.NoteUncertain(_member, UncertainCause.FlushFailed, ErrorClassifier.InputOutputError);
         }
         else if (_member.HasCacheLossToTake || (_presence.IsGone && MayLoseCache))
         {

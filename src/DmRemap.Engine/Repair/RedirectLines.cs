@@ -20,27 +20,33 @@ internal sealed class RedirectLines
 
     private readonly RemapDevice _device;
     private readonly RepairLine<WriteRedirect> _home;
+    private int _waiting;
     private readonly RepairLine<WriteRedirect>?[] _ofSpare = new RepairLine<WriteRedirect>?[Limits.SparesMax];
 
     public RedirectLines(RemapDevice device)
     {
         _device = device;
         _home = NewLine();
+        _home.Prepare();
     }
 
-    public bool CanStart => Any(static line => line.CanStart);
+    /// <summary>Asked after each completion: what waits is counted, and mostly nothing does.</summary>
+    public bool CanStart => _waiting > 0 && Any(static line => line.CanStart);
 
-    public bool IsHeldBack => Any(static line => line.IsHeldBack);
+    public bool IsHeldBack => _waiting > 0 && Any(static line => line.IsHeldBack);
 
     public bool IsIdle => !Any(static line => !line.IsIdle);
 
     public bool IsAnyMarked => Any(static line => line.IsAnyMarked);
 
-    public void MarkUnderWay() => Any(static line =>
+    public void MarkUnderWay()
     {
-        line.MarkUnderWay();
-        return false;
-    });
+        _home.MarkUnderWay();
+        foreach (RepairLine<WriteRedirect>? line in _ofSpare)
+        {
+            line?.MarkUnderWay();
+        }
+    }
 
     public void Enqueue(FragmentIo fragment)
     {
@@ -50,17 +56,19 @@ internal sealed class RedirectLines
             ? _ofSpare[entry.Location.Spare] ??= NewLine()
             : _home;
         line.Enqueue(fragment);
+        _waiting++;
     }
 
     /// <summary>True when at least one was started.</summary>
     public bool StartWaiting()
     {
-        bool started = _home.StartWaiting();
+        int started = _home.StartWaiting();
         foreach (RepairLine<WriteRedirect>? line in _ofSpare)
         {
-            started |= line is not null && line.StartWaiting();
+            started += line?.StartWaiting() ?? 0;
         }
-        return started;
+        _waiting -= started;
+        return started > 0;
     }
 
     private RepairLine<WriteRedirect> NewLine()

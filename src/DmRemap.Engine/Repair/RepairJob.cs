@@ -59,9 +59,6 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
         Resume();
     }
 
-    /// <summary>Link: the free list of this kind of job.</summary>
-    public RepairJob? NextFree { get; set; }
-
     /// <summary>Was under way when somebody asked for that, and still is.</summary>
     public bool IsMarked { get; set; }
 

@@ -27,12 +27,26 @@ internal sealed class RepairLine<TJob>(int jobsMax, int keptMax, WriteProgress w
     /// <summary>It could start if a spare turns out to be stuck, and not before.</summary>
     public bool IsHeldBack => !_waiting.IsEmpty && Running >= jobsMax && Running < jobsMax + keptMax;
 
+    /// <summary>More are under way than when all spares answer.</summary>
+    public bool IsOnKept => Running > jobsMax;
+
     public bool IsIdle => Running == 0 && _waiting.IsEmpty;
 
     /// <summary>Some job that was under way at MarkUnderWay has not ended yet.</summary>
     public bool IsAnyMarked => _all.Exists(static job => job.IsMarked);
 
     private int Running => _all.Count - _free.Count;
+
+    /// <summary>Make the jobs now, so that a burst of bad sectors allocates nothing.</summary>
+    public void Prepare()
+    {
+        while (_all.Count < jobsMax)
+        {
+            TJob job = make();
+            _all.Add(job);
+            _free.Push(job);
+        }
+    }
 
     public void MarkUnderWay()
     {
@@ -44,14 +58,14 @@ internal sealed class RepairLine<TJob>(int jobsMax, int keptMax, WriteProgress w
 
     public void Enqueue(FragmentIo fragment) => _waiting.Enqueue(fragment);
 
-    /// <summary>True when at least one was started.</summary>
-    public bool StartWaiting()
+    /// <summary>How many were started.</summary>
+    public int StartWaiting()
     {
-        bool started = false;
+        int started = 0;
         while (CanStart && _waiting.TryDequeue(out FragmentIo fragment))
         {
             TakeJob().Begin(fragment);
-            started = true;
+            started++;
         }
         return started;
     }

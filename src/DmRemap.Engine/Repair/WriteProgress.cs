@@ -10,6 +10,7 @@ namespace DmRemap.Engine.Repair;
 internal sealed class WriteProgress(RemapDevice device, IEventLoop loop) : ITimerOwner
 {
     private static readonly Duration s_stuck = Duration.FromSeconds(1);
+    private static readonly Duration s_givenUp = Duration.FromSeconds(30);
 
     private readonly Out[] _spares = new Out[Limits.SparesMax];
     private LoopTimer? _timer;
@@ -32,7 +33,13 @@ internal sealed class WriteProgress(RemapDevice device, IEventLoop loop) : ITime
         at.Count--;
     }
 
-    public bool IsStuck(int spare) => _spares[spare].Count > 0 && loop.Now - _spares[spare].Since >= s_stuck;
+    public bool IsStuck(int spare) => IsStuckFor(spare, s_stuck);
+
+    /// <summary>
+    /// So long that waiting further costs more than a copy does. A disk that spins up, or a link that is
+    /// reset, comes back before.
+    /// </summary>
+    public bool IsGivenUp(int spare) => IsStuckFor(spare, s_givenUp);
 
     public bool IsAnyStuck() => FirstStuck() >= 0;
 
@@ -69,6 +76,9 @@ internal sealed class WriteProgress(RemapDevice device, IEventLoop loop) : ITime
     }
 
     public void OnTimer(LoopTimer timer) => device.Pump();
+
+    private bool IsStuckFor(int spare, Duration time) =>
+        _spares[spare].Count > 0 && loop.Now - _spares[spare].Since >= time;
 
     private struct Out
     {

@@ -45,7 +45,7 @@ internal sealed partial class WriteRedirect
         bool isNeeded = Device.WriteControl.NeedsControl || (isStorm && HasUnitToMove());
         // A control that fails takes a slot of the parts, and a spare unit for what it may have ruined: where
         // none is to be had it could help nothing, and destroy what nobody complained of.
-        bool mayBeSaved = Device.Allocator.TotalUnitsAllocatable > 0 && !Device.IsMetadataUnavailable;
+        bool mayBeSaved = Device.Allocator.TotalUnitsAllocatable > 0;
         return isNeeded && mayBeSaved && _partCount < SlotsMax;
     }
 

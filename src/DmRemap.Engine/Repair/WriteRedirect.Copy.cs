@@ -62,12 +62,13 @@ internal sealed partial class WriteRedirect
         {
             return false;
         }
-        // One that is away, or does not answer, is not waited for: the record says that it misses this write
-        // (F-22).
+        // One that is away is not waited for: the record says that it misses this write (F-22). One that does
+        // not answer is, for a while; but then not by the jobs that are kept for those who need it not.
         Member second = Device.Spare(part.Old.Second.Spare);
         bool mayBeWritten =
             !Device.IsInDoubt(part.Unit) && !second.IsGone && !second.IsAbsent && !second.IsRemoved
-            && !Device.WritesOut.IsStuck(second.Index);
+            && !Device.WritesOut.IsGivenUp(second.Index)
+            && !(Line.IsOnKept && Device.WritesOut.IsStuck(second.Index));
         if (!mayBeWritten)
         {
             DropSecond(ref part);

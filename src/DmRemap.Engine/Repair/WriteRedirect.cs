@@ -24,9 +24,6 @@ internal sealed partial class WriteRedirect(RemapDevice device)
 
     private const int RetiredMax = 64;
 
-    /// <summary>The error of a unit that is suspect: it has no entry that tells which it was.</summary>
-    private const int Eio = 5;
-
     /// <summary>With the places of controls that failed, and were saved.</summary>
     private const int SlotsMax = PartsMax + 1 + WriteControl.PlacesMax;
 
@@ -282,8 +279,10 @@ internal sealed partial class WriteRedirect(RemapDevice device)
     private ushort ErrnoOf(in Part part)
     {
         int known = part.Errno != 0 ? part.Errno : part.Old.LastErrno;
+        // A suspect unit has no entry that tells which error it was.
         bool isSuspect = part.Errno == 0 && Device.Suspects.Contains(part.Unit);
-        return (ushort)Math.Clamp(known == 0 && isSuspect ? Eio : known, 0, ushort.MaxValue);
+        return (ushort)Math.Clamp(
+            known == 0 && isSuspect ? ErrorClassifier.InputOutputError : known, 0, ushort.MaxValue);
     }
 
     /// <summary>False: no spare unit could be had, and the unit may be tried in place.</summary>

@@ -16,6 +16,9 @@ internal sealed class RemapRequest
     /// <summary>Fragments and repairs that have not come back.</summary>
     public int Outstanding { get; set; }
 
+    /// <summary>How often acknowledged writes had become uncertain when it began.</summary>
+    public long Losses { get; set; }
+
     /// <summary>
     /// WriteZeroes: up to here zeroes are written as data, because zeroing in one command failed.
     /// </summary>

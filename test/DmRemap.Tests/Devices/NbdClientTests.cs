@@ -151,6 +151,55 @@ public sealed class NbdClientTests
         Assert.Equal(1, world.Client.CacheLosses);
     }
 
+    /// <summary>The other one may be what it failed for, and its own flush succeeds over the loss.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Forced_write_that_was_out_while_a_flush_failed_fails_too(bool isFlushing)
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        IoRequest first = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        IoRequest second = world.Submit(IoOperation.Write, 8, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        ulong written = world.Expect(NbdCommand.Write, 8 * 512, 512);
+        ulong failing = world.Expect(NbdCommand.Flush, 0, 0);
+        if (isFlushing)
+        {
+            world.Answer(written);
+            ulong later = world.Expect(NbdCommand.Flush, 0, 0);
+            world.Answer(failing, Eio);
+            world.Answer(later);
+        }
+        else
+        {
+            world.Answer(failing, Eio);
+            world.Answer(written);
+        }
+        Assert.Equal(IoStatus.DeviceError, first.Status);
+        Assert.Equal((IoStatus.DeviceError, 5), (second.Status, second.Errno));
+        world.ExpectNothing();
+        IoRequest again = world.Submit(IoOperation.Write, 8, 1, IoFlags.ForceUnitAccess);
+        world.Answer(world.Expect(NbdCommand.Write, 8 * 512, 512));
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0));
+        NbdClientWorld.AssertOk(again);
+    }
+
+    [Fact]
+    public void Write_that_was_out_while_a_forced_ones_flush_failed_is_a_loss_when_it_is_answered()
+    {
+        NbdClientWorld world = new NbdClientWorld(HasFlags | CanFlush).Started();
+        IoRequest forced = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);
+        IoRequest plain = world.Submit(IoOperation.Write, 8, 1);
+        world.Answer(world.Expect(NbdCommand.Write, 0, 512));
+        ulong written = world.Expect(NbdCommand.Write, 8 * 512, 512);
+        world.Answer(world.Expect(NbdCommand.Flush, 0, 0), Eio);
+        Assert.Equal(IoStatus.DeviceError, forced.Status);
+        Assert.Equal(0, world.Client.CacheLosses);
+        world.Answer(written);
+        NbdClientWorld.AssertOk(plain);
+        Assert.Equal(1, world.Client.CacheLosses);
+    }
+
     private static void FailForced(NbdClientWorld world)
     {
         IoRequest forced = world.Submit(IoOperation.Write, 0, 1, IoFlags.ForceUnitAccess);

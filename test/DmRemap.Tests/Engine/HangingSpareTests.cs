@@ -49,6 +49,28 @@ public sealed class HangingSpareTests
         writes.AssertRead();
     }
 
+    /// <summary>A disk that spins up: striking out would cost a record that waits for it, too.</summary>
+    [Fact]
+    public void Second_copies_are_waited_for_while_there_are_jobs_for_everybody()
+    {
+        EngineBench bench = Twofold(firsts: 0, seconds: 1);
+        Hang(bench, spare: 1);
+        Writes writes = new(bench, 0, 20);
+        bench.Loop.RunFor(Duration.FromSeconds(8));
+        Assert.Equal(0, writes.Done);
+        Release(bench, spare: 1);
+        Assert.Equal(20, writes.Done);
+        Assert.Equal(0, bench.Device.Counters.SecondsStruckOut);
+
+        Hang(bench, spare: 1);
+        Writes stuck = new(bench, 0, 1);
+        bench.Loop.RunFor(Duration.FromSeconds(31));
+        Writes late = new(bench, 1, 1);
+        bench.Loop.RunFor(s_soon);
+        Assert.Equal((0, 1), (stuck.Done, late.Done));
+        Assert.Equal(1, bench.Device.Counters.SecondsStruckOut);
+    }
+
     [Fact]
     public void No_second_copy_is_struck_out_where_the_spares_are_only_busy()
     {

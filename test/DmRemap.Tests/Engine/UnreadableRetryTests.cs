@@ -290,6 +290,20 @@ public sealed class UnreadableRetryTests
         Assert.False(bench.Device.Patience.IsWanted);
     }
 
+    /// <summary>Clients' reads must not take minutes for a pass that is not made.</summary>
+    [Fact]
+    public void Drives_time_is_given_back_while_a_pass_is_interrupted()
+    {
+        EngineBench bench = Lost(s_automatic with { IsRetryPatient = true });
+        bench.Loop.RunUntil(() => bench.Device.Patience.IsWanted);
+        bench.Device.Breaker.OnReadsNowhere();
+        bench.Loop.RunFor(Duration.FromSeconds(2));
+        Assert.False(bench.Device.Patience.IsWanted);
+        Assert.True(bench.Device.Breaker.Clear());
+        bench.Loop.RunFor(Duration.FromSeconds(15));
+        Assert.True(bench.Device.Patience.IsWanted);
+    }
+
     [Fact]
     public void Stop_does_not_wait_for_the_drives_time()
     {

@@ -11,7 +11,7 @@ namespace DmRemap.Tests.Support;
 /// Faults: bad blocks for reading and writing, an errno for the n-th operation, operations that hang until
 /// released.
 /// </summary>
-internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
+internal sealed class SimulatedDisk : IBlockDevice, ICacheLossSource, ITimerOwner
 {
     private readonly IEventLoop _loop;
     private readonly Random _random;
@@ -36,6 +36,11 @@ internal sealed class SimulatedDisk : IBlockDevice, ITimerOwner
         _durable = (byte[])_content.Clone();
         _dirtySince = new long[geometry.Blocks.Value];
     }
+
+    /// <summary>As a test says.</summary>
+    public long CacheLosses { get; set; }
+
+    public bool IsLossOfFlush { get; set; }
 
     public DeviceGeometry Geometry { get; }
 
