@@ -47,10 +47,12 @@ internal sealed class DeleteCommand
             await new DeviceLookup(services).RequireStoppedAsync(name, cancellation);
         }
         DeviceRegistry registry = services.OpenRegistry();
-        using MemberClaims claims =
-            await new DeviceLookup(services).Elsewhere(registry.Load(name)).ClaimAsync(cancellation);
+        ServedElsewhere elsewhere = new DeviceLookup(services).Elsewhere(registry.Load(name));
+        // Refused before anybody is asked, and nothing is held while a person thinks.
+        (await elsewhere.ClaimAsync(cancellation)).Dispose();
         output.RequireYes(
             $"Without its entry, {name} cannot be served, and what was moved to its spares is out of reach.");
+        using MemberClaims claims = await elsewhere.ClaimAsync(cancellation);
         bool isDeleted = registry.Remove(name);
         // Afterwards: without it, a device that is still registered would notice less.
         _ = services.OpenWitness(name).Remove();

@@ -321,12 +321,14 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
             && refused.Message.Contains("(dmremap serve ", StringComparison.Ordinal)
             && (IsControlSocketOurs || !File.Exists(ControlSocketPath));
 
+    /// <summary>Not those that have left for ever: a new spare may get the number of one.</summary>
     private static uint MaskOfMissing(RecoveredSet set)
     {
         uint mask = 0;
         for (int i = 0; i < set.Members.Length; i++)
         {
-            mask |= set.Members[i] is null ? 1u << i : 0;
+            bool isMissing = set.Members[i] is null && set.Set.Members[i].State != MemberState.Retired;
+            mask |= isMissing ? 1u << i : 0;
         }
         return mask;
     }

@@ -17,6 +17,7 @@ internal sealed class DriveErrorRecovery(
     private volatile ErrorRecoveryReading? _reading;
     private ErrorRecoveryLimits? _before;
     private int? _timeoutBefore;
+    private volatile bool _isPutBack;
     private string _said = string.Empty;
 
     public string Path { get; } = path;
@@ -34,6 +35,10 @@ internal sealed class DriveErrorRecovery(
         ErrorRecoveryPolicy now = isForLost ? policy.ForLost : policy;
         ErrorRecoveryReading reading = await AskAsync([]);
         CommandTimeoutSeconds = tools.CommandTimeoutOf(Path);
+        if (_isPutBack)
+        {
+            return;
+        }
         if (now.Choice == ErrorRecoveryChoice.Keep)
         {
             _reading = reading;
@@ -77,9 +82,10 @@ internal sealed class DriveErrorRecovery(
         LowerTimeout(now);
     }
 
-    /// <summary>As it was before the first change.</summary>
+    /// <summary>As it was before the first change. Nothing is set any more, by a late look neither.</summary>
     public async Task RestoreAsync()
     {
+        _isPutBack = true;
         if (_before is ErrorRecoveryLimits before)
         {
             _before = null;

@@ -26,6 +26,9 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
     /// <summary>For a look that is under way at the end, and for putting back what was set.</summary>
     private static readonly TimeSpan s_restoreTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>Of these, for the look.</summary>
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(2);
+
     private readonly Func<Action, Task> _onLoop;
     private readonly Func<IEnumerable<MemberDisk>> _disks;
     private readonly PatientPass _patience;
@@ -91,10 +94,13 @@ internal sealed class ErrorRecoveryWatch : IAsyncDisposable
         _ending.Dispose();
     }
 
-    /// <summary>After the look that is under way: what that sets would stay.</summary>
+    /// <summary>
+    /// After the look that is under way: what that sets would stay. One that hangs, with a drive or a data
+    /// thread that has ended, is not waited for: it sets nothing any more.
+    /// </summary>
     private async Task RestoreAsync()
     {
-        await _watching;
+        await Task.WhenAny(_watching, Task.Delay(s_endTimeout));
         await Task.WhenAll(_watched.Select(one => one.Drive.RestoreAsync()));
     }
 

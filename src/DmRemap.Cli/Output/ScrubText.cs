@@ -10,7 +10,7 @@ internal static class ScrubText
     public static string Of(ScrubReport scrub)
     {
         string failed = scrub.BlocksFailed == 0
-            ? "all of it read"
+            ? (scrub.State == ScrubStates.Ended ? "all of it read" : "no block failed")
             : $"{Amounts.Plural(scrub.BlocksFailed, "block")} did not read";
         string last = scrub.LastEnded is DateTimeOffset ended
             ? $"; the last whole pass ended {ended.ToLocalTime().ToString("g", CultureInfo.CurrentCulture)}"

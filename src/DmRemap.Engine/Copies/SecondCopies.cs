@@ -97,7 +97,11 @@ internal sealed class SecondCopies
     public void NoteMayStillLand(SpareLocation location) => _mayStillLand.Add(location);
 
     /// <summary>It has left for ever, and its index may be another's.</summary>
-    public void Forget(int spare) => _mayStillLand.RemoveWhere(location => location.Spare == spare);
+    public void Forget(int spare)
+    {
+        _mayStillLand.RemoveWhere(location => location.Spare == spare);
+        _believedFor &= ~(1u << spare);
+    }
 
     /// <summary>Single units are in doubt: who looks for them must not pass over runs.</summary>
     public bool AreUnitsInDoubt => _units.Count > 0;

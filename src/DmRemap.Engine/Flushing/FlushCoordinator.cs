@@ -67,12 +67,13 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         {
             // First, as it decides whether what this flush is to cover can still become durable (F-8): also
             // of one that succeeded, where another before it failed, behind a forced write (F-9).
-            NoteIfFailed(member, request);
+            bool hasFailed = request.Status != IoStatus.Ok;
+            if (hasFailed)
+            {
+                member.Gate.Note(request);
+            }
             member.Gate.JudgeCache();
-        }
-        if (request.Status != IoStatus.Ok && !member.IsRemoved)
-        {
-            if (member.Losses == _lossesAtSubmit[index] && member.Gate.TryKeep(request))
+            if (hasFailed && member.Losses == _lossesAtSubmit[index] && member.Gate.TryKeep(request))
             {
                 return;
             }
@@ -93,14 +94,6 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
             EndCycle();
         }
         _device.Pump();
-    }
-
-    private static void NoteIfFailed(Member member, IoRequest request)
-    {
-        if (request.Status != IoStatus.Ok)
-        {
-            member.Gate.Note(request);
-        }
     }
 
     void IOpeningFlushWaiter.OnOpeningFlushReturned(int member)

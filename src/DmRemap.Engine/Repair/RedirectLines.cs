@@ -20,8 +20,8 @@ internal sealed class RedirectLines
 
     private readonly RemapDevice _device;
     private readonly RepairLine<WriteRedirect> _home;
-    private int _waiting;
     private readonly RepairLine<WriteRedirect>?[] _ofSpare = new RepairLine<WriteRedirect>?[Limits.SparesMax];
+    private int _waiting;
 
     public RedirectLines(RemapDevice device)
     {

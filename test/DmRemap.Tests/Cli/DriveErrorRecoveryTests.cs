@@ -91,6 +91,24 @@ public sealed class DriveErrorRecoveryTests
         Assert.Equal((0, 0, 30), (drive.Read, drive.Write, drive.Timeout));
     }
 
+    /// <summary>It asks the drive while the device ends: what it set then would stay for good.</summary>
+    [Fact]
+    public async Task Look_that_outlives_the_device_sets_nothing_any_more()
+    {
+        StubDrive drive = new() { Read = 0, Write = 0 };
+        DriveErrorRecovery recovery = Of(drive, ErrorRecoveryPolicy.LimitThenMax(7));
+        await recovery.ApplyAsync();
+        Task restored = Task.CompletedTask;
+        drive.OnAsked = () =>
+        {
+            drive.OnAsked = null;
+            restored = recovery.RestoreAsync();
+        };
+        await recovery.ApplyAsync(isForLost: true);
+        await restored;
+        Assert.Equal((0, 0, 30), (drive.Read, drive.Write, drive.Timeout));
+    }
+
     /// <summary>A drive that still takes its time would be reset in it.</summary>
     [Fact]
     public async Task Kernel_goes_on_waiting_for_a_drive_that_does_not_take_the_short_limit_back()

@@ -33,6 +33,15 @@ public sealed class BelievedCopiesTests
         Assert.False(copies.AreInStep);
     }
 
+    /// <summary>A new spare gets its number: what is first there is another matter.</summary>
+    [Fact]
+    public void They_count_no_more_when_the_missing_spare_has_left_for_ever()
+    {
+        SecondCopies copies = new(areKept: true, areInStep: false, believedFor: 1);
+        copies.Forget(spare: 0);
+        Assert.False(copies.IsInStep(s_rule));
+    }
+
     [Fact]
     public void They_count_no_more_when_their_spare_has_lost_what_it_held()
     {
