@@ -135,10 +135,10 @@ public sealed partial class RemapDevice
     {
         ErrorClass kind = Classify(member, IoOperation.Write, status, errno, elapsed);
         isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
-        if (member.IsPrimary && kind == ErrorClass.Ambiguous)
+        if (member.IsPrimary && isMedium)
         {
             bool wasRejected = WriteControl.WritesRejected;
-            WriteControl.OnAmbiguousFailure(unit, Units.ExtentOf(unit));
+            WriteControl.OnFailure(unit, Units.ExtentOf(unit));
             NoteRejection(wasRejected, errno);
         }
         if (!isMedium)

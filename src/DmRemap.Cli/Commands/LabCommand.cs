@@ -58,7 +58,7 @@ internal sealed class LabCommand(CliServices services, CommonOptions common)
         Argument<string[]> run = new("RUN")
         {
             Description = "FIRST[-LAST] [pending|dead|weak|unwritable|unflushable|corrupt] [tries=K] "
-                + "[delay=MS], in sectors of 512 bytes.",
+                + "[delay=MS] [lasting], in sectors of 512 bytes.",
             Arity = ArgumentArity.OneOrMore,
         };
         Command command = new("add-bad", "More sectors go bad, now.") { name, run };

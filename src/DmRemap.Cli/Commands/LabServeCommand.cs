@@ -86,7 +86,7 @@ internal sealed class LabServeCommand
     };
 
     private readonly Option<string[]> _bad = Files(
-        "--bad", "Lines `FIRST[-LAST] [KIND] [tries=K] [delay=MS]`, as of `lab list`.");
+        "--bad", "Lines `FIRST[-LAST] [KIND] [tries=K] [delay=MS] [lasting]`, as of `lab list`.");
 
     private readonly Option<string[]> _mapfile = Files("--mapfile", "A mapfile of ddrescue.");
 

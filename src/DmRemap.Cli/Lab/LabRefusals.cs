@@ -27,7 +27,7 @@ internal static class LabRefusals
         ExitCode.Usage,
         name,
         $"\"{text}\" is no defect: {why}.",
-        "Write FIRST[-LAST] [KIND] [tries=K] [delay=MS], in sectors of 512 bytes; KIND is one of "
+        "Write FIRST[-LAST] [KIND] [tries=K] [delay=MS] [lasting], in sectors of 512 bytes; KIND is one of "
             + $"{string.Join(", ", DefectKinds.Names)}."));
 
     public static RefusalException Unreadable(string path, string why) => new(new Refusal(

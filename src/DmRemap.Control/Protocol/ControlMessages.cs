@@ -129,7 +129,7 @@ public sealed record ClearArguments
 
 public sealed record LabAddBadArguments
 {
-    /// <summary>`FIRST[-LAST] [KIND] [tries=K] [delay=MS]` each.</summary>
+    /// <summary>`FIRST[-LAST] [KIND] [tries=K] [delay=MS] [lasting]` each.</summary>
     public required IReadOnlyList<string> Runs { get; init; }
 }
 

@@ -14,8 +14,8 @@ public interface ILabControl : IControlled
     Task<LabStatus> GetStatusAsync();
 
     /// <summary>
-    /// Defects as text, `FIRST[-LAST] [KIND] [tries=K] [delay=MS]` each: all are added, or none. How many
-    /// physical sectors.
+    /// Defects as text, `FIRST[-LAST] [KIND] [tries=K] [delay=MS] [lasting]` each: all are added, or none.
+    /// How many physical sectors.
     /// </summary>
     Task<LabChange> AddBadAsync(IReadOnlyList<string> runs);
 

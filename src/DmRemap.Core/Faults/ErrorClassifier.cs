@@ -8,10 +8,13 @@ public enum ErrorClass : byte
     /// <summary>Anything else: an error to report, never a bad unit.</summary>
     Other = 0,
 
-    /// <summary>The medium failed at this place: the only class that remaps by itself.</summary>
+    /// <summary>
+    /// The kernel names the medium. Drives that refuse everything are named so, too: a control elsewhere
+    /// decides here as well.
+    /// </summary>
     Medium = 1,
 
-    /// <summary>Perhaps the medium: a re-read and a control elsewhere decide.</summary>
+    /// <summary>Perhaps the medium: a control elsewhere decides.</summary>
     Ambiguous = 2,
 
     /// <summary>The device was stalled or reset; its errno says nothing.</summary>
@@ -55,9 +58,10 @@ public readonly record struct DeviceFailure
 
 /// <summary>
 /// F-17 by errno, time, operation and kind of member. What the kernel reports (source: block/blk-core.c,
-/// blk_errors): ENODATA and EILSEQ come only from the medium; EIO also from resets and time-outs; EREMOTEIO
-/// also from a sector that cannot be found (IDNF). A disk that was pulled reads 0 bytes and answers writes
-/// with ENOSPC.
+/// blk_errors): ENODATA and EILSEQ come from the medium, and from an NVMe namespace that is locked or has
+/// become read-only (drivers/nvme/host/core.c, nvme_error_status); EIO also from resets and time-outs;
+/// EREMOTEIO also from a sector that cannot be found (IDNF). A disk that was pulled reads 0 bytes and answers
+/// writes with ENOSPC.
 /// </summary>
 public static class ErrorClassifier
 {

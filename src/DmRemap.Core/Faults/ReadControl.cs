@@ -99,9 +99,9 @@ public enum ControlOutcome : byte
 }
 
 /// <summary>
-/// The control for ambiguous read errors (F-17): does the disk read elsewhere, after the failure? Ordinary
-/// reads that succeed answer for free; else three places are read, one of them a place that was read
-/// successfully within the last minute, since any other could be bad itself.
+/// The control for read errors that may be the medium's (F-17): does the disk read elsewhere, after the
+/// failure? Ordinary reads that succeed answer for free; else three places are read, one of them a place that
+/// was read successfully within the last minute, since any other could be bad itself.
 /// </summary>
 public sealed class ReadControl(long units)
 {

@@ -4,13 +4,13 @@ using DmRemap.Core.Abstractions;
 namespace DmRemap.Core.Faults;
 
 /// <summary>
-/// The control for ambiguous write errors (F-17): bad sectors let other writes pass, a disk that rejects
-/// writes lets none. Eight distinct units failed and no write taken between them ask for a control: blocks of
-/// the application's own last good write, read and written again, unchanged. A dense cluster of bad sectors
-/// passes it; a write-protected disk does not. The last write may lie in the same bad area: then an earlier
-/// one is asked, far from it. Where no write has ever succeeded there is nothing to repeat (other blocks of
-/// the primary are not ours to write): then a bounded number of units may move before the disk is said to
-/// reject writes.
+/// The control for write errors that may be the medium's (F-17): bad sectors let other writes pass, a disk
+/// that rejects writes lets none. Eight distinct units failed and no write taken between them ask for a
+/// control: blocks of the application's own last good write, read and written again, unchanged. A dense
+/// cluster of bad sectors passes it; a write-protected disk does not. The last write may lie in the same
+/// bad area: then an earlier one is asked, far from it. Where no write has ever succeeded there is nothing
+/// to repeat (other blocks of the primary are not ours to write): then a bounded number of units may move
+/// before the disk is said to reject writes.
 /// </summary>
 public sealed class WriteControl
 {
@@ -76,7 +76,7 @@ public sealed class WriteControl
     }
 
     /// <summary>A write to this unit failed in a way that may be the medium's.</summary>
-    public void OnAmbiguousFailure(UnitNumber unit, Extent blocks)
+    public void OnFailure(UnitNumber unit, Extent blocks)
     {
         if (Place.Overlaps(blocks))
         {

@@ -239,7 +239,7 @@ internal sealed class UnitCopy(RemapDevice device) : RepairJob(device, 2)
         spare.WriteErrors++;
         _toWrite = 0;
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Write, IoStatus, IoErrno, IoElapsed);
-        if (_step == Step.Make && kind == ErrorClass.Ambiguous)
+        if (_step == Step.Make && kind is ErrorClass.Medium or ErrorClass.Ambiguous)
         {
             // A spare that takes nothing for a while must not be used up for it. Another unit is tried later.
             Device.Allocator.Free(_target);

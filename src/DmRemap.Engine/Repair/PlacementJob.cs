@@ -167,8 +167,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         Member spare = Device.Spare(Old.Location.Spare);
         spare.ReadErrors++;
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        _isMedium = kind == ErrorClass.Medium;
-        return kind == ErrorClass.Ambiguous;
+        _isMedium = false;
+        return kind is ErrorClass.Medium or ErrorClass.Ambiguous;
     }
 
     /// <summary>
@@ -184,7 +184,7 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         Device.Counters.ReadsFromSecond += IoSucceeded ? 1 : 0;
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
         _isMedium &= kind is ErrorClass.Medium or ErrorClass.Ambiguous;
-        return _isMedium && !_isPieceRead && kind == ErrorClass.Ambiguous;
+        return _isMedium && !_isPieceRead;
     }
 
     /// <summary>

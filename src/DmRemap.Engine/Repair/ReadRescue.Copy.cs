@@ -95,10 +95,11 @@ internal sealed partial class ReadRescue
         {
             member.ReadErrors++;
             ErrorClass kind = RemapDevice.Classify(member, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-            _needsControlOfSecond = isSecond && kind == ErrorClass.Ambiguous;
-            if (isSecond && !_needsControlOfSecond)
+            bool mayBeMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+            _needsControlOfSecond = isSecond && mayBeMedium;
+            if (isSecond && !mayBeMedium)
             {
-                NoteSecondUnread(kind == ErrorClass.Medium);
+                NoteSecondUnread(isMedium: false);
             }
             return;
         }

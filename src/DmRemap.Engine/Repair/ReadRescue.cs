@@ -248,9 +248,9 @@ internal sealed partial class ReadRescue(RemapDevice device)
         _errno = IoErrno;
         _failedAt = Device.Now;
         ErrorClass kind = RemapDevice.Classify(Source, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        if (kind != ErrorClass.Ambiguous)
+        if (kind is not (ErrorClass.Medium or ErrorClass.Ambiguous))
         {
-            NoteFailure(kind == ErrorClass.Medium);
+            NoteFailure(false);
         }
         else if (Device.ReadControlOf(Source) is not ReadControl control)
         {

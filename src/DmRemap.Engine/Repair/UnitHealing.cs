@@ -226,7 +226,8 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
     {
         ErrorClass kind = RemapDevice.Classify(Device.Primary, operation, IoStatus, IoErrno, IoElapsed);
         int errno = IoErrno;
-        if (kind is ErrorClass.Medium or ErrorClass.Ambiguous)
+        bool mayBeMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        if (mayBeMedium)
         {
             EndFailed(errno);
         }
@@ -234,17 +235,17 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
         {
             EndUndecided();
         }
-        if (kind == ErrorClass.Ambiguous && operation == IoOperation.Write)
+        if (mayBeMedium && operation == IoOperation.Write)
         {
             // A disk that takes no write at all is found out by this, too, and no place is blamed for it.
             bool wasRejected = Device.AreWritesRejected;
-            Device.WriteControl.OnAmbiguousFailure(_unit, Units.ExtentOf(_unit));
+            Device.WriteControl.OnFailure(_unit, Units.ExtentOf(_unit));
             Device.NoteRejection(wasRejected, errno);
             _isUndecided = Device.AreWritesRejected;
         }
-        if (kind == ErrorClass.Ambiguous && !_isUndecided)
+        if (mayBeMedium && !_isUndecided)
         {
-            // An error that a reset makes too: does the disk read elsewhere, now?
+            // An error that a whole disk makes too: does it read elsewhere, now?
             _places = Device.ReadControlOf(Device.Primary)!.PlacesFor(_unit, Device.Now);
             _control = new ControlRound(_places.Count);
             _place = 0;

@@ -4,7 +4,8 @@ using System.Collections.Generic;
 namespace DmRemap.Simulator.Disks;
 
 /// <summary>
-/// 4 KiB of a disk: what reads see, what a power cut leaves, and what is wrong with each of its sectors.
+/// 4 KiB of a disk: what reads see, and what a power cut leaves. What is wrong with its sectors is known to
+/// the disk.
 /// </summary>
 internal sealed class Page
 {
@@ -19,17 +20,6 @@ internal sealed class Page
 
     /// <summary>One bit for each sector: its current content is not durable.</summary>
     public byte Dirty { get; set; }
-
-    /// <summary>The medium does not read here.</summary>
-    public byte BadForReading { get; set; }
-
-    /// <summary>The medium takes no write here.</summary>
-    public byte BadForWriting { get; set; }
-
-    /// <summary>Reads fail until this many have.</summary>
-    public byte Weak { get; set; }
-
-    public int WeakReadsLeft { get; set; }
 
     /// <summary>It stands in the disk's list of pages that may be dirty.</summary>
     public bool IsListed { get; set; }
@@ -59,10 +49,6 @@ internal sealed class Page
     {
         Index = index;
         Dirty = 0;
-        BadForReading = 0;
-        BadForWriting = 0;
-        Weak = 0;
-        WeakReadsLeft = 0;
         IsListed = false;
         WrittenAt.AsSpan().Clear();
     }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Faults.Injection;
 using DmRemap.Simulator.World;
 
 namespace DmRemap.Simulator.Disks;
@@ -29,36 +30,69 @@ internal sealed partial class SimulatedDisk
     /// <summary>The physical sector around this one goes bad.</summary>
     public void Spoil(long sector, FaultKinds kind)
     {
-        long first = PhysicalStart(sector);
-        for (long each = first; each < first + PhysicalSectors; each++)
+        DefectKind defect = kind switch
         {
-            if (each < 0 || each >= Sectors)
-            {
-                continue;
-            }
+            FaultKinds.PrimaryReads or FaultKinds.SpareReads => DefectKind.Pending,
+            FaultKinds.PrimaryWeak => DefectKind.Weak,
+            _ => DefectKind.Unwritable,
+        };
+        List<PlacedDefect> added = [];
+        long first = PhysicalStart(sector);
+        for (long each = Math.Max(0, first); each < Math.Min(first + PhysicalSectors, Sectors); each++)
+        {
             OnSpoiled?.Invoke(each);
-            Page page = PageOf(each);
-            byte bit = (byte)(1 << (int)(each % Page.Sectors));
-            if (kind is FaultKinds.PrimaryReads or FaultKinds.SpareReads)
+            if (defect == DefectKind.Unwritable)
             {
-                Ruin(each);
-            }
-            else if (kind is FaultKinds.PrimaryWeak)
-            {
-                page.Weak |= bit;
-                page.WeakReadsLeft = _dice.Between(1, 12);
-                OnUnreadable?.Invoke(each);
+                StoreBeforeItIsUnwritable(each);
             }
             else
             {
-                if ((page.Dirty & bit) != 0 && !Traits.ErrorsAtFlush)
-                {
-                    // It went bad just after it had been stored.
-                    page.Store((int)(each % Page.Sectors));
-                }
-                page.BadForWriting |= bit;
+                OnUnreadable?.Invoke(each);
             }
+            added.Add(Worse(each, defect));
         }
+        Invariant.Check(_medium.TryAdd(added));
+    }
+
+    /// <summary>
+    /// It goes bad just after it has been stored; where errors show at a flush, just before.
+    /// </summary>
+    private void StoreBeforeItIsUnwritable(long sector)
+    {
+        int inPage = (int)(sector % Page.Sectors);
+        Page page = PageOf(sector);
+        if ((page.Dirty & (1 << inPage)) != 0 && !Traits.ErrorsAtFlush)
+        {
+            page.Store(inPage);
+        }
+    }
+
+    /// <summary>A sector that gets one more defect: what it has then.</summary>
+    private PlacedDefect Worse(long sector, DefectKind added)
+    {
+        DefectKind before = KindOf(sector);
+        DefectKind kind = (before, added) switch
+        {
+            (DefectKind.None, _) => added,
+            (DefectKind.Pending or DefectKind.Weak, DefectKind.Pending) => DefectKind.Pending,
+            (DefectKind.Pending, DefectKind.Weak) => DefectKind.Pending,
+            _ => before == added ? added : DefectKind.Dead,
+        };
+        return new PlacedDefect(sector, new Defect
+        {
+            Kind = kind,
+            TriesLeft = kind == DefectKind.Weak ? _dice.Between(1, 12) : 0,
+            IsLasting = !Traits.WritesHeal && DefectKinds.IsEndedByWrites(kind),
+        });
+    }
+
+    /// <summary>What is wrong with a sector of the medium.</summary>
+    private DefectKind KindOf(long sector)
+    {
+        int index = _medium.Defects.IndexFrom(sector);
+        return index < _medium.Defects.Places && _medium.Defects.PlaceOf(index) == sector
+            ? _medium.Defects[index].Kind
+            : DefectKind.None;
     }
 
     /// <summary>
@@ -131,22 +165,22 @@ internal sealed partial class SimulatedDisk
     /// <summary>Nothing there reads, until <see cref="RestoreReadable"/>.</summary>
     public void MakeUnreadable(long startByte, long bytes)
     {
-        for (long at = startByte; at < startByte + bytes; at += Page.SectorBytes)
+        List<PlacedDefect> added = [];
+        long first = startByte / Page.SectorBytes;
+        long last = (startByte + bytes - 1) / Page.SectorBytes;
+        for (long sector = first; sector <= last; sector++)
         {
-            long sector = at / Page.SectorBytes;
-            if (!IsRuined(sector))
-            {
-                PageOf(sector).BadForReading |= (byte)(1 << (int)(sector % Page.Sectors));
-                _madeUnreadable.Add(sector);
-            }
+            added.Add(Worse(sector, DefectKind.Pending));
         }
+        Invariant.Check(_medium.TryAdd(added));
+        _madeUnreadable.Add((first, last));
     }
 
     public void RestoreReadable()
     {
-        foreach (long sector in _madeUnreadable)
+        foreach ((long first, long last) in _madeUnreadable)
         {
-            PageOf(sector).BadForReading &= (byte)(0xFF ^ (1 << (int)(sector % Page.Sectors)));
+            _medium.Heal(first, last);
         }
         _madeUnreadable.Clear();
     }
@@ -215,17 +249,21 @@ internal sealed partial class SimulatedDisk
         return sector - inside;
     }
 
+    /// <summary>No read will succeed, unless the cache holds it.</summary>
     private bool IsRuined(long sector) =>
-        _pages[sector / Page.Sectors] is Page page
-        && (page.BadForReading & ~page.Dirty & (1 << (int)(sector % Page.Sectors))) != 0;
+        KindOf(sector) is DefectKind.Pending or DefectKind.Dead && !IsDirtyAt(sector);
 
+    /// <summary>A read of the medium may fail there.</summary>
     private bool IsBad(long sector) =>
-        _pages[sector / Page.Sectors] is Page page
-        && ((page.BadForReading | page.Weak) & (1 << (int)(sector % Page.Sectors))) != 0;
+        KindOf(sector) is DefectKind.Pending or DefectKind.Dead or DefectKind.Weak;
 
+    private bool IsDirtyAt(long sector) =>
+        _pages[sector / Page.Sectors] is Page page && (page.Dirty & (1 << (int)(sector % Page.Sectors))) != 0;
+
+    /// <summary>A write that failed has left it unreadable.</summary>
     private void Ruin(long sector)
     {
-        PageOf(sector).BadForReading |= (byte)(1 << (int)(sector % Page.Sectors));
+        Invariant.Check(_medium.TryAdd([Worse(sector, DefectKind.Pending)]));
         OnUnreadable?.Invoke(sector);
     }
 

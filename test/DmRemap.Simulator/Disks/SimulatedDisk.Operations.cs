@@ -57,10 +57,10 @@ internal sealed partial class SimulatedDisk
             long sector = first + done;
             int inPage = (int)(sector % Page.Sectors);
             int run = Math.Min(Page.Sectors - inPage, count - done);
+            isBad |= IsUnreadable(sector, run);
             if (_pages[sector / Page.Sectors] is Page page)
             {
                 page.Current(inPage, run).CopyTo(into[(done * Page.SectorBytes)..]);
-                isBad |= IsUnreadable(page, inPage, run);
             }
             else
             {
@@ -80,20 +80,26 @@ internal sealed partial class SimulatedDisk
         return Traits.MediumErrno;
     }
 
-    private static bool IsUnreadable(Page page, int first, int count)
+    /// <summary>
+    /// Of these, the medium is asked for what the cache does not hold. Each of them is tried, as the sectors
+    /// of a physical one are.
+    /// </summary>
+    private bool IsUnreadable(long first, int count)
     {
-        int mask = ((1 << count) - 1) << first;
-        if ((page.BadForReading & ~page.Dirty & mask) != 0)
+        bool isBad = false;
+        for (int i = 0; i < count && _medium.Defects.Count > 0; i++)
         {
-            return true;
+            isBad |= !IsDirtyAt(first + i) && AskMedium(IoOperation.Read, first + i) != 0;
         }
-        if ((page.Weak & ~page.Dirty & mask) != 0 && page.WeakReadsLeft > 0)
-        {
-            page.WeakReadsLeft--;
-            return true;
-        }
-        return false;
+        return isBad;
     }
+
+    /// <summary>What the medium makes of it, an errno or 0.</summary>
+    private int AskMedium(IoOperation operation, long sector) =>
+        _medium.Decide(operation, IoFlags.ForceUnitAccess, sector, 1, new Instant(_universe.Now)).Errno;
+
+    private bool TakesWrites(long sector) =>
+        _medium.Defects.Count == 0 || AskMedium(IoOperation.Write, sector) == 0;
 
     private int Write(IoRequest request)
     {
@@ -128,9 +134,7 @@ internal sealed partial class SimulatedDisk
         }
         for (int i = 0; i < count; i++)
         {
-            long sector = first + i;
-            if (_pages[sector / Page.Sectors] is Page page
-                && (page.BadForWriting & (1 << (int)(sector % Page.Sectors))) != 0)
+            if (!TakesWrites(first + i))
             {
                 return true;
             }
@@ -170,16 +174,14 @@ internal sealed partial class SimulatedDisk
         _writes++;
         for (int i = 0; i < count; i++)
         {
-            Page page = PageOf(first + i);
-            int bit = 1 << (int)((first + i) % Page.Sectors);
-            if ((page.BadForWriting & bit) == 0)
+            if (TakesWrites(first + i))
             {
                 if (_dice.OneIn(2))
                 {
                     WriteSector(first + i, BytesFor(request, i), isForced);
                 }
             }
-            else if (Traits.FailedWritesRuin && (page.Dirty & bit) == 0 && _dice.OneIn(2))
+            else if (Traits.FailedWritesRuin && !IsDirtyAt(first + i) && _dice.OneIn(2))
             {
                 Ruin(first + i);
             }
@@ -226,17 +228,17 @@ internal sealed partial class SimulatedDisk
     /// <summary>From the cache to the medium; false when the medium does not take it.</summary>
     private bool TryStore(Page page, int sector)
     {
-        int bit = 1 << sector;
-        if ((page.BadForWriting & bit) != 0)
+        long number = (page.Index * Page.Sectors) + sector;
+        if (!TakesWrites(number))
         {
             return false;
         }
         page.Store(sector);
-        if (Traits.WritesHeal && ((page.BadForReading | page.Weak) & bit) != 0)
+        bool wasBad = IsBad(number);
+        _medium.AfterDone(IoOperation.Write, number, 1, default);
+        if (wasBad && !IsBad(number))
         {
-            OnHealed?.Invoke((page.Index * Page.Sectors) + sector);
-            page.BadForReading &= (byte)(0xFF ^ bit);
-            page.Weak &= (byte)(0xFF ^ bit);
+            OnHealed?.Invoke(number);
         }
         return true;
     }
@@ -283,11 +285,11 @@ internal sealed partial class SimulatedDisk
         {
             for (int sector = 0; sector < Page.Sectors; sector++)
             {
-                int bit = 1 << sector;
-                if ((page.Dirty & page.BadForWriting & bit) != 0 && _dice.OneIn(2))
+                long number = (page.Index * Page.Sectors) + sector;
+                if ((page.Dirty & (1 << sector)) != 0 && !TakesWrites(number) && _dice.OneIn(2))
                 {
                     page.Drop(sector);
-                    OnDropped?.Invoke((page.Index * Page.Sectors) + sector);
+                    OnDropped?.Invoke(number);
                 }
             }
         }

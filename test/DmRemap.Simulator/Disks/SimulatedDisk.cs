@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
+using DmRemap.Core.Faults.Injection;
 using DmRemap.Simulator.World;
 
 namespace DmRemap.Simulator.Disks;
@@ -12,7 +13,8 @@ internal delegate void InitialContent(long sector, Span<byte> into);
 /// <summary>
 /// A disk with a volatile cache. A write takes effect when it lands, a flush makes durable what had landed
 /// when it was submitted; what is in between may, at a power cut, be kept or lost sector by sector. A killed
-/// process's writes land none the less. Bad sectors belong to the medium: the cache above them reads.
+/// process's writes land none the less. Bad sectors belong to the medium, and do what the lab's do
+/// (<see cref="DiskFaults"/>): the cache above them reads.
 /// </summary>
 internal sealed partial class SimulatedDisk
 {
@@ -22,7 +24,8 @@ internal sealed partial class SimulatedDisk
     private readonly InitialContent _initial;
     private readonly Page?[] _pages;
     private readonly List<Page> _maybeDirty = [];
-    private readonly List<long> _madeUnreadable = [];
+    private readonly DiskFaults _medium = new(Page.SectorBytes);
+    private readonly List<(long First, long Last)> _madeUnreadable = [];
     private readonly List<DiskOperation> _inFlight = [];
     private readonly Stack<DiskOperation> _free = new();
     private long _writes;

@@ -22,7 +22,7 @@ public sealed class ControlTests
         control.OnWriteSucceeded(At(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
         }
         Assert.True(control.NeedsControl);
         return control;
@@ -35,12 +35,12 @@ public sealed class ControlTests
         control.OnWriteSucceeded(At(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax - 1; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
             // The same unit again says nothing new.
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
         }
         Assert.False(control.NeedsControl);
-        control.OnAmbiguousFailure(Unit(100), At(100));
+        control.OnFailure(Unit(100), At(100));
         Assert.True(control.NeedsControl);
         Assert.Equal(At(500), control.Place);
         Assert.False(control.WritesRejected);
@@ -67,7 +67,7 @@ public sealed class ControlTests
     public void Place_that_fails_itself_is_no_control()
     {
         WriteControl control = FailedEight();
-        control.OnAmbiguousFailure(Unit(500), At(500));
+        control.OnFailure(Unit(500), At(500));
         Assert.False(control.NeedsControl);
     }
 
@@ -80,7 +80,7 @@ public sealed class ControlTests
         control.OnWriteSucceeded(At(500));
         for (int unit = 0; unit < WriteControl.DistinctUnitsMax; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
         }
         Assert.Equal(At(500), control.Place);
         control.BeginControl();
@@ -99,10 +99,10 @@ public sealed class ControlTests
         WriteControl control = new();
         for (int unit = 0; unit < WriteControl.UncontrolledMax - 1; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
             Assert.False(control.WritesRejected);
         }
-        control.OnAmbiguousFailure(Unit(10_000), At(10_000));
+        control.OnFailure(Unit(10_000), At(10_000));
         Assert.True(control.WritesRejected);
     }
 
@@ -112,7 +112,7 @@ public sealed class ControlTests
         WriteControl control = new();
         for (int unit = 0; unit < 1000; unit++)
         {
-            control.OnAmbiguousFailure(Unit(unit), At(unit));
+            control.OnFailure(Unit(unit), At(unit));
             Assert.False(control.NeedsControl);
             if (unit % 7 == 6)
             {

@@ -1,6 +1,6 @@
-using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Accounting;
+using DmRemap.Tests.Support;
 using Xunit;
 
 namespace DmRemap.Tests.Core;
@@ -168,8 +168,6 @@ public sealed class SlowWatchTests
     public void Looking_allocates_nothing()
     {
         Windows(10, 20, 8);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Windows(100, 20, 8);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Allocations.AssertNone(() => Windows(100, 20, 8));
     }
 }

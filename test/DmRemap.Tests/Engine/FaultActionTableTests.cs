@@ -58,8 +58,8 @@ public sealed class FaultActionTableTests
         new(22, "EINVAL"),
         new(1, "EPERM"),
         new(30, "EROFS"),
-        new(61, "ENODATA", Action.Suspect, Action.Moved, Action.Suspect, Action.Moved),
-        new(84, "EILSEQ", Action.Suspect, Action.Moved, Action.Suspect, Action.Moved),
+        new(61, "ENODATA", Action.Suspect, Action.Moved, Action.Storm, Action.Rejected),
+        new(84, "EILSEQ", Action.Suspect, Action.Moved, Action.Storm, Action.Rejected),
         new(5, "EIO", Action.Suspect, Action.Moved, Action.Storm, Action.Rejected),
         new(121, "EREMOTEIO", Action.Suspect, Action.Moved, Action.Storm, Action.Rejected),
     ];

@@ -136,12 +136,15 @@ public sealed class RemapDeviceTests
         Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
     }
 
-    [Fact]
-    public void Disk_that_rejects_every_write_does_not_eat_the_spare()
+    /// <summary>ENODATA is what an NVMe drive answers with that has become read-only.</summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Disk_that_rejects_every_write_does_not_eat_the_spare(int errno)
     {
         EngineBench bench = new();
         Assert.Equal(IoStatus.Ok, bench.Write(2000, EngineBench.Pattern(8, 512, 1)).Status);
-        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? 5 : 0;
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? errno : 0;
         for (int i = 0; i < 40; i++)
         {
             bench.Write(i * 8, EngineBench.Pattern(8, 512, 1));

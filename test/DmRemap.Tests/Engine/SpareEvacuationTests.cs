@@ -141,6 +141,46 @@ public sealed class SpareEvacuationTests
         Assert.All(bench.Read(800, Unit).Data, b => Assert.Equal(1, b));
     }
 
+    /// <summary>
+    /// The same; a unit that was healthy waits in one line, one that is on a spare in another.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_write_that_was_given_a_unit_of_it_is_waited_for(bool isOnOtherSpare)
+    {
+        EngineBench bench = new(new BenchOptions { Spares = 2 });
+        bench.Primary.BadForWriting.Add(0);
+        if (isOnOtherSpare)
+        {
+            bench.Device.Allocator.SetUsable(0, false);
+            Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(Unit, 512, 1)).Status);
+            bench.Device.Allocator.SetUsable(0, true);
+            Assert.True(bench.Device.Table.TryGet(new UnitNumber(0), out RemapEntry old));
+            Assert.Equal(1, old.Location.Spare);
+            bench.Spares[1].BadForWriting.Add(bench.SpareBlock(old.Location));
+        }
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
+        BufferSlice buffer = AlignedMemory.Allocate(Unit * 512);
+        buffer.Span.Fill(2);
+        IoStatus? written = null;
+        bench.Start(IoOperation.Write, 0, Unit, buffer, IoFlags.None, io => written = io.Status);
+        bench.Loop.RunFor(Duration.FromMilliseconds(500));
+        Assert.Equal(1, bench.Spares[0].InFlight);
+        Evacuation request = new() { Spare = 0 };
+        Assert.True(bench.Device.TryStartEvacuation(request));
+        bench.Loop.RunFor(Duration.FromSeconds(10));
+        Assert.False(request.IsEnded);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntil(() => request.IsEnded);
+        Assert.True(request.IsComplete);
+        Assert.Equal(IoStatus.Ok, written);
+        Assert.True(bench.Device.Table.TryGet(new UnitNumber(0), out RemapEntry entry));
+        Assert.Equal(1, entry.Location.Spare);
+        Assert.All(bench.Read(0, Unit).Data, b => Assert.Equal(2, b));
+    }
+
     [Fact]
     public void A_flush_does_not_fail_for_a_spare_that_has_left()
     {

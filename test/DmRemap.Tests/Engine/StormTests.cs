@@ -17,11 +17,14 @@ public sealed class StormTests
         return bench;
     }
 
-    [Fact]
-    public void Read_that_fails_with_all_its_controls_trips_the_breaker_once()
+    /// <summary>ENODATA is what a locked NVMe drive answers with.</summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Read_that_fails_with_all_its_controls_trips_the_breaker_once(int errno)
     {
         EngineBench bench = new();
-        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? 5 : 0;
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Read ? errno : 0;
         Assert.Equal(IoStatus.DeviceError, bench.Read(803, 1).Status);
         Assert.Equal(IoStatus.DeviceError, bench.Read(1203, 1).Status);
         Assert.True(bench.Device.Breaker.IsTripped);
@@ -126,7 +129,10 @@ public sealed class StormTests
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
     }
 
-    /// <summary>A disk of 20 GiB; the first block in every 16 refuses writes; a unit is a block.</summary>
+    /// <summary>
+    /// A disk of 20 GiB; the first block in every 16 refuses writes; a unit is a block. The last has been
+    /// written before: the place of a control.
+    /// </summary>
     [Theory]
     [InlineData(4112, true)]
     [InlineData(16, false)]
@@ -149,12 +155,14 @@ public sealed class StormTests
         });
         IoRequest request = new();
         BufferSlice data = AlignedMemory.Allocate(4096);
-        for (long i = 0; i < 1100; i++)
+        for (long i = -1; i < 1100; i++)
         {
-            Extent block = new(new BlockNumber(i * spread), new BlockCount(1));
+            long at = i < 0 ? units.Blocks.Value - 1 : i * spread;
+            long answered = primary.Answered;
+            Extent block = new(new BlockNumber(at), new BlockCount(1));
             request.Prepare(primary, IoOperation.Write, block, data, IoFlags.None);
             device.Submit(request);
-            loop.RunUntil(() => primary.Answered > i);
+            loop.RunUntil(() => primary.Answered > answered);
             Assert.Equal(IoStatus.Ok, request.Status);
         }
         Assert.Equal(isStorm, device.Breaker.IsTripped);

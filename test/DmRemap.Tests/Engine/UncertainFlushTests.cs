@@ -257,6 +257,35 @@ public sealed class UncertainFlushTests
         Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
     }
 
+    /// <summary>
+    /// Its first unit is in the cache that another client's flush loses, its second on the way to a spare:
+    /// the client is told of the loss before it learns that this write is done, and has to be told again.
+    /// </summary>
+    [Fact]
+    public void A_write_of_which_a_part_is_lost_before_it_is_answered_is_told_by_the_next_flush()
+    {
+        EngineBench bench = Flushed(new BenchOptions { WriteCache = WriteCachePolicy.Keep });
+        FlushClient one = Come(bench);
+        FlushClient other = Come(bench);
+        bench.Primary.BadForWriting.Add(410);
+        bench.Spares[0].Hang = request => request.Operation == IoOperation.Write;
+        BufferSlice buffer = AlignedMemory.Allocate(16 * 512);
+        IoStatus? written = null;
+        bench.Start(IoOperation.Write, 400, 16, buffer, IoFlags.None, io => written = io.Status);
+        bench.Loop.RunUntilIdle();
+        FailFlushes(bench.Primary);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, other).Status);
+        bench.Primary.Fault = null;
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        Assert.Null(written);
+        bench.Spares[0].Hang = null;
+        bench.Spares[0].ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        Assert.Equal(IoStatus.Ok, written);
+        Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        Assert.Equal(IoStatus.Ok, FlushOf(bench, one).Status);
+    }
+
     [Fact]
     public void Forced_writes_are_never_uncertain_and_a_disk_that_goes_takes_nothing_of_them()
     {

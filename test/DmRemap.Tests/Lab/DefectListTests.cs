@@ -91,6 +91,8 @@ public sealed class DefectListTests
     [InlineData("8 weak tries=0 delay=1500", "8 weak tries=0 delay=1500")]
     [InlineData("2047 unflushable", "2047 unflushable")]
     [InlineData("0-2047 corrupt", "0-2047 corrupt")]
+    [InlineData("8 lasting", "8 pending lasting")]
+    [InlineData("8 weak lasting delay=3", "8 weak tries=1 delay=3 lasting")]
     public void Line_of_ours_means_what_it_says_and_parses_to_itself(string line, string canonical)
     {
         DefectRun run = Assert.Single(DefectText.Parse(line, Sectors).Runs);
@@ -109,6 +111,8 @@ public sealed class DefectListTests
     [InlineData("8 weak tries=1001")]
     [InlineData("8 delay=86400001")]
     [InlineData("8 sleepy")]
+    [InlineData("8 dead lasting")]
+    [InlineData("8 unflushable lasting")]
     [InlineData("99999999999999999999")]
     public void Line_that_is_none_of_ours_is_refused(string line)
     {

@@ -43,6 +43,8 @@ public sealed class DiskFaultsTests : IDisposable
     [InlineData("unwritable", 0, EIO, EIO, 0)]
     [InlineData("unflushable", 0, 0, 0, 0)]
     [InlineData("corrupt", 0, 0, 0, 0)]
+    [InlineData("pending lasting", ENODATA, EIO, 0, ENODATA)]
+    [InlineData("weak tries=9 lasting", ENODATA, EIO, 0, ENODATA)]
     public void Each_kind_of_defect_does_what_it_says(
         string defect, int read, int writePart, int writeAll, int readAgain)
     {

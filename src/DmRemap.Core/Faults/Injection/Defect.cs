@@ -42,6 +42,11 @@ public struct Defect
     /// <summary>How long the drive takes over each operation that meets it.</summary>
     public int DelayMilliseconds { get; set; }
 
+    /// <summary>
+    /// A write that succeeds does not end it: the drive says that it has stored, and has not.
+    /// </summary>
+    public bool IsLasting { get; set; }
+
     /// <summary>Of an unflushable one: a write is in the cache.</summary>
     public bool IsDirty { get; set; }
 }
@@ -73,6 +78,10 @@ public static class DefectKinds
             }
         }
     }
+
+    /// <summary>A write that succeeds makes the sector good, unless the defect is lasting.</summary>
+    public static bool IsEndedByWrites(DefectKind kind) =>
+        kind is DefectKind.Pending or DefectKind.Weak or DefectKind.Corrupt;
 
     public static bool TryParse(ReadOnlySpan<char> text, out DefectKind kind)
     {

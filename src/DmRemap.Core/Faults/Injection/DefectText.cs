@@ -6,7 +6,7 @@ namespace DmRemap.Core.Faults.Injection;
 
 /// <summary>
 /// Defects as text, a run of 512-byte sectors a line:
-/// <code>FIRST[-LAST] [KIND] [tries=K] [delay=MS]</code>
+/// <code>FIRST[-LAST] [KIND] [tries=K] [delay=MS] [lasting]</code>
 /// both ends included; `#` begins a comment. Without a kind they are pending. A physical sector that is
 /// touched is bad as a whole.
 /// </summary>
@@ -48,6 +48,10 @@ public static class DefectText
         if (defect.Kind != DefectKind.Weak && hasTries)
         {
             return "tries= belongs to weak sectors";
+        }
+        if (defect.IsLasting && !DefectKinds.IsEndedByWrites(defect.Kind))
+        {
+            return $"{DefectKinds.NameOf(defect.Kind)} is lasting by itself: no write ends it";
         }
         run = new DefectRun(first, last, defect);
         return null;
@@ -95,7 +99,8 @@ public static class DefectText
         string delay = run.Defect.DelayMilliseconds > 0
             ? string.Create(CultureInfo.InvariantCulture, $" delay={run.Defect.DelayMilliseconds}")
             : "";
-        return $"{range} {DefectKinds.NameOf(run.Defect.Kind)}{tries}{delay}";
+        string lasting = run.Defect.IsLasting ? " lasting" : "";
+        return $"{range} {DefectKinds.NameOf(run.Defect.Kind)}{tries}{delay}{lasting}";
     }
 
     internal static bool TryParseNumber(ReadOnlySpan<char> text, long max, out long number) =>
@@ -121,8 +126,14 @@ public static class DefectText
             defect.DelayMilliseconds = (int)delay;
             return null;
         }
+        if (word.SequenceEqual("lasting"))
+        {
+            defect.IsLasting = true;
+            return null;
+        }
         string kinds = string.Join(", ", DefectKinds.Names);
-        return $"'{word}' is not a kind ({kinds}), tries=K (at most 1000) or delay=MS (at most a day)";
+        return $"'{word}' is not a kind ({kinds}), tries=K (at most 1000), delay=MS (at most a day) "
+            + "or lasting";
     }
 
     private static bool TryParseRange(ReadOnlySpan<char> range, out long first, out long last)

@@ -224,7 +224,7 @@ public sealed class DiskFaults
             }
             bool isCured = defect.Kind == DefectKind.Weak
                 || (isWhole && defect.Kind is DefectKind.Pending or DefectKind.Corrupt);
-            if (isCured)
+            if (isCured && !defect.IsLasting)
             {
                 Defects.Heal(i);
                 Counts.HealedByWrites++;
