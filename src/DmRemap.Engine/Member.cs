@@ -22,6 +22,7 @@ public sealed class Member
     private ExtentLog _covered = new();
     private long _cacheLossesTaken;
     private bool _isOpeningTaken;
+    private int _controls;
     private bool _hasFailedFlush;
     private bool _hasLostCache;
 
@@ -217,6 +218,16 @@ public sealed class Member
         _hasLostCache |= cause == UncertainCause.CacheLost;
         Losses++;
         return hasMore;
+    }
+
+    /// <summary>
+    /// Where a control reads: at a superblock, of each copy in turn, since one may be bad. A member without
+    /// has its first block read.
+    /// </summary>
+    internal BlockNumber NextControl()
+    {
+        int at = _controls++;
+        return Identity is IMemberIdentity identity ? identity.PlaceAt(at % identity.Places).Start : default;
     }
 
     /// <summary>True when there was such a doubt.</summary>

@@ -128,13 +128,17 @@ public sealed partial class RemapDevice
     /// <param name="errno">Of the kernel.</param>
     /// <param name="elapsed">How long it took.</param>
     /// <param name="leavesNothingBehind">All that only the old place holds is written with it.</param>
-    /// <param name="isMedium">The old place is bad, and is not used again.</param>
+    /// <param name="isPlaceBad">
+    /// The old place is bad, and is not used again. Of a spare that lends nothing any more that is not
+    /// believed: one that refuses everything would be used up by what was written to it.
+    /// </param>
     internal bool MayMove(
         Member member, UnitNumber unit, IoStatus status, int errno, Duration elapsed,
-        bool leavesNothingBehind, out bool isMedium)
+        bool leavesNothingBehind, out bool isPlaceBad)
     {
         ErrorClass kind = Classify(member, IoOperation.Write, status, errno, elapsed);
-        isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        isPlaceBad = isMedium && (member.IsPrimary || Allocator.IsUsable(member.Index));
         if (member.IsPrimary && isMedium)
         {
             bool wasRejected = WriteControl.WritesRejected;

@@ -79,7 +79,7 @@ public static class ConditionCatalog
         new(Storm, MessageIds.ConditionStorm, Severity.Critical,
             "Errors come as from a cable or a controller, not from bad sectors: reads move no units any "
             + "more, and a write does only while the disk takes others.",
-            "Check cable, power and controller, and that it is not locked; then: dmremap clear NAME storm."),
+            "Check cable, power and controller; is the drive locked? Then: dmremap clear NAME storm."),
         new(Unanswering, MessageIds.ConditionUnanswering, Severity.Warning,
             "A member has not answered for a while; below is which one, and for how long. What needs it "
             + "waits; nothing is remapped for that.",

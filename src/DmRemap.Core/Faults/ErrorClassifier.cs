@@ -58,8 +58,8 @@ public readonly record struct DeviceFailure
 
 /// <summary>
 /// F-17 by errno, time, operation and kind of member. What the kernel reports (source: block/blk-core.c,
-/// blk_errors): ENODATA and EILSEQ come from the medium, and from an NVMe namespace that is locked or has
-/// become read-only (drivers/nvme/host/core.c, nvme_error_status); EIO also from resets and time-outs;
+/// blk_errors): ENODATA and EILSEQ come from the medium, ENODATA also from an NVMe namespace that is locked
+/// or has become read-only (drivers/nvme/host/core.c, nvme_error_status); EIO also from resets and time-outs;
 /// EREMOTEIO also from a sector that cannot be found (IDNF). A disk that was pulled reads 0 bytes and answers
 /// writes with ENOSPC.
 /// </summary>

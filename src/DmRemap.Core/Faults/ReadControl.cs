@@ -101,7 +101,9 @@ public enum ControlOutcome : byte
 /// <summary>
 /// The control for read errors that may be the medium's (F-17): does the disk read elsewhere, after the
 /// failure? Ordinary reads that succeed answer for free; else three places are read, one of them a place that
-/// was read successfully within the last minute, since any other could be bad itself.
+/// was read successfully within the last minute, since any other could be bad itself. For an error that names
+/// the medium an older one will do: of a disk that is bad in many places it is the best there is, and one
+/// that refuses everything fails there, too.
 /// </summary>
 public sealed class ReadControl(long units)
 {
@@ -141,15 +143,18 @@ public sealed class ReadControl(long units)
         return readElsewhere || readOther ? ReadVerdict.Medium : ReadVerdict.NeedsControl;
     }
 
-    /// <summary>Where to read: a recently good place first, then places far from the failing unit.</summary>
-    public ControlPlaces PlacesFor(UnitNumber failing, Instant now)
+    /// <summary>Where to read: a good place first, then places far from the failing unit.</summary>
+    /// <param name="failing">The unit that failed.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="isNamed">The error names the medium.</param>
+    public ControlPlaces PlacesFor(UnitNumber failing, Instant now, bool isNamed)
     {
         ControlPlaces places = default;
-        if (_hasGood && IsFresh(_goodAt, now))
+        if (_hasGood && (isNamed || IsFresh(_goodAt, now)))
         {
             Add(ref places, _goodUnit, failing);
         }
-        if (places.Count == 0 && _hasOtherGood && IsFresh(_otherGoodAt, now))
+        if (places.Count == 0 && _hasOtherGood && (isNamed || IsFresh(_otherGoodAt, now)))
         {
             Add(ref places, _otherGoodUnit, failing);
         }

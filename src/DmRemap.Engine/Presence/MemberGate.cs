@@ -330,20 +330,15 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
     }
 
     /// <summary>
-    /// It read, or failed as only a medium does. EIO says nothing: a disk that was taken away answers so
-    /// too.
+    /// It read. No error says so: a disk that was taken away answers with EIO, and one that has come back
+    /// locked as if its medium were bad; a place that is bad is not the only one that is looked at.
     /// </summary>
     private bool IsThere(IoRequest look)
     {
         int at = _looks;
         _looks++;
-        if (look.Status == IoStatus.Ok)
-        {
-            return _member.Identity is not IMemberIdentity identity || IsKnown(identity, at, look);
-        }
-        ErrorClass kind = RemapDevice.Classify(
-            _member, IoOperation.Read, look.Status, look.Errno, look.Elapsed);
-        return kind == ErrorClass.Medium && _member.Identity is null;
+        return look.Status == IoStatus.Ok
+            && (_member.Identity is not IMemberIdentity identity || IsKnown(identity, at, look));
     }
 
     private bool IsKnown(IMemberIdentity identity, int at, IoRequest look)

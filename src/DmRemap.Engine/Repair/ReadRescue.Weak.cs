@@ -39,9 +39,9 @@ internal sealed partial class ReadRescue
     public static Duration LongRead => Duration.FromMilliseconds(500);
 
     /// <summary>
-    /// Is it known that the medium failed here, although it reads now? An error that only the medium makes
-    /// shows it. One that a reset makes too must have come twice, while the disk read elsewhere: a link that
-    /// comes and goes proves nothing (F-17).
+    /// Is it known that the medium failed here, although it reads now? An error that names the medium shows
+    /// it (a drive that is unlocked just then costs a copy that nobody needs). One that a reset makes too
+    /// must have come twice, while the disk read elsewhere: a link that comes and goes proves nothing (F-17).
     /// </summary>
     private bool IsWeak => _isLong || HasFailedItself;
 

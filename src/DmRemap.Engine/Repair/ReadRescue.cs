@@ -254,7 +254,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
         }
         else if (Device.ReadControlOf(Source) is not ReadControl control)
         {
-            // A spare's control is its first block, which holds a superblock: does the device read at all?
+            // A spare's control is a superblock: does the device read at all?
             _control = new ControlRound(1);
         }
         else if (control.Judge(_unit, _failedAt) == ReadVerdict.Medium)
@@ -263,7 +263,7 @@ internal sealed partial class ReadRescue(RemapDevice device)
         }
         else
         {
-            _places = control.PlacesFor(_unit, Device.Now);
+            _places = control.PlacesFor(_unit, Device.Now, isNamed: kind == ErrorClass.Medium);
             _control = new ControlRound(_places.Count);
             if (_places.Count == 0)
             {

@@ -170,16 +170,17 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     }
 
     /// <summary>
-    /// Read the spare's first physical block, where a superblock lies: the control for errors that may be the
-    /// whole device's (F-17).
+    /// Read a physical block of the spare where a superblock lies, of each copy in turn: the control for
+    /// errors that may be the whole device's (F-17).
     /// </summary>
     protected void SubmitSpareControl(Member spare, BufferSlice into)
     {
         DeviceGeometry geometry = spare.Device.Geometry;
         int bytes =
             Math.Max(geometry.LogicalBlockSize.Bytes, Math.Min(geometry.PhysicalBlockBytes, into.Length));
-        Extent first = new(new BlockNumber(0), new BlockCount(bytes / geometry.LogicalBlockSize.Bytes));
-        _io.Prepare(this, IoOperation.Read, first, into.Slice(0, bytes));
+        BlockCount count = new(bytes / geometry.LogicalBlockSize.Bytes);
+        _io.Prepare(
+            this, IoOperation.Read, new Extent(spare.NextControl(), count), into.Slice(0, bytes));
         SubmitTo(spare, isKeptIfGone: false);
     }
 

@@ -241,12 +241,13 @@ internal sealed class UnitHealing(RemapDevice device) : RepairJob(device, 1)
             bool wasRejected = Device.AreWritesRejected;
             Device.WriteControl.OnFailure(_unit, Units.ExtentOf(_unit));
             Device.NoteRejection(wasRejected, errno);
-            _isUndecided = Device.AreWritesRejected;
+            _isUndecided = Device.AreWritesRejected || Device.WriteControl.NeedsControl;
         }
         if (mayBeMedium && !_isUndecided)
         {
             // An error that a whole disk makes too: does it read elsewhere, now?
-            _places = Device.ReadControlOf(Device.Primary)!.PlacesFor(_unit, Device.Now);
+            _places = Device.ReadControlOf(Device.Primary)!.PlacesFor(
+                _unit, Device.Now, isNamed: kind == ErrorClass.Medium);
             _control = new ControlRound(_places.Count);
             _place = 0;
             _isUndecided = _places.Count == 0;

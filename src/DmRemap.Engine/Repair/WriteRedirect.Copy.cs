@@ -1,6 +1,4 @@
-using System;
 using DmRemap.Core.Abstractions;
-using DmRemap.Core.Faults;
 using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 
@@ -182,17 +180,8 @@ internal sealed partial class WriteRedirect
             return;
         }
         Device.Primary.WriteErrors++;
+        // That says nothing of the place (F-17): a later pass rewrites it, with a control.
         EndProbation(ref part);
-        ErrorClass kind =
-            RemapDevice.Classify(Device.Primary, IoOperation.Write, IoStatus, IoErrno, IoElapsed);
-        if (kind == ErrorClass.Medium)
-        {
-            // Anything else says nothing of the place (F-17): it is rewritten in a later pass.
-            part.Errno = IoErrno;
-            Device.Counters.HealsFailed++;
-            Device.Publish(
-                EngineEventKind.HealFailed, Device.Primary, part.Blocks, part.Old.Location, IoErrno);
-        }
     }
 
     /// <summary>The write is where the unit lives: does its rule change with it?</summary>
@@ -207,11 +196,6 @@ internal sealed partial class WriteRedirect
         {
             Second = part.DropsSecond ? SpareLocation.None : rule.Second,
             Blocks = part.Old.Blocks.With(PartMask, BlockState.OnSpare),
-            Trials = part.EndsProbation && part.Errno != 0 ? rule.Trials.WithFailure() : rule.Trials,
-            LastErrno = part.Errno == 0
-                ? rule.LastErrno
-                : (ushort)Math.Clamp(part.Errno, 0, ushort.MaxValue),
-            LastErrorDay = part.Errno == 0 ? rule.LastErrorDay : Device.Today,
         };
         Changes.Add(new TableChange(TableChangeKind.Set, part.New));
     }

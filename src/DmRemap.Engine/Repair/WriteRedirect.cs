@@ -235,9 +235,9 @@ internal sealed partial class WriteRedirect(RemapDevice device)
         member.WriteErrors++;
         part.Errno = IoErrno;
         if (Device.MayMove(
-            member, part.Unit, IoStatus, IoErrno, IoElapsed, LeavesNothingBehind(part), out bool isMedium))
+            member, part.Unit, IoStatus, IoErrno, IoElapsed, LeavesNothingBehind(part), out bool isBad))
         {
-            part.IsPlaceBad = isMedium;
+            part.IsPlaceBad = isBad;
             part.Plan = Plan.Place;
             return;
         }

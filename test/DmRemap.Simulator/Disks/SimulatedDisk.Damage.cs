@@ -162,7 +162,10 @@ internal sealed partial class SimulatedDisk
         }
     }
 
-    /// <summary>Nothing there reads, until <see cref="RestoreReadable"/>.</summary>
+    /// <summary>
+    /// Nothing there reads, until <see cref="RestoreReadable"/>. Of metadata, whose sectors are otherwise
+    /// good.
+    /// </summary>
     public void MakeUnreadable(long startByte, long bytes)
     {
         List<PlacedDefect> added = [];

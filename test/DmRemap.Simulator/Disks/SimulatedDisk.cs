@@ -13,8 +13,8 @@ internal delegate void InitialContent(long sector, Span<byte> into);
 /// <summary>
 /// A disk with a volatile cache. A write takes effect when it lands, a flush makes durable what had landed
 /// when it was submitted; what is in between may, at a power cut, be kept or lost sector by sector. A killed
-/// process's writes land none the less. Bad sectors belong to the medium, and do what the lab's do
-/// (<see cref="DiskFaults"/>): the cache above them reads.
+/// process's writes land none the less. Bad sectors belong to the medium, and are the
+/// lab's (<see cref="DiskFaults"/>), each by itself: the cache above them reads.
 /// </summary>
 internal sealed partial class SimulatedDisk
 {

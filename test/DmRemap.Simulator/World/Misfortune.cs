@@ -191,6 +191,11 @@ internal sealed class Misfortune(
         disk.Troubles.FailuresLeft = dice.Between(1, 6);
         disk.Troubles.FailureErrno = dice.Pick<int>([0, 5, 5, 6, 19, 28, 62, 110]);
         disk.Troubles.AreFailuresSlow = disk.Troubles.FailureErrno == 5 && dice.OneIn(2);
+        if (disk.Troubles.FailureErrno == 5 && !disk.Troubles.AreFailuresSlow && asides.OneIn(2))
+        {
+            // A drive that is locked, or has become read-only, names its medium.
+            disk.Troubles.FailureErrno = 61;
+        }
     }
 
     private void RuinPiece(SimulatedDisk spare, ByteRegion piece, int percent)

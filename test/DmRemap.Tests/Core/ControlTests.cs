@@ -137,13 +137,16 @@ public sealed class ControlTests
     }
 
     [Theory]
-    [InlineData(60, true)]
-    [InlineData(61, false)]
-    public void Control_places_are_three_and_the_first_was_read_within_the_last_minute(int age, bool isFirst)
+    [InlineData(60, false, true)]
+    [InlineData(61, false, false)]
+    [InlineData(61, true, true)]
+    [InlineData(100_000, true, true)]
+    public void Control_places_are_three_and_the_first_was_read_lately_or_once_where_the_medium_is_named(
+        int age, bool isNamed, bool isFirst)
     {
         ReadControl control = new(1000);
         control.OnReadSucceeded(Unit(123), Second(100));
-        ControlPlaces places = control.PlacesFor(Unit(5), Second(100 + age));
+        ControlPlaces places = control.PlacesFor(Unit(5), Second(100 + age), isNamed);
         Assert.Equal(3, places.Count);
         Assert.Equal(isFirst, places[0] == Unit(123));
     }
@@ -155,7 +158,7 @@ public sealed class ControlTests
         control.OnReadSucceeded(Unit(123), Second(1));
         control.OnReadSucceeded(Unit(5), Second(2));
         control.OnReadSucceeded(Unit(5), Second(3));
-        Assert.Equal(Unit(123), control.PlacesFor(Unit(5), Second(4))[0]);
+        Assert.Equal(Unit(123), control.PlacesFor(Unit(5), Second(4), isNamed: false)[0]);
     }
 
     [Fact]
@@ -169,7 +172,7 @@ public sealed class ControlTests
                 {
                     ReadControl control = new(units);
                     control.OnReadSucceeded(Unit(good), Second(1));
-                    ControlPlaces places = control.PlacesFor(Unit(failing), Second(2));
+                    ControlPlaces places = control.PlacesFor(Unit(failing), Second(2), isNamed: false);
                     Assert.Equal(System.Math.Min(3, units - 1), places.Count);
                     for (int i = 0; i < places.Count; i++)
                     {

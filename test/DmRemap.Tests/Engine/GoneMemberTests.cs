@@ -197,15 +197,20 @@ public sealed class GoneMemberTests
         AssertNothingMoved(bench);
     }
 
-    /// <summary>EIO is what a disk that was taken away answers to a read as well.</summary>
-    [Fact]
-    public void Look_that_fails_as_anything_may_does_not_count_as_a_return()
+    /// <summary>
+    /// EIO is what a disk that was taken away answers to a read as well, ENODATA what one does that came back
+    /// locked.
+    /// </summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Look_that_fails_as_anything_may_does_not_count_as_a_return(int errno)
     {
         EngineBench bench = Bench(s_patient);
         Vanish(bench.Primary);
         Pending read = Begin(bench, IoOperation.Read, 0);
         bench.Loop.RunFor(Duration.FromMilliseconds(10));
-        bench.Primary.Fault = (_, _) => 5;
+        bench.Primary.Fault = (_, _) => errno;
         bench.Loop.RunFor(Duration.FromSeconds(10));
         Assert.True(bench.Device.Primary.IsGone);
         Assert.Equal(0, read.Answers);

@@ -292,6 +292,28 @@ public sealed class HealerTests
         Assert.Equal(UnitState.Remapped, bench.Log.Durable[Unit].State);
     }
 
+    /// <summary>A drive that has become read-only still reads: no place is to blame (F-17).</summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Drive_that_takes_no_write_at_all_fails_only_what_it_takes_to_find_out(int errno)
+    {
+        EngineBench bench = new(s_healing);
+        Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
+        for (int i = 0; i < 20; i++)
+        {
+            bench.Primary.BadForWriting.Add(First + (i * 8));
+            Assert.Equal(IoStatus.Ok, bench.Write(First + (i * 8), EngineBench.Pattern(8, 512, 9)).Status);
+            Assert.Equal(IoStatus.Ok, bench.Write(0, EngineBench.Pattern(8, 512, 1)).Status);
+        }
+        bench.Primary.BadForWriting.Clear();
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Write ? errno : 0;
+        bench.Device.Healer.Begin();
+        PassOnce(bench);
+        Assert.Equal(20, bench.Device.Table.Count);
+        Assert.Equal(7, bench.Log.Durable.Values.Count(rule => rule.Trials.Failed > 0));
+    }
+
     /// <summary>A reset or a cable says nothing of the place (F-17).</summary>
     [Fact]
     public void Trouble_that_is_not_the_mediums_changes_nothing()

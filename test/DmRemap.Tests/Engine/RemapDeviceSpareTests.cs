@@ -5,6 +5,7 @@ using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
+using DmRemap.Engine.Presence;
 using DmRemap.Tests.Support;
 using Xunit;
 
@@ -15,11 +16,13 @@ namespace DmRemap.Tests.Engine;
 /// </summary>
 public sealed class RemapDeviceSpareTests
 {
-    [Fact]
-    public void Spare_that_is_away_for_a_moment_loses_nothing_by_a_write()
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Spare_that_is_away_for_a_moment_loses_nothing_by_a_write(int errno)
     {
         EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512, Spares = 2 });
-        bench.Spares[0].Fault = (_, _) => 5;
+        bench.Spares[0].Fault = (_, _) => errno;
         Assert.NotEqual(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(1, 512, 4)).Status);
         bench.Spares[0].Fault = null;
         Outcome read = bench.Read(800, 8);
@@ -88,6 +91,23 @@ public sealed class RemapDeviceSpareTests
         Assert.Equal(errno, moved.Errno);
     }
 
+    /// <summary>It lends nothing any more: its refusals say nothing of each place.</summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Unit_that_leaves_a_spare_which_was_left_out_retires_nothing(int errno)
+    {
+        EngineBench bench = Remapped(new BenchOptions { Spares = 2 });
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry before);
+        int from = before.Location.Spare;
+        bench.Spares[from].Fault = (_, _) => errno;
+        ((IMembershipOwner)bench.Device).OnMemberInactive(from);
+        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 4)).Status);
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry after);
+        Assert.NotEqual(from, after.Location.Spare);
+        Assert.Equal(0, bench.Device.Allocator.TotalUnitsRetired);
+    }
+
     [Fact]
     public void Part_write_to_a_unit_of_a_spare_that_is_away_fails_and_changes_nothing()
     {
@@ -115,11 +135,13 @@ public sealed class RemapDeviceSpareTests
         Assert.Equal(0, bench.Device.Allocator.TotalUnitsUsed);
     }
 
-    [Fact]
-    public void Spare_that_is_away_loses_nothing_by_reads_however_often_they_fail()
+    [Theory]
+    [InlineData(5)]
+    [InlineData(61)]
+    public void Spare_that_is_away_loses_nothing_by_reads_however_often_they_fail(int errno)
     {
         EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512 });
-        bench.Spares[0].Fault = (_, _) => 5;
+        bench.Spares[0].Fault = (_, _) => errno;
         for (int i = 0; i < 6; i++)
         {
             Assert.NotEqual(IoStatus.Ok, bench.Read(800, 8).Status);
@@ -127,6 +149,22 @@ public sealed class RemapDeviceSpareTests
         }
         bench.Spares[0].Fault = null;
         Assert.All(bench.Read(800, 8).Data, b => Assert.Equal(9, b));
+    }
+
+    /// <summary>A control asks at another copy of the superblock each time.</summary>
+    [Fact]
+    public void Block_of_a_spare_is_given_up_although_the_first_superblock_does_not_read_either()
+    {
+        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512, SpareIdentity = new Two() });
+        bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
+        bench.Spares[0].BadForReading.Add(0);
+        bench.Spares[0].BadForReading.Add(bench.SpareBlock(entry.Location) + 2);
+        for (int i = 0; i < 8; i++)
+        {
+            Assert.NotEqual(IoStatus.Ok, bench.Read(802, 1).Status);
+            bench.Loop.RunFor(Duration.FromSeconds(70));
+        }
+        Assert.Equal(BlockState.Lost, bench.Log.Durable[100].Blocks[2]);
     }
 
     [Fact]
@@ -371,5 +409,15 @@ public sealed class RemapDeviceSpareTests
         bench.Primary.BadForWriting.Add(803);
         Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
         return bench;
+    }
+
+    /// <summary>Superblocks in the first two blocks.</summary>
+    private sealed class Two : IMemberIdentity
+    {
+        public int Places => 2;
+
+        public Extent PlaceAt(int index) => new(new BlockNumber(index), new BlockCount(1));
+
+        public bool IsIt(int index, ReadOnlySpan<byte> content) => true;
     }
 }

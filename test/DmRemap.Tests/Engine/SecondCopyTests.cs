@@ -392,7 +392,9 @@ public sealed class SecondCopyTests
         bench.Primary.BadForWriting.Add(First + 3);
         Assert.Equal(IoStatus.Ok, bench.Write(First, EngineBench.Pattern(8, 512, 9)).Status);
         RemapEntry rule = Rule(bench);
-        DiskBeside(bench, rule).Fault = (_, io) => io.Operation == IoOperation.Write ? 5 : 0;
+        bool isNamed = false;
+        DiskBeside(bench, rule).Fault = (_, io) => io.Operation != IoOperation.Write ? 0
+            : (isNamed = !isNamed) ? 61 : 5;
         bench.Loop.RunFor(new Duration(s_minute.Nanoseconds * 5));
         Assert.True(Rule(bench).Second.IsNone);
         Assert.Equal(0, bench.Device.Allocator.TotalUnitsRetired);
@@ -483,12 +485,11 @@ public sealed class SecondCopyTests
     private static byte[] OnDisk(EngineBench bench, SpareLocation location) =>
         bench.Spares[location.Spare].Content.AsSpan((int)bench.SpareBlock(location) * 512, 4096).ToArray();
 
-    private static byte[] Mixed()
-    {
-        byte[] expected = EngineBench.Pattern(8, 512, 9);
-        expected.AsSpan(1024, 1536).Fill(7);
-        return expected;
-    }
+    private static byte[] Mixed() =>
+    [
+        .. EngineBench.Pattern(2, 512, 9), .. EngineBench.Pattern(3, 512, 7),
+        .. EngineBench.Pattern(3, 512, 9),
+    ];
 
     private static void Start(EngineBench bench, long start, int count, byte value, Action<IoStatus> then)
     {

@@ -119,16 +119,6 @@ public sealed class StormTests
         Assert.All(bench.Read(280_000, 8).Data, value => Assert.Equal(4, value));
     }
 
-    /// <summary>An error that only the medium makes needs no control.</summary>
-    [Fact]
-    public void Medium_error_moves_the_unit_in_a_storm_too()
-    {
-        EngineBench bench = Tripped();
-        bench.Primary.ErrnoOfBadBlocks = 61;
-        bench.Primary.BadForWriting.Add(803);
-        Assert.Equal(IoStatus.Ok, bench.Write(800, EngineBench.Pattern(8, 512, 9)).Status);
-    }
-
     /// <summary>
     /// A disk of 20 GiB; the first block in every 16 refuses writes; a unit is a block. The last has been
     /// written before: the place of a control.

@@ -43,7 +43,7 @@ public struct Defect
     public int DelayMilliseconds { get; set; }
 
     /// <summary>
-    /// A write that succeeds does not end it: the drive says that it has stored, and has not.
+    /// A write that succeeds does not end it: the sector stays as bad as it was.
     /// </summary>
     public bool IsLasting { get; set; }
 
