@@ -36,7 +36,8 @@ public sealed class StuckSpareTests
         NbdKit spare = await StartSlowSpareAsync(device);
         (await device.RunAsync(
             "create", Name, "--main", device.MainPath, "--spare", spare.Uri, "--yes")).Expect(0);
-        await AssertOnlyDependentsWaitAsync(device, new StuckSpare(device, 0, spare.ProcessId));
+        await AssertOnlyDependentsWaitAsync(
+            device, new StuckSpare(device, 0, spare.ProcessId), spare.EndAndStartAgainAsync);
     }
 
     [Theory]
@@ -118,7 +119,11 @@ public sealed class StuckSpareTests
         NbdKit.StartAsync(
             device, "spare", new byte[DeviceUnderTest.SpareBytesDefault], "--filter=delay", "wdelay=100ms");
 
-    private static async Task AssertOnlyDependentsWaitAsync(DeviceUnderTest device, StuckSpare spare)
+    /// <param name="device">Not served yet.</param>
+    /// <param name="spare">Its only one.</param>
+    /// <param name="startAgain">Makes a server of it that is not what was stopped and woken.</param>
+    private static async Task AssertOnlyDependentsWaitAsync(
+        DeviceUnderTest device, StuckSpare spare, Func<Task>? startAgain = null)
     {
         byte[] content = Content.Of(Unit, version: 2);
         StuckWrite write;
@@ -151,6 +156,7 @@ public sealed class StuckSpareTests
             await spare.ReleaseAsync();
         }
         Assert.Equal(7, await device.Server.WaitForEndAsync(s_patience));
+        await (startAgain?.Invoke() ?? Task.CompletedTask);
         await AssertOneContentForEverAsync(device, write.Offset, content);
     }
 

@@ -132,6 +132,17 @@ public sealed class DiskFaultsTests : IDisposable
     }
 
     [Fact]
+    public void Corrupt_sector_that_is_lasting_changes_what_is_written_later_too()
+    {
+        AddBad("16 corrupt lasting");
+        BufferSlice sector = AlignedMemory.Allocate(512);
+        Assert.Equal(0, Errno(Write(16, 8, 4)));
+        Assert.Equal(0, Errno(DoWith(IoOperation.Read, 18, 1, sector)));
+        Assert.Equal(511, sector.Span.Count((byte)4));
+        Assert.Equal(0, _device.Faults.Counts.HealedByWrites);
+    }
+
+    [Fact]
     public void Stalled_disk_answers_everything_when_it_is_over_or_was_ended()
     {
         _device.Faults.Trouble.Stall(_loop.Now, Duration.FromSeconds(60));
