@@ -15,7 +15,7 @@ program="$root/artifacts/publish/DmRemap.Cli/release/dmremap"
 dotnet build "$root/test/DmRemap.Benchmarks" -c Release --nologo -v q >&2
 benchmarks="$root/artifacts/bin/DmRemap.Benchmarks/release/DmRemap.Benchmarks.dll"
 if [ "$lookup" = 1 ]; then
-    dotnet "$benchmarks" --filter '*' >&2
+    dotnet "$benchmarks" --filter '*' --artifacts "$root/artifacts/benchmarks" >&2
 fi
 
 work=$(mktemp -d -p "$place")

@@ -221,13 +221,17 @@ public sealed class Member
     }
 
     /// <summary>
-    /// Where a control reads: at a superblock, of each copy in turn, since one may be bad. A member without
-    /// has its first block read.
+    /// Where a control reads: a superblock, each copy in turn, since one may be bad. A member without has its
+    /// first block read.
     /// </summary>
-    internal BlockNumber NextControl()
+    internal Extent NextControl()
     {
-        int at = _controls++;
-        return Identity is IMemberIdentity identity ? identity.PlaceAt(at % identity.Places).Start : default;
+        if (Identity is not IMemberIdentity identity)
+        {
+            return new Extent(default, new BlockCount(1));
+        }
+        _controls = (_controls + 1) % identity.Places;
+        return identity.PlaceAt(_controls);
     }
 
     /// <summary>True when there was such a doubt.</summary>

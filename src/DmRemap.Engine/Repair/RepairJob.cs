@@ -170,17 +170,14 @@ internal abstract class RepairJob : IIoOwner, IHoldOwner, ICommitOwner
     }
 
     /// <summary>
-    /// Read a physical block of the spare where a superblock lies, of each copy in turn: the control for
-    /// errors that may be the whole device's (F-17).
+    /// Read a superblock of the spare, each copy in turn: the control for errors that may be the whole
+    /// device's (F-17).
     /// </summary>
     protected void SubmitSpareControl(Member spare, BufferSlice into)
     {
-        DeviceGeometry geometry = spare.Device.Geometry;
-        int bytes =
-            Math.Max(geometry.LogicalBlockSize.Bytes, Math.Min(geometry.PhysicalBlockBytes, into.Length));
-        BlockCount count = new(bytes / geometry.LogicalBlockSize.Bytes);
-        _io.Prepare(
-            this, IoOperation.Read, new Extent(spare.NextControl(), count), into.Slice(0, bytes));
+        Extent place = spare.NextControl();
+        int bytes = (int)place.Count.ToBytes(spare.Device.Geometry.LogicalBlockSize).Value;
+        _io.Prepare(this, IoOperation.Read, place, into.Slice(0, bytes));
         SubmitTo(spare, isKeptIfGone: false);
     }
 

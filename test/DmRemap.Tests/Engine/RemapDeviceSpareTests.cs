@@ -151,11 +151,24 @@ public sealed class RemapDeviceSpareTests
         Assert.All(bench.Read(800, 8).Data, b => Assert.Equal(9, b));
     }
 
-    /// <summary>A control asks at another copy of the superblock each time.</summary>
-    [Fact]
-    public void Block_of_a_spare_is_given_up_although_the_first_superblock_does_not_read_either()
+    /// <summary>
+    /// A control asks at another copy of the superblock each time; the second is at the very end of the spare,
+    /// where no more than that can be read.
+    /// </summary>
+    [Theory]
+    [InlineData(512)]
+    [InlineData(4096)]
+    public void Block_of_a_spare_is_given_up_although_the_first_superblock_does_not_read_either(
+        int physical)
     {
-        EngineBench bench = Remapped(new BenchOptions { PhysicalBytes = 512, SpareIdentity = new Two() });
+        const int SpareUnits = 128;
+        long last = ((SpareUnits + 1) * 8) - 1;
+        EngineBench bench = Remapped(new BenchOptions
+        {
+            PhysicalBytes = physical,
+            SpareUnits = SpareUnits,
+            SpareIdentity = new FirstAndLast(last),
+        });
         bench.Device.Table.TryGet(new UnitNumber(100), out RemapEntry entry);
         bench.Spares[0].BadForReading.Add(0);
         bench.Spares[0].BadForReading.Add(bench.SpareBlock(entry.Location) + 2);
@@ -411,12 +424,12 @@ public sealed class RemapDeviceSpareTests
         return bench;
     }
 
-    /// <summary>Superblocks in the first two blocks.</summary>
-    private sealed class Two : IMemberIdentity
+    /// <summary>Superblocks of one block.</summary>
+    private sealed class FirstAndLast(long last) : IMemberIdentity
     {
         public int Places => 2;
 
-        public Extent PlaceAt(int index) => new(new BlockNumber(index), new BlockCount(1));
+        public Extent PlaceAt(int index) => new(new BlockNumber(index * last), new BlockCount(1));
 
         public bool IsIt(int index, ReadOnlySpan<byte> content) => true;
     }
