@@ -152,8 +152,8 @@ public sealed class RemapDeviceSpareTests
     }
 
     /// <summary>
-    /// A control asks at another copy of the superblock each time; the second is at the very end of the spare,
-    /// where no more than that can be read.
+    /// A control asks at another copy of the superblock each time; the second is at the very end of the
+    /// spare, where no more than that can be read.
     /// </summary>
     [Theory]
     [InlineData(512)]
