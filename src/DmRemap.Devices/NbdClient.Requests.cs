@@ -196,7 +196,10 @@ public sealed partial class NbdClient
     /// <summary>The slot's command has been sent in full and answered.</summary>
     private void Conclude(Slot slot)
     {
-        NoteAnswer();
+        if (_life == Life.Ready)
+        {
+            NoteAnswer();
+        }
         IoRequest request = slot.Request!;
         slot.IsAnswered = false;
         if (slot.Error != NbdError.None)

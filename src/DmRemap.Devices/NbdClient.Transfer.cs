@@ -39,6 +39,8 @@ public sealed partial class NbdClient
     private Slot? _reading;
     private int _dataLeft;
 
+    private bool IsTransmitting => _life is Life.Ready or Life.Identifying;
+
     private ReadOnlySpan<byte> Unparsed => _received.Span[_receivedStart.._receivedEnd];
 
     public void OnReceived(int bytesOrNegativeErrno)
@@ -115,7 +117,7 @@ public sealed partial class NbdClient
         while (_life == Life.Handshaking && StepHandshake())
         {
         }
-        while (_life == Life.Ready && TakeReply())
+        while (IsTransmitting && TakeReply())
         {
         }
         SendMore();
@@ -218,7 +220,7 @@ public sealed partial class NbdClient
 
     private void ReceiveMore()
     {
-        if (_isReceiving || _life is not (Life.Ready or Life.Handshaking))
+        if (_isReceiving || !(IsTransmitting || _life == Life.Handshaking))
         {
             return;
         }
@@ -262,7 +264,7 @@ public sealed partial class NbdClient
 
     private void SendMore()
     {
-        if (_isSending || _firstToSend is null || _life != Life.Ready)
+        if (_isSending || _firstToSend is null || !IsTransmitting)
         {
             return;
         }

@@ -8,7 +8,7 @@ namespace DmRemap.Devices;
 /// <summary>
 /// An export of an NBD server as a device, over one connection that is made again when it is lost.
 /// <code>
-///   connecting → handshaking → ready → closing → waiting → connecting …
+///   connecting → handshaking (→ identifying) → ready → closing → waiting → connecting …
 /// </code>
 /// Only in `ready` are requests sent; in every other state they complete at once as *gone* (ENOTCONN), and
 /// what was under way does so when the stream is closed: not before, because until then its buffers may be
@@ -97,6 +97,9 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
         Leaving = 6,
 
         Retired = 7,
+
+        /// <summary>Is it the member that was opened?</summary>
+        Identifying = 8,
     }
 
     public DeviceGeometry Geometry { get; }
@@ -126,8 +129,9 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
 
     public int Outstanding => _commands.Outstanding;
 
-    /// <summary>The flush of our own at the beginning keeps nobody waiting.</summary>
-    public bool IsIdle => InFlight == (_openingFlush.IsSubmitted ? 1 : 0);
+    /// <summary>What we ask for ourselves keeps nobody waiting.</summary>
+    public bool IsIdle =>
+        InFlight == (_openingFlush.IsSubmitted ? 1 : 0) + (_identityRead.IsSubmitted ? 1 : 0);
 
     /// <summary>Nothing of a connection is left.</summary>
     public bool IsClosed => _stream is null && _life is Life.Made or Life.Waiting or Life.Retired;
@@ -153,6 +157,7 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
                 Leave();
                 break;
             case Life.Handshaking:
+            case Life.Identifying:
                 Close();
                 break;
             case Life.Made:
@@ -210,6 +215,10 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
         else if (_life == Life.Handshaking)
         {
             Lose("the server accepted the connection and then said nothing that would begin it");
+        }
+        else if (_life == Life.Identifying)
+        {
+            Lose("the server does not answer what would tell the member from another export");
         }
     }
 
@@ -296,6 +305,18 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
             return;
         }
         _export = export;
+        if (_identity is not null && _wasConnected)
+        {
+            Identify();
+        }
+        else
+        {
+            BecomeReady();
+        }
+    }
+
+    private void BecomeReady()
+    {
         _loop.Cancel(_timer);
         _life = Life.Ready;
         Problem = string.Empty;

@@ -166,13 +166,15 @@ public sealed partial class RemapDevice
     }
 
     /// <summary>
-    /// A write to a fresh spare unit failed. True when the unit is retired; else its spare gets no more.
+    /// A write to a spare unit failed that is fresh, or holds a second copy. True when the unit is retired;
+    /// else its spare gets no more. One that lends nothing any more is not believed, as for MayMove.
     /// </summary>
     internal bool NoteSpareFailure(Member spare, SpareLocation location, IoStatus status, int errno,
         Duration elapsed)
     {
         ErrorClass kind = Classify(spare, IoOperation.Write, status, errno, elapsed);
-        if (kind is ErrorClass.Medium or ErrorClass.Ambiguous)
+        bool isMedium = kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        if (isMedium && Allocator.IsUsable(spare.Index))
         {
             Allocator.MarkRetired(location);
             Counters.SpareUnitsRetired++;
@@ -180,7 +182,10 @@ public sealed partial class RemapDevice
             return true;
         }
         // The write may still land: the unit stays taken until the next start.
-        GiveUpSpare(spare, kind);
+        if (!isMedium)
+        {
+            GiveUpSpare(spare, kind);
+        }
         Publish(EngineEventKind.MemberError, spare, default, location, errno);
         return false;
     }
@@ -367,6 +372,8 @@ public sealed partial class RemapDevice
             {
                 Publish(EngineEventKind.CommitFailed, Primary, default, SpareLocation.None, 0);
             }
+            // The next commit that is Done ends it, and there may be none that somebody waits for.
+            Losses.Arm();
             return;
         }
         // What was in doubt has been superseded on every member: its spare units are named by no table any

@@ -50,7 +50,9 @@ public sealed partial class RemapDevice
     private void SubmitToGone(FragmentIo fragment)
     {
         Member member = fragment.Member!;
-        if (NeedsMember(fragment))
+        // Not past a write of the same blocks that waits: sent behind it, once the disk is back, that would
+        // bring an older content over one that has been answered.
+        if (NeedsMember(fragment) || _fragments.AnyKept(fragment))
         {
             member.Gate.Submit(fragment.Io);
         }

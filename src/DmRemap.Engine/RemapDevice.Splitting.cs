@@ -325,6 +325,8 @@ public sealed partial class RemapDevice
         fragment.Member = member;
         fragment.Exported = exported;
         fragment.Losses = _losses;
+        _fragmentsSent++;
+        fragment.Order = _fragmentsSent;
         fragment.Io.Prepare(this, operation, onMember, buffer, flags);
         if (member.Gate.IsOpen)
         {

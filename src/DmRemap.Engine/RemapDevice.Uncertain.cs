@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Flushing;
@@ -29,13 +30,21 @@ public sealed partial class RemapDevice : IFlushErrorSource
     public void Introduce(FlushClient client) => FlushErrors.Introduce(client);
 
     /// <summary>
+    /// Acknowledged writes may be lost for this cause. A write that was out while a flush failed, and came
+    /// back after that doubt had been ended, is of no member any more: a flush has failed. Loop thread only.
+    /// </summary>
+    public bool IsUncertainFor(UncertainCause cause) => cause == UncertainCause.CacheLost
+        ? Array.Exists(Members, member => member.HasLostCache)
+        : IsDoubtOfNobody || Array.Exists(Members, member => member.HasFailedFlush);
+
+    /// <summary>
     /// A person has looked, and ends the doubt of this kind. False: there was none. Where the other kind is
     /// left, the list stays as it is: it says which blocks, and not why.
     /// </summary>
     public bool ClearUncertain(UncertainCause cause)
     {
         TakeWhatIsNotNoted();
-        bool was = false;
+        bool was = IsDoubtOfNobody && cause == UncertainCause.FlushFailed;
         bool isLeft = false;
         foreach (Member member in Members)
         {
@@ -177,6 +186,9 @@ public sealed partial class RemapDevice : IFlushErrorSource
             FlushErrors.OnFailure(hasMore: false);
         }
     }
+
+    private bool IsDoubtOfNobody =>
+        FlushErrors.IsUncertain && !Array.Exists(Members, member => member.HasLostFlush);
 
     private void EndUncertainIfRewritten()
     {

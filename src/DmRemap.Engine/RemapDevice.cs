@@ -31,6 +31,7 @@ public sealed partial class RemapDevice : IBlockDevice, IIoOwner, IMembershipOwn
     private readonly IEventLoop _loop;
     private readonly IEventSink? _events;
     private readonly FragmentPool _fragments = new(Limits.FragmentsInFlightMax);
+    private long _fragmentsSent;
     private readonly RequestQueue _resumed = new();
     private readonly RequestQueue _waitingForFragments = new();
     private readonly FlushCoordinator _flush;

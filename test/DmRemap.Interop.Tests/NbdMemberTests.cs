@@ -180,6 +180,39 @@ public sealed class NbdMemberTests
         await EventuallyReadsAsync(client, model);
     }
 
+    /// <summary>A server that was set up anew, say. Nothing is under way when its connection ends.</summary>
+    [Fact]
+    public async Task Another_export_at_the_address_of_a_spare_gets_nothing_and_gives_nothing()
+    {
+        RequiredTools.SkipUnless("nbdkit");
+        byte[] model = Content.Of(MiB);
+        await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
+        NbdKit spare = await NbdKit.StartAsync(
+            device, "spare", new byte[DeviceUnderTest.SpareBytesDefault]);
+        await CreateAsync(device, device.MainPath, spare.Uri);
+        await device.ServeAsync(["--on-gone=fail"], "800-807 write", "1600-1607 write");
+        using NbdTestClient client = await device.ConnectAsync();
+        Content.Fill(model.AsSpan(800 * 512, Unit), 800 * 512, 2);
+        Assert.Equal(0u, await client.WriteAsync(800 * 512, model.AsMemory(800 * 512, Unit)));
+        Assert.Equal(0u, await client.FlushAsync());
+        await spare.KillAsync();
+        byte[] right = await File.ReadAllBytesAsync(spare.FilePath, TestContext.Current.CancellationToken);
+        byte[] other = Content.Of(DeviceUnderTest.SpareBytesDefault, version: 7);
+        await File.WriteAllBytesAsync(spare.FilePath, other, TestContext.Current.CancellationToken);
+        await spare.StartAgainAsync();
+        await SaidAsync(device, "DMR-EVENT-STRANGER");
+        Assert.Equal(NbdTestClient.ErrorIo, await client.ReadAsync(800 * 512, new byte[Unit]));
+        Assert.Equal(NbdTestClient.ErrorIo, await client.WriteAsync(800 * 512, new byte[512]));
+        Assert.Equal(NbdTestClient.ErrorIo, await client.WriteAsync(1600 * 512, new byte[Unit]));
+        await spare.KillAsync();
+        byte[] found = await File.ReadAllBytesAsync(spare.FilePath, TestContext.Current.CancellationToken);
+        Content.AssertEqual(other, found, "the other export");
+        await File.WriteAllBytesAsync(spare.FilePath, right, TestContext.Current.CancellationToken);
+        await spare.StartAgainAsync();
+        await SaidAsync(device, "DMR-EVENT-MEMBER-BACK");
+        await EventuallyReadsAsync(client, model);
+    }
+
     [Fact]
     public async Task A_spare_whose_server_is_stopped_delays_nothing_else_and_stop_keeps_its_deadline()
     {

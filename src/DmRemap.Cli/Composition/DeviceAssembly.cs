@@ -334,15 +334,19 @@ internal sealed class DeviceAssembly(DeviceRecord record, bool isReadOnly, Actio
     }
 
     private static Member PresentSpare(
-        RecoveredSet set, int index, MetadataMember here, OpenedMember member, IMemberDevice file) =>
-        new(index, member.Path, file, here.Layout.DataStart)
+        RecoveredSet set, int index, MetadataMember here, OpenedMember member, IMemberDevice file)
+    {
+        SpareIdentity identity = new(here.Layout, set.Set.SetUuid, set.Set.Members[index].Uuid);
+        (file as NbdClient)?.Know(identity);
+        return new(index, member.Path, file, here.Layout.DataStart)
         {
             Kind = member.Kind,
             HasVolatileCache = member.HasVolatileCache,
             HasFormerWrites = !set.WasCleanStop,
             OpeningFlush = here.OpeningFlush,
-            Identity = new SpareIdentity(here.Layout, set.Set.SetUuid, set.Set.Members[index].Uuid),
+            Identity = identity,
         };
+    }
 
     private AssembledDevice Build(
         LoopHost host, OpenedMember[] members, IMemberDevice[] files, RecoveredSet set, IEventSink events)

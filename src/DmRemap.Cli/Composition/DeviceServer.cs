@@ -43,7 +43,8 @@ internal sealed class DeviceServer(CliServices services) : IDeviceServer
             ? null
             : FaultsFile.Read(options.FaultsPath, record.MainBytes / record.BlockBytes * record.BlockBytes);
 
-        await using EventPrinter events = new(output.Note, [.. record.Spares.Select(spare => spare.Path)]);
+        await using EventPrinter events =
+            new(output.Note, [.. record.Spares.Select(spare => spare.Path)], services.Time);
         using TlsDoor? tls = TlsDoor.Open(options, services.Time, events.Say);
         ways = ways with { Tls = tls };
         ways.RequireKnownClients(options);

@@ -177,7 +177,7 @@ internal sealed partial class DeviceSpares(
             await BackOutAsync(addition.Index, entry);
             throw new RefusalException(NotCounted(opened.Path));
         }
-        await host.RunAsync(() => Device.LendFrom(addition.Index));
+        await host.RunAsync(() => Lend(addition.Index, file));
         Settle(uuid);
         NoteHistory();
         long units = addition.Member.Layout.DataUnits;
@@ -213,6 +213,18 @@ internal sealed partial class DeviceSpares(
         assembled.Files = [.. assembled.Files, file];
         events.SpareNames = assembled.SpareNames;
         Store.BeginAddition(addition, change);
+    }
+
+    /// <summary>
+    /// On the loop's thread. Its superblocks are written: by them it is known from here on.
+    /// </summary>
+    private void Lend(int index, IMemberDevice file)
+    {
+        if (file is NbdClient client && Device.Spare(index).Identity is IMemberIdentity identity)
+        {
+            client.Know(identity);
+        }
+        Device.LendFrom(index);
     }
 
     /// <summary>It was not counted: the set forgets it again, if it ever listed it.</summary>

@@ -31,12 +31,14 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
         new BoundedChannelOptions(QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly Action<string> _print;
+    private readonly RepeatedEvents _repeated;
     private readonly Task _printing;
     private long _dropped;
 
-    public EventPrinter(Action<string> print, string[] sparePaths)
+    public EventPrinter(Action<string> print, string[] sparePaths, TimeProvider time)
     {
         _print = print;
+        _repeated = new RepeatedEvents(time);
         SpareNames = sparePaths;
         // Not on the caller's thread: printing is a write that lasts until somebody reads.
         _printing = Task.Run(PrintAsync);
@@ -72,7 +74,10 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
     {
         await foreach (Line line in _queue.Reader.ReadAllAsync())
         {
-            _print(line.Text ?? Describe(line.Happened));
+            if ((line.Text ?? _repeated.Judge(line.Happened, happened => Describe(happened))) is string text)
+            {
+                _print(text);
+            }
             long dropped = Interlocked.Exchange(ref _dropped, 0);
             if (dropped > 0)
             {
@@ -117,7 +122,8 @@ internal sealed class EventPrinter : IEventSink, IAsyncDisposable
                 $"DMR-EVENT-SECOND-COPY {where}: {member} does not give it; the copy on {spare} takes its "
                     + "place",
             EngineEventKind.Exhausted =>
-                $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left; the write failed",
+                $"DMR-EVENT-EXHAUSTED {where}: no spare unit is left for it; the write succeeds in place, "
+                    + "or fails",
             EngineEventKind.SparesLow or EngineEventKind.SparesNearlyExhausted => DescribeFill(happened.Kind),
             EngineEventKind.CommitFailed =>
                 "DMR-EVENT-COMMIT-FAILED the remap table could not be made durable",

@@ -74,6 +74,12 @@ internal sealed class NbdWatch(Action<string> say) : INbdClientWatcher
         if (!_said.TryGetValue(client.Name, out string? said) || said != client.Problem)
         {
             _said[client.Name] = client.Problem;
+            if (client.IsStranger)
+            {
+                say($"DMR-EVENT-STRANGER {client.Name}: {client.Problem}; nothing is sent there. Bring back "
+                    + "the right one, or leave it out at the next start");
+                return;
+            }
             say($"DMR-EVENT-MEMBER-GONE {client.Name}: {client.Problem}; what needs it waits or fails as "
                 + "--on-gone says, and nothing is remapped for that");
         }

@@ -12,6 +12,7 @@ using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Devices;
 using DmRemap.Engine;
+using DmRemap.Engine.Flushing;
 using DmRemap.Engine.Metadata;
 
 namespace DmRemap.Cli.Composition;
@@ -98,8 +99,8 @@ internal static class StatusReport
             (ConditionCatalog.Exhausted, fill == SpareFill.Exhausted),
             (ConditionCatalog.SparesNearlyExhausted, fill == SpareFill.NearlyExhausted),
             (ConditionCatalog.TableFull, served.Assembled.Set.Store.IsTableFull),
-            (ConditionCatalog.VolatileLost, device.Members.Any(member => member.HasLostCache)),
-            (ConditionCatalog.Uncertain, device.Members.Any(member => member.HasFailedFlush)),
+            (ConditionCatalog.VolatileLost, device.IsUncertainFor(UncertainCause.CacheLost)),
+            (ConditionCatalog.Uncertain, device.IsUncertainFor(UncertainCause.FlushFailed)),
             (ConditionCatalog.Storm, device.Breaker.IsTripped),
             (ConditionCatalog.Unanswering,
                 device.Members.Any(member => IoOf(served, member)?.OldestMs >= UnansweringMs)),

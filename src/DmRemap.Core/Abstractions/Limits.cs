@@ -55,6 +55,12 @@ public static class Limits
     /// <summary>From the connection to the end of the handshake.</summary>
     public const int NbdHandshakeMs = 10_000;
 
+    /// <summary>
+    /// A server that is met again must answer a read of what identifies its export within so long: a disk
+    /// behind it may have to spin up first.
+    /// </summary>
+    public const int NbdIdentityMs = 30_000;
+
     public const int FailedExtentsMax = 8;
 
     /// <summary>Blocks in a unit: two bits of state each fill two 64-bit words.</summary>

@@ -222,8 +222,8 @@ internal sealed class UnitCopy(RemapDevice device) : RepairJob(device, 2)
         }
         else if (_step == Step.Renew)
         {
-            // Without what decides, this copy cannot count; copies of others' first ones can.
-            DoubtLeft = 1u << _entry.Location.Spare;
+            // Without what decides, this copy cannot count, whichever of the two is in doubt.
+            DoubtLeft = (1u << _entry.Location.Spare) | (1u << _entry.Second.Spare);
         }
         _step = Step.GivenUp;
     }

@@ -118,8 +118,9 @@ internal sealed class FlushCoordinator : IIoOwner, IOpeningFlushWaiter
         Fail(
             IoStatus.DeviceError,
             request.Status == IoStatus.Ok ? ErrorClassifier.InputOutputError : request.Errno);
-        if (member.Losses != _lossesAtSubmit[index])
+        if (request.Status == IoStatus.Ok)
         {
+            // It tells of a loss that was taken note of while it was out, and of no other.
             return;
         }
         if (member.MayHaveUnflushed)

@@ -1,7 +1,6 @@
 using System;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Metadata;
-using DmRemap.Engine.Presence;
 
 namespace DmRemap.Engine.Metadata;
 

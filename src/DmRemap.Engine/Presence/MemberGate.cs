@@ -85,7 +85,7 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
 
     /// <summary>
     /// A request came back from the member with an error. True: its disk is gone, and the request is kept. In
-    /// front of the others: it was sent before they came.
+    /// front of all that came after it was first sent: what was out fails in any order.
     /// </summary>
     public bool TryKeep(IoRequest failed)
     {
@@ -99,11 +99,8 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
             return false;
         }
         failed.Prepare(failed.Owner!, failed.Operation, failed.Extent, failed.Buffer, failed.Flags);
-        IoRequest? behind = _first;
         Take(failed);
-        failed.Next = behind;
-        _first = failed;
-        _last ??= failed;
+        Insert(failed);
         return true;
     }
 
@@ -247,6 +244,28 @@ internal sealed class MemberGate : IIoOwner, ITimerOwner
         Mark(request, true);
         Kept++;
     }
+
+    private void Insert(IoRequest request)
+    {
+        IoRequest? before = null;
+        IoRequest? behind = _first;
+        while (behind is not null && OrderOf(behind) < OrderOf(request))
+        {
+            before = behind;
+            behind = behind.Next;
+        }
+        request.Next = behind;
+        _first = before is null ? request : _first;
+        _last = behind is null ? request : _last;
+        if (before is not null)
+        {
+            before.Next = request;
+        }
+    }
+
+    /// <summary>Flushes and repairs are asked for once, and wait for nothing: first.</summary>
+    private static long OrderOf(IoRequest request) =>
+        request.Context is FragmentIo fragment ? fragment.Order : 0;
 
     private IoRequest TakeFirst()
     {

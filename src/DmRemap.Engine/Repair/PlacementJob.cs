@@ -50,6 +50,12 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
     /// </summary>
     protected RemapEntry Placed { get; private set; }
 
+    /// <summary>
+    /// The spare that holds the unit is not here at all, and a person has agreed to do without what only it
+    /// holds: then the second copy, where there is one, decides what is lost.
+    /// </summary>
+    protected virtual bool GivesUpFirst => false;
+
     /// <summary>A person moves units: that says nothing of the disk.</summary>
     protected virtual bool IsAsked => false;
 
@@ -149,8 +155,22 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         _toWrite = Supplied;
     }
 
-    private bool NextOldPiece() =>
-        _toRead != 0 && TakePieceOf(ref _toRead, Device.Spare(Old.Location.Spare), out _index, out _count);
+    /// <summary>
+    /// By what can fail on its own at either copy: a block that one has lost must not take along its
+    /// neighbours, which the other may still have.
+    /// </summary>
+    private bool NextOldPiece()
+    {
+        if (_toRead == 0)
+        {
+            return false;
+        }
+        Member spare = Device.Spare(Old.Location.Spare);
+        Member second = Old.Second.IsNone ? spare : Device.Spare(Old.Second.Spare);
+        bool isSecondFiner =
+            second.Device.Geometry.PhysicalBlockBytes < spare.Device.Geometry.PhysicalBlockBytes;
+        return TakePieceOf(ref _toRead, isSecondFiner ? second : spare, out _index, out _count);
+    }
 
     /// <summary>
     /// Did the piece fail in a way that a spare which is away, or being reset, fails too? Then the spare is
@@ -167,8 +187,8 @@ internal abstract class PlacementJob(RemapDevice device, int changesMax) : Repai
         Member spare = Device.Spare(Old.Location.Spare);
         spare.ReadErrors++;
         ErrorClass kind = RemapDevice.Classify(spare, IoOperation.Read, IoStatus, IoErrno, IoElapsed);
-        _isMedium = false;
-        return kind is ErrorClass.Medium or ErrorClass.Ambiguous;
+        _isMedium = GivesUpFirst;
+        return !GivesUpFirst && kind is ErrorClass.Medium or ErrorClass.Ambiguous;
     }
 
     /// <summary>

@@ -64,6 +64,9 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
 
     protected override bool IsWaitedFor => false;
 
+    protected override bool GivesUpFirst =>
+        _request!.AcceptsLoss && Device.Spare(_request.Spare).IsAbsent;
+
     protected override IEnumerator<Wait> Script()
     {
         while (true)
@@ -190,12 +193,6 @@ internal sealed class SpareEvacuation : PlacementJob, ITimerOwner
             Changes.Add(
                 new TableChange(TableChangeKind.Set, _entry with { Second = SpareLocation.None }));
             return true;
-        }
-        if (IsOldUndecided && _request!.AcceptsLoss && Device.Spare(_request.Spare).IsAbsent)
-        {
-            // It is not here at all, and a person has agreed to do without what it holds.
-            ulong held = Old.Blocks.MaskOf(BlockState.OnSpare) & Units.FullMask(_unit);
-            Old = Old with { Blocks = Old.Blocks.With(held, BlockState.Lost) };
         }
         _lost = Old.Blocks.MaskOf(BlockState.Lost) & ~_entry.Blocks.MaskOf(BlockState.Lost);
         if (MayPublish())

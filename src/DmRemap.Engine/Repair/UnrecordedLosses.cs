@@ -17,9 +17,13 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
 
     private static readonly Duration s_recordAfter = Duration.FromSeconds(1);
 
+    /// <summary>Between two looks whether the metadata can be written again.</summary>
+    private static readonly Duration s_tryAgain = Duration.FromSeconds(10);
+
     private readonly HashSet<long> _units = new(BatchMax);
     private readonly CommitRequest _changes = new(BatchMax);
     private LoopTimer? _timer;
+    private bool _isSoon;
 
     public bool IsIdle => !_changes.IsPending;
 
@@ -61,8 +65,9 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
                 _changes.Add(new TableChange(TableChangeKind.Set, entry));
             }
         }
-        // Also with nothing to say: a commit that is Done ends every doubt.
-        if (_changes.Count > 0 || device.HasDoubts)
+        // Also with nothing to say: a commit that is Done ends every doubt, and shows that there is metadata
+        // again.
+        if (_changes.Count > 0 || device.HasDoubts || device.IsMetadataUnavailable)
         {
             device.Counters.Commits++;
             device.Log.Commit(_changes);
@@ -94,9 +99,12 @@ internal sealed class UnrecordedLosses(RemapDevice device, IEventLoop loop) : IT
     public void Arm()
     {
         _timer ??= new LoopTimer(this);
-        if ((_units.Count > 0 || device.HasDoubts) && !_timer.IsSet && !device.IsStopping)
+        bool isDue = _units.Count > 0 || device.HasDoubts;
+        bool isArmed = _timer.IsSet && (_isSoon || !isDue);
+        if ((isDue || device.IsMetadataUnavailable) && !isArmed && !device.IsStopping)
         {
-            loop.Schedule(_timer, loop.Now + s_recordAfter);
+            _isSoon = isDue;
+            loop.Schedule(_timer, loop.Now + (isDue ? s_recordAfter : s_tryAgain));
         }
     }
 }

@@ -28,6 +28,11 @@ internal sealed class FragmentIo
     /// <summary>How often acknowledged writes had become uncertain when it was sent.</summary>
     public long Losses { get; set; }
 
+    /// <summary>
+    /// Which came first: of two that failed because a disk is gone, it goes out first again.
+    /// </summary>
+    public long Order { get; set; }
+
     /// <summary>Whoever asked for it has been answered.</summary>
     public bool IsAbandoned { get; set; }
 
@@ -140,13 +145,18 @@ internal sealed class FragmentPool
 
     /// <summary>
     /// Is a fragment out at the same member, not only kept for it, that must not be overtaken by this one?
-    /// Cold: scans every slot.
     /// </summary>
-    public bool AnyAhead(FragmentIo next)
+    public bool AnyAhead(FragmentIo next) => Any(next, isKept: false);
+
+    /// <summary>Is one kept for the same member that must not be overtaken by this one?</summary>
+    public bool AnyKept(FragmentIo next) => Any(next, isKept: true);
+
+    /// <summary>Cold: scans every slot.</summary>
+    private bool Any(FragmentIo next, bool isKept)
     {
         foreach (FragmentIo fragment in _all)
         {
-            if (fragment.Io.IsSubmitted && !fragment.IsKept && fragment.Member == next.Member
+            if (fragment.Io.IsSubmitted && fragment.IsKept == isKept && fragment.Member == next.Member
                 && (fragment.ChangesContent || next.ChangesContent)
                 && fragment.Exported.Overlaps(next.Exported))
             {

@@ -9,7 +9,6 @@ using DmRemap.Core.Remapping;
 using DmRemap.Core.Spares;
 using DmRemap.Engine;
 using DmRemap.Engine.Flushing;
-using DmRemap.Engine.Presence;
 using DmRemap.Tests.Support;
 
 namespace DmRemap.Tests.Engine;
@@ -39,10 +38,7 @@ internal sealed class EngineBench : IIoOwner, IEventSink
         long spareBlocks = (o.SpareUnits + 1) * units.BlocksPerUnit;
         for (int i = 0; i < o.Spares; i++)
         {
-            Spares[i] = new SimulatedDisk(
-                Loop, SimulatedDisk.MakeGeometry(spareBlocks, o.BlockBytes, o.PhysicalBytes), o.Seed + i + 1,
-                o.SpareImages?[i])
-            { LatencyMax = o.LatencyMax };
+            Spares[i] = MakeSpare(o, i, spareBlocks);
             if (o.SpareImages is null)
             {
                 // What was never written must never be read: it would show.
@@ -53,8 +49,10 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             {
                 OpeningFlush = new OpeningFlush(),
                 Identity = o.SpareIdentity,
+                IsAbsent = i == o.AbsentSpare,
             };
             allocator.AddSpare(i, o.SpareUnits);
+            allocator.SetUsable(i, i != o.AbsentSpare);
         }
         Load(o, table, allocator);
         Device = new RemapDevice(new RemapDeviceParts
@@ -82,6 +80,20 @@ internal sealed class EngineBench : IIoOwner, IEventSink
             KeepsCopies = o.KeepsCopies,
             AreCopiesInStep = o.AreCopiesInStep,
         });
+    }
+
+    private SimulatedDisk MakeSpare(BenchOptions o, int index, long blocks)
+    {
+        // As the program describes one that it has not seen.
+        bool isAbsent = index == o.AbsentSpare;
+        int physicalBytes = isAbsent ? o.UnitBytes : o.PhysicalBytes;
+        return new SimulatedDisk(
+            Loop, SimulatedDisk.MakeGeometry(blocks, o.BlockBytes, physicalBytes), o.Seed + index + 1,
+            o.SpareImages?[index])
+        {
+            LatencyMax = o.LatencyMax,
+            Fault = isAbsent ? (_, _) => 19 : null,
+        };
     }
 
     private void Load(BenchOptions o, RemapTable table, SpareAllocator allocator)
@@ -237,6 +249,9 @@ internal sealed record BenchOptions
     public bool AreCopiesInStep { get; init; }
 
     public IMemberIdentity? SpareIdentity { get; init; }
+
+    /// <summary>The number of one that is not here; none.</summary>
+    public int AbsentSpare { get; init; } = -1;
 
     public byte[]? PrimaryImage { get; init; }
 

@@ -6,7 +6,6 @@ using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
-using DmRemap.Engine.Presence;
 using DmRemap.Tests.Support;
 using Xunit;
 

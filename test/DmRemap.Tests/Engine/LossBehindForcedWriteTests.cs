@@ -1,4 +1,5 @@
 using DmRemap.Core.Abstractions;
+using DmRemap.Core.Flushing;
 using DmRemap.Engine.Flushing;
 using Xunit;
 
@@ -44,6 +45,33 @@ public sealed class LossBehindForcedWriteTests
         Assert.True(bench.Device.ClearUncertain(UncertainCause.FlushFailed));
         bench.Device.Introduce(client);
         Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+    }
+
+    /// <summary>
+    /// It was out when another failed, and now fails itself: with what was written since, which the drive
+    /// says no second time.
+    /// </summary>
+    [Fact]
+    public void Flush_that_fails_after_another_loss_was_noted_takes_note_of_what_was_written_between()
+    {
+        EngineBench bench = new(new BenchOptions { WriteCache = WriteCachePolicy.Keep });
+        Assert.Equal(IoStatus.Ok, bench.Flush().Status);
+        Assert.Equal(IoStatus.Ok, bench.Write(400, EngineBench.Pattern(8, 512, 1)).Status);
+        bench.Primary.Hang = request => request.Operation == IoOperation.Flush;
+        IoStatus flushed = IoStatus.Pending;
+        bench.Start(IoOperation.Flush, 0, 0, default, IoFlags.None, request => flushed = request.Status);
+        bench.Loop.RunFor(Duration.FromMilliseconds(1));
+        Lose(bench);
+        bench.Device.TakeWhatIsNotNoted();
+        Assert.True(bench.Device.ClearUncertain(UncertainCause.FlushFailed));
+        Assert.Equal(IoStatus.Ok, bench.Write(80, EngineBench.Pattern(8, 512, 1)).Status);
+        bench.Primary.Fault = (_, request) => request.Operation == IoOperation.Flush ? 5 : 0;
+        bench.Primary.Hang = null;
+        bench.Primary.ReleaseHanging();
+        bench.Loop.RunUntilIdle();
+        bench.Primary.Fault = null;
+        Assert.Equal(IoStatus.DeviceError, flushed);
+        AssertListed(bench);
     }
 
     private static void Lose(EngineBench bench)

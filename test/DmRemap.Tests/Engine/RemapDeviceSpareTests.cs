@@ -5,7 +5,6 @@ using DmRemap.Core.Metadata;
 using DmRemap.Core.Remapping;
 using DmRemap.Engine;
 using DmRemap.Engine.Metadata;
-using DmRemap.Engine.Presence;
 using DmRemap.Tests.Support;
 using Xunit;
 
@@ -230,6 +229,22 @@ public sealed class RemapDeviceSpareTests
         bench.Loop.RunFor(Duration.FromSeconds(3));
         Assert.Equal(IoStatus.Ok, bench.Read(800, 1).Status);
         Assert.False(bench.Device.IsMetadataUnavailable);
+    }
+
+    /// <summary>Nothing is in doubt, and nobody writes what would need another record.</summary>
+    [Fact]
+    public void Metadata_that_can_be_written_again_is_found_so_without_anybody_who_waits_for_a_record()
+    {
+        EngineBench bench = new();
+        bench.Primary.BadForWriting.Add(803);
+        bench.Log.Outcome = n => n == 0 ? CommitOutcome.Failed : CommitOutcome.Done;
+        Assert.NotEqual(IoStatus.Ok, bench.Write(803, EngineBench.Pattern(1, 512, 6)).Status);
+        Assert.True(bench.Device.IsMetadataUnavailable);
+        bench.Loop.RunFor(Duration.FromSeconds(11));
+        Assert.False(bench.Device.IsMetadataUnavailable);
+        Assert.Equal(2, bench.Log.Commits);
+        bench.Loop.RunFor(Duration.FromSeconds(60));
+        Assert.Equal(2, bench.Log.Commits);
     }
 
     [Fact]

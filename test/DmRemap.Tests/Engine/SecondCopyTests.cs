@@ -11,7 +11,7 @@ using Xunit;
 namespace DmRemap.Tests.Engine;
 
 /// <summary>What has failed once is on two spares, and which of them is believed (F-22).</summary>
-public sealed class SecondCopyTests
+public sealed partial class SecondCopyTests
 {
     private const int First = 800;
     private const long Unit = First / 8;

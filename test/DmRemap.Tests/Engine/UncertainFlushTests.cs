@@ -177,6 +177,13 @@ public sealed class UncertainFlushTests
         Assert.Equal(IoStatus.Ok, written);
         Assert.Equal(Of(400, 8), bench.Device.Uncertain[0]);
         Assert.Equal(IoStatus.DeviceError, FlushOf(bench, one).Status);
+        // The doubt of no member is a condition, too, and a person can end it.
+        Assert.True(bench.Device.IsUncertainFor(UncertainCause.FlushFailed));
+        Assert.False(bench.Device.ClearUncertain(UncertainCause.CacheLost));
+        Assert.True(bench.Device.ClearUncertain(UncertainCause.FlushFailed));
+        Assert.False(bench.Device.IsUncertainFor(UncertainCause.FlushFailed));
+        Assert.True(bench.Device.Uncertain.IsEmpty);
+        Assert.False(bench.Device.FlushErrors.IsUncertain);
     }
 
     /// <summary>In probation a write goes another way to its disk.</summary>

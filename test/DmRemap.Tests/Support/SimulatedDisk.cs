@@ -129,9 +129,14 @@ internal sealed class SimulatedDisk : IBlockDevice, ICacheLossSource, ITimerOwne
         }
     }
 
-    public void ReleaseHanging()
+    /// <param name="isReversed">The last one first.</param>
+    public void ReleaseHanging(bool isReversed = false)
     {
         IoRequest[] hanging = [.. _hanging];
+        if (isReversed)
+        {
+            Array.Reverse(hanging);
+        }
         _hanging.Clear();
         foreach (IoRequest request in hanging)
         {

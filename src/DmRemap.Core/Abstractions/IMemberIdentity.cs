@@ -1,7 +1,6 @@
 using System;
-using DmRemap.Core.Abstractions;
 
-namespace DmRemap.Engine.Presence;
+namespace DmRemap.Core.Abstractions;
 
 /// <summary>
 /// Tells from what a member holds whether it is still the one that was opened. A disk that the kernel lost
