@@ -27,21 +27,19 @@ public sealed class ControlServer : IAsyncDisposable
     private readonly TaskCompletionSource<StopReport> _stopAnswered =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private readonly string _path;
     private readonly IControlled _device;
     private readonly ControlServerOptions _options;
-    private readonly Socket _listener;
+    private readonly ControlSocket _socket;
     private readonly CommandRunner _runner;
     private readonly Task _accepting;
     private StopReport? _stopReport;
     private volatile bool _isClosed;
 
-    private ControlServer(string path, IControlled device, ControlServerOptions options, Socket listener)
+    private ControlServer(IControlled device, ControlServerOptions options, ControlSocket socket)
     {
-        _path = path;
         _device = device;
         _options = options;
-        _listener = listener;
+        _socket = socket;
         EndTimeout = options.SendTimeout;
         _runner = device is ILabControl lab
             ? new LabCommandRunner(lab, StopDeviceAsync)
@@ -107,8 +105,8 @@ public sealed class ControlServer : IAsyncDisposable
     private static ControlServer StartAny(
         string path, IControlled controlled, ControlServerOptions? options)
     {
-        Socket listener = ControlSocket.Listen(path, controlled.Name);
-        return new ControlServer(path, controlled, options ?? new ControlServerOptions(), listener);
+        ControlSocket socket = ControlSocket.Listen(path, controlled.Name);
+        return new ControlServer(controlled, options ?? new ControlServerOptions(), socket);
     }
 
     private async Task AcceptAsync()
@@ -117,7 +115,7 @@ public sealed class ControlServer : IAsyncDisposable
         {
             try
             {
-                Admit(await _listener.AcceptAsync(_stopping.Token));
+                Admit(await _socket.Listener.AcceptAsync(_stopping.Token));
             }
             catch (Exception error) when (error is OperationCanceledException or ObjectDisposedException)
             {
@@ -307,10 +305,7 @@ public sealed class ControlServer : IAsyncDisposable
                 return;
             }
             _isClosed = true;
-            // The path first: a client that connects to it in between is answered or refused, never left
-            // waiting.
-            _ = ControlSocket.TryRemove(_path);
-            _listener.Dispose();
+            _socket.Dispose();
         }
     }
 }

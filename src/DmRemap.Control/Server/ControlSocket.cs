@@ -11,16 +11,79 @@ namespace DmRemap.Control.Server;
 /// The listening Unix socket. It is bound and opened for listening under another name and then renamed, so
 /// that a client sees either nothing, or the stale socket of a dead daemon, or a socket that answers; and it
 /// never has wider permissions than 0600.
+/// <para>
+/// Two that start at the same moment would both find nobody there. So the right to the path is taken first,
+/// and kept until the socket has been removed again: nobody replaces a socket that lives, or removes one
+/// that is not his own.
+/// </para>
 /// </summary>
-internal static class ControlSocket
+internal sealed class ControlSocket : IDisposable
 {
     private const int Backlog = 32;
 
+    private readonly PathLock _right;
+    private readonly string _path;
+
+    private ControlSocket(PathLock right, string path, Socket listener)
+    {
+        _right = right;
+        _path = path;
+        Listener = listener;
+    }
+
+    public Socket Listener { get; }
+
     /// <exception cref="RefusalException">DMR-CONTROL-SOCKET-IN-USE (exit 4), DMR-CONTROL-SOCKET-FAILED (exit
     /// 1 or 8).</exception>
-    public static Socket Listen(string path, string device)
+    public static ControlSocket Listen(string path, string device) => Listen(path, device, null);
+
+    /// <param name="path">Of the socket.</param>
+    /// <param name="device">Named in refusals.</param>
+    /// <param name="onFree">Called when nobody was found there, and before anything is made.</param>
+    internal static ControlSocket Listen(string path, string device, Action? onFree)
     {
-        RefuseLiveSocket(path, device);
+        PathLock? right;
+        try
+        {
+            right = PathLock.TryTake(LockPath(path));
+        }
+        catch (Exception error) when (IsSystemError(error))
+        {
+            throw new RefusalException(Failed(path, device, error), error);
+        }
+        if (right is null)
+        {
+            throw new RefusalException(InUse(path, device, "is served by a running process"));
+        }
+        try
+        {
+            // By a process that does not know the right, or whose file somebody removed.
+            RefuseLiveSocket(path, device);
+            onFree?.Invoke();
+            return new ControlSocket(right, path, Bind(path, device));
+        }
+        catch (RefusalException)
+        {
+            right.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A path that cannot be removed stays; nobody answers there.</summary>
+    public void Dispose()
+    {
+        // The path first: a client that connects to it in between is answered or refused, never left
+        // waiting. The right last: whoever gets it finds nothing that is still to be removed.
+        TryRemove();
+        Listener.Dispose();
+        _right.Dispose();
+    }
+
+    private static string LockPath(string path) => Path.ChangeExtension(path, ".lock");
+
+    private static Socket Bind(string path, string device)
+    {
+        // No longer than the path, which may be as long as a socket's can be.
         string temporary = path[..^1] + "~";
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
@@ -39,19 +102,19 @@ internal static class ControlSocket
         }
     }
 
-    /// <summary>
-    /// False when the path could not be removed; the socket behind it is closed by its owner.
-    /// </summary>
-    public static bool TryRemove(string path)
+    private void TryRemove()
     {
         try
         {
-            File.Delete(path);
-            return true;
+            // Where a person has removed the lock, what lies at the path may be another's.
+            if (_right.IsThere)
+            {
+                File.Delete(_path);
+            }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return false;
+            // Said nowhere: the socket behind it is closed next.
         }
     }
 

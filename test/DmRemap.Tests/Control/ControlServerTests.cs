@@ -50,7 +50,9 @@ public sealed class ControlServerTests : IAsyncDisposable
     {
         Start();
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(SocketPath));
-        Assert.Single(Directory.GetFileSystemEntries(_directory.Path));
+        string lockPath = _directory["disk1.lock"];
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(lockPath));
+        Assert.Equal(2, Directory.GetFileSystemEntries(_directory.Path).Length);
     }
 
     [Theory]
