@@ -50,12 +50,25 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
         bool isCut = blocks.Count > BlocksMax;
         Dictionary<long, SortedSet<long>> blocksOfInode = [];
         SortedSet<long> inNoFile = [];
+        string? doubt = null;
         foreach (long[] some in blocks.Take(BlocksMax).Chunk(AskedMax))
         {
+            SortedSet<long> notFound = [];
             ToolAnswer answer = await tools.RunAsync("debugfs", "-R", $"icheck {Numbers(some)}", Target);
-            if (answer.ExitCode != 0 || !TryTakeInodes(answer.Output, some, blocksOfInode, inNoFile))
+            if (answer.ExitCode != 0
+                || !TryTakeInodes(answer.Output, some, blocksOfInode, inNoFile, notFound))
             {
                 return part with { Unknown = Why(answer, "debugfs does not tell the inodes of blocks") };
+            }
+            if (answer.Why.Length == 0)
+            {
+                inNoFile.UnionWith(notFound);
+            }
+            else if (notFound.Count > 0)
+            {
+                // It passes over a file whose map it cannot read, and its exit code says nothing of that: a
+                // block that it did not find may be that file's.
+                doubt ??= Complaint(answer);
             }
         }
         (Dictionary<long, List<string>> names, string? unknown) = await NamesAsync([.. blocksOfInode.Keys]);
@@ -68,7 +81,8 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
                     FilesOf(pair.Key, names, Merge(pair.Value, part.FirstBlock, ratio, lost))),
             ],
             InNoFile = Merge(inNoFile, part.FirstBlock, ratio, lost),
-            Unknown = unknown ?? (isCut ? $"only the first {BlocksMax} blocks were looked up" : null),
+            Unknown = doubt ?? unknown
+                ?? (isCut ? $"only the first {BlocksMax} blocks were looked up" : null),
         };
     }
 
@@ -94,7 +108,7 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
     /// </summary>
     internal static bool TryTakeInodes(
         string output, long[] asked, Dictionary<long, SortedSet<long>> blocksOfInode,
-        SortedSet<long> inNoFile)
+        SortedSet<long> ofFileSystem, SortedSet<long> notFound)
     {
         HashSet<long> open = [.. asked];
         foreach (string line in output.Split('\n'))
@@ -107,12 +121,12 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
             if (TryNumber(line.AsSpan(tab + 1), out long inode) && inode > 0)
             {
                 bool isOwn = inode < FirstInode && inode != RootInode;
-                SortedSet<long> blocks = isOwn ? inNoFile : OfInode(blocksOfInode, inode);
+                SortedSet<long> blocks = isOwn ? ofFileSystem : OfInode(blocksOfInode, inode);
                 blocks.Add(block);
             }
             else
             {
-                inNoFile.Add(block);
+                notFound.Add(block);
             }
         }
         return open.Count == 0;
@@ -143,6 +157,7 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
     private async Task<(Dictionary<long, List<string>> Names, string? Unknown)> NamesAsync(long[] inodes)
     {
         Dictionary<long, List<string>> names = [];
+        string? doubt = null;
         foreach (long[] some in inodes.Chunk(AskedMax))
         {
             ToolAnswer answer = await tools.RunAsync("debugfs", "-R", $"ncheck {Numbers(some)}", Target);
@@ -151,8 +166,10 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
                 return (names, Why(answer, "debugfs does not tell the names of inodes"));
             }
             TakeNames(answer.Output, [.. some], names);
+            // A folder that it cannot read may have another name, or the only one.
+            doubt ??= answer.Why.Length > 0 ? Complaint(answer) : null;
         }
-        return (names, null);
+        return (names, doubt);
     }
 
     private static IEnumerable<HitFile> FilesOf(
@@ -226,6 +243,8 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
 
     private static bool TryNumber(ReadOnlySpan<char> text, out long number) =>
         long.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out number);
+
+    private static string Complaint(ToolAnswer answer) => $"debugfs does not read all of it: {answer.Why}";
 
     private static string Why(ToolAnswer answer, string otherwise) =>
         answer.Why.Length > 0 ? answer.Why : otherwise;

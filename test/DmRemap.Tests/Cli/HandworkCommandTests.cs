@@ -252,13 +252,15 @@ public sealed class HandworkCommandTests : IAsyncDisposable
     public void Inodes_of_blocks_are_taken_only_for_blocks_that_were_asked_for()
     {
         Dictionary<long, SortedSet<long>> found = [];
-        SortedSet<long> inNoFile = [];
+        SortedSet<long> own = [];
+        SortedSet<long> notFound = [];
         string output = "Block\tInode number\n10\t12\n11\t12\n12\t<block not found>\n13\t8\n99\t77\n";
-        Assert.True(ExtFiles.TryTakeInodes(output, [10, 11, 12, 13], found, inNoFile));
+        Assert.True(ExtFiles.TryTakeInodes(output, [10, 11, 12, 13], found, own, notFound));
         Assert.Equal([10, 11], found[12]);
         Assert.Single(found);
-        Assert.Equal([12, 13], inNoFile);
-        Assert.False(ExtFiles.TryTakeInodes(output, [10, 14], found, inNoFile));
+        Assert.Equal([13], own);
+        Assert.Equal([12], notFound);
+        Assert.False(ExtFiles.TryTakeInodes(output, [10, 14], found, own, notFound));
     }
 
     [Fact]
