@@ -8,11 +8,23 @@ namespace DmRemap.Core.Metadata;
 /// <param name="set">Whose bounds count.</param>
 /// <param name="table">Changed.</param>
 /// <param name="retired">Added to.</param>
-public sealed class JournalReplay(SetDescription set, RemapTable table, RetiredUnits retired)
+/// <param name="cellsMax">The longest table that any member here has room for.</param>
+public sealed class JournalReplay(
+    SetDescription set, RemapTable table, RetiredUnits retired, long cellsMax)
 {
+    /// <summary>
+    /// While records are replayed, the table is a mix of two that have been: what the checkpoint shows early,
+    /// and what the records say so far. Each had its room.
+    /// </summary>
+    private const int TablesMixed = 2;
+
+    /// <summary>A cell cuts a run of either at both its ends at most.</summary>
+    private const int RunsCutByCell = 4;
+
     // Entries of ascending units, not yet in the table: a leaf is built once for all that touch it.
     private readonly RemapEntry[] _batch = new RemapEntry[Limits.CommitChangesMax];
     private int _batched;
+    private long _cells;
 
     /// <summary>
     /// Apply one record. On damage (behind a right checksum: a forger's or a bug's work) it has been applied
@@ -32,10 +44,25 @@ public sealed class JournalReplay(SetDescription set, RemapTable table, RetiredU
                 TableCell.RetireKind => ApplyRetirement(cell),
                 _ => CheckpointDamage.EntryContradictory,
             };
+            _cells++;
+            damage = damage == CheckpointDamage.None ? RoomDamage() : damage;
             cells = cells[SpareLayout.CellBytes..];
         }
         FlushBatch();
-        return damage;
+        return damage == CheckpointDamage.None ? RoomDamage() : damage;
+    }
+
+    /// <summary>
+    /// One cell may stand for many runs: units with the same blocks elsewhere are written together, and each
+    /// is a run of its own in memory. So what a ring asks for is bounded by what the spares can hold, not by
+    /// its length. Looked at after each cell, which is too late by one cell at most.
+    /// </summary>
+    private CheckpointDamage RoomDamage()
+    {
+        bool isTooMuch = table.Count > TablesMixed * SpareLayout.TableEntriesMax
+            || table.RunCount > (TablesMixed * cellsMax) + (RunsCutByCell * _cells)
+            || retired.Count > TablesMixed * cellsMax;
+        return isTooMuch ? CheckpointDamage.WrongCount : CheckpointDamage.None;
     }
 
     private CheckpointDamage ApplySet(ReadOnlySpan<byte> cell)

@@ -20,12 +20,8 @@ public sealed class RetiredUnits
     public void Add(SpareLocation location)
     {
         Invariant.Check(!location.IsNone);
-        int at = Count;
-        while (at > 0 && Compare(_units[at - 1], location) > 0)
-        {
-            at--;
-        }
-        if (at > 0 && _units[at - 1] == location)
+        int at = FirstNotBefore(location);
+        if (at < Count && _units[at] == location)
         {
             return;
         }
@@ -70,6 +66,25 @@ public sealed class RetiredUnits
             count++;
         }
         return count > 0;
+    }
+
+    private int FirstNotBefore(SpareLocation location)
+    {
+        int low = 0;
+        int end = Count;
+        while (low < end)
+        {
+            int middle = low + ((end - low) / 2);
+            if (Compare(_units[middle], location) < 0)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                end = middle;
+            }
+        }
+        return low;
     }
 
     private static int Compare(SpareLocation left, SpareLocation right)

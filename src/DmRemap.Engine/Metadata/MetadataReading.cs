@@ -210,11 +210,19 @@ public sealed class MetadataReading
         RemapTable table = _load!.Table;
         SetDescription set = Set!.Newest.Set;
         CheckpointDamage damage = CheckpointDamage.None;
-        JournalReplay replay = new(set, table, _load.Retired);
+        // Whoever has a record was active when it was written, and then the table fitted there.
+        long cellsMax = 0;
+        foreach (SpareLayout? layout in Set.Layouts)
+        {
+            cellsMax = Math.Max(cellsMax, layout?.EntriesMax ?? 0);
+        }
+        JournalReplay replay = new(set, table, _load.Retired, cellsMax);
         foreach (FoundRecord record in chain.Records)
         {
             damage = damage == CheckpointDamage.None ? replay.Apply(record.Cells) : damage;
         }
+        bool isTooMuch = damage == CheckpointDamage.None && table.Count > SpareLayout.TableEntriesMax;
+        damage = isTooMuch ? CheckpointDamage.WrongCount : damage;
         SpareAllocator? allocator = damage == CheckpointDamage.None
             ? AllocatorLoad.TryLoad(set, table, _load.Retired)
             : null;

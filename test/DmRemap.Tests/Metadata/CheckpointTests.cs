@@ -390,7 +390,8 @@ public sealed class CheckpointTests
             ReadOnlySpan<byte> cells = record.AsSpan(2 * Cell, header.Cells * Cell);
             Assert.Equal(
                 CheckpointDamage.None,
-                new JournalReplay(TableSample.Set, sample.Table, sample.Retired).Apply(cells));
+                new JournalReplay(
+                    TableSample.Set, sample.Table, sample.Retired, SpareLayout.TableEntriesMax).Apply(cells));
         }
     }
 

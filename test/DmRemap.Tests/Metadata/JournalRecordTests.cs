@@ -328,7 +328,7 @@ public sealed class JournalRecordTests
     private static CheckpointDamage Replay(
         byte[] record, JournalRecordHeader header, RemapTable table, RetiredUnits retired,
         SetDescription? set = null) =>
-        new JournalReplay(set ?? TableSample.Set, table, retired)
+        new JournalReplay(set ?? TableSample.Set, table, retired, SpareLayout.TableEntriesMax)
             .Apply(record.AsSpan(FirstCell, header.Cells * Cell));
 
     private static void FixChecksum(Span<byte> record)
