@@ -39,7 +39,7 @@ public sealed class AttachTests
         Assert.Equal(AttachedDisk.FileOf(device) + "\n", file.Output);
         int server = AttachedDisk.ServerOf(device)!.Value;
         await disk.DetachAsync();
-        await SlowDisk.UntilAsync(() => !IsServing(server));
+        await SlowDisk.UntilAsync(() => !AttachedDisk.IsServing(server));
         CommandResult none = (await device.RunAsync("detach", DeviceUnderTest.Name)).Expect(0);
         Assert.Contains("is not attached", none.Output, StringComparison.Ordinal);
     }
@@ -256,6 +256,32 @@ public sealed class AttachTests
         await disk.DetachAsync();
     }
 
+    [Theory]
+    [InlineData("INT")]
+    [InlineData("TERM")]
+    public async Task An_interrupted_attach_ends_the_server_that_it_started(string signal)
+    {
+        await AttachedDisk.SkipUnlessPossibleAsync("nbdkit", "nbdfuse");
+        await using DeviceUnderTest device = DeviceUnderTest.PrepareEmpty();
+        (SlowDisk main, SlowDisk spare) = await SlowDisk.CreateWithSlowSpareAsync(device);
+        await using SlowDisk disposedMain = main;
+        await using SlowDisk disposedSpare = spare;
+        await spare.HoldMediumAsync();
+        RunningProgram attach = device.StartBeside(DeviceUnderTest.Program, "attach", DeviceUnderTest.Name);
+        await SlowDisk.UntilAsync(() => AttachedDisk.FindServer(device) is not null);
+        int server = AttachedDisk.FindServer(device)!.Value;
+        await attach.SignalAsync(signal);
+        Assert.Equal(1, await attach.WaitForEndAsync(Command.TimeMax));
+        Assert.Contains("Interrupted", attach.Said, StringComparison.Ordinal);
+        Assert.False(AttachedDisk.IsServing(server), "the server is still there");
+        Assert.Null(AttachedDisk.ServerOf(device));
+        AttachedDisk.AssertNothingLeft(device);
+        // And it can be attached as if nothing had been.
+        await spare.ReleaseMediumAsync();
+        await using AttachedDisk disk = await AttachedDisk.AttachAsync(device);
+        await disk.DetachAsync();
+    }
+
     [Fact]
     public async Task Refusals_say_what_to_do()
     {
@@ -349,16 +375,4 @@ public sealed class AttachTests
         ];
 
     private static int DescriptorsOf(int process) => Directory.GetFiles($"/proc/{process}/fd").Length;
-
-    private static bool IsServing(int process)
-    {
-        try
-        {
-            return File.ReadAllText($"/proc/{process}/cmdline").Contains("serve", StringComparison.Ordinal);
-        }
-        catch (IOException)
-        {
-            return false;
-        }
-    }
 }

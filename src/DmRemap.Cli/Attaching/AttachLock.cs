@@ -2,6 +2,7 @@ using System;
 using System.Globalization;
 using System.IO;
 using System.Text;
+using System.Threading;
 using System.Threading.Tasks;
 using DmRemap.Core.Abstractions;
 using DmRemap.Linux.Members;
@@ -52,11 +53,13 @@ internal sealed class AttachLock : IDisposable
     }
 
     /// <exception cref="RefusalException">DMR-ATTACH-AT-WORK (exit 4).</exception>
-    public static Task<AttachLock> TakeAsync(string path, string name, TimeProvider time) =>
-        TakeAsync(path, name, time, Open);
+    public static Task<AttachLock> TakeAsync(
+        string path, string name, TimeProvider time, CancellationToken cancellation) =>
+        TakeAsync(path, name, time, Open, cancellation);
 
     internal static async Task<AttachLock> TakeAsync(
-        string path, string name, TimeProvider time, Func<string, FileStream> open)
+        string path, string name, TimeProvider time, Func<string, FileStream> open,
+        CancellationToken cancellation)
     {
         long began = time.GetTimestamp();
         while (true)
@@ -83,7 +86,7 @@ internal sealed class AttachLock : IDisposable
                     throw new RefusalException(AttachRefusals.AtWork(name), e);
                 }
             }
-            await Task.Delay(s_pause, time);
+            await Task.Delay(s_pause, time, cancellation);
         }
     }
 

@@ -15,47 +15,67 @@ namespace DmRemap.Cli.Attaching;
 
 /// <summary>
 /// Starts `serve` as a process of its own session, and waits until it says that it is ready, or why it is
-/// not.
+/// not. Who started it can end it, also where its control socket does not answer.
 /// </summary>
-internal sealed class DaemonStart(HostDirectories directories, string name)
+internal sealed class DaemonStart
 {
     private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(8);
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
 
-    private SpawnedProcess? _daemon;
-    private SafeFileHandle? _output;
+    private readonly SpawnedProcess _daemon;
+    private readonly SafeFileHandle _output;
+    private readonly HostDirectories _directories;
+    private readonly string _name;
 
-    /// <summary>Returns the process.</summary>
     /// <exception cref="RefusalException">It cannot be started.</exception>
-    public int Begin()
+    public DaemonStart(HostDirectories directories, string name)
     {
+        _directories = directories;
+        _name = name;
         _daemon = Start(out _output);
-        return _daemon.Id;
     }
+
+    public int ProcessId => _daemon.Id;
 
     /// <exception cref="RefusalException">The daemon's own reason, or that it took too long.</exception>
     public async Task WaitUntilReadyAsync(TimeSpan wait, CancellationToken cancellation)
     {
-        SpawnedProcess daemon = _daemon!;
-        using FileStream answer = new(_output!, FileAccess.Read, bufferSize: 0, isAsync: false);
+        using FileStream answer = new(_output, FileAccess.Read, bufferSize: 0, isAsync: false);
         // A blocking read: the pipe ends with the daemon, whose own end is bounded.
         Task<string> reading = Task.Run(() => ReadAnswer(answer), CancellationToken.None);
         try
         {
-            string text = await reading.WaitAsync(wait, cancellation);
-            RequireReady(text);
+            RequireReady(await reading.WaitAsync(wait, cancellation));
         }
-        catch (Exception e)
+        catch (TimeoutException e)
         {
-            // One that has said why it cannot serve is just ending.
-            await EndAsync(daemon);
-            if (e is TimeoutException)
-            {
-                throw new RefusalException(
-                    AttachRefusals.NotReady(name, wait.TotalSeconds, directories.LogPath(name)), e);
-            }
-            throw;
+            throw new RefusalException(
+                AttachRefusals.NotReady(_name, wait.TotalSeconds, _directories.LogPath(_name)), e);
         }
+    }
+
+    /// <summary>
+    /// SIGTERM, which is a clean stop, and its end. One that has said why it cannot serve is just ending.
+    /// False: a disk that is stuck keeps it.
+    /// </summary>
+    public async Task<bool> EndAsync()
+    {
+        _daemon.Terminate();
+        using CancellationTokenSource limit = new(s_endTimeout);
+        while (_daemon.TryGetExit() is null && !limit.IsCancellationRequested)
+        {
+            await Task.Delay(s_pause, CancellationToken.None);
+        }
+        return _daemon.TryGetExit() is not null;
+    }
+
+    /// <summary>This program, also where it is run by `dotnet dmremap.dll`.</summary>
+    public static (string Program, List<string> Arguments) Self()
+    {
+        string program = Environment.ProcessPath ?? "dmremap";
+        return Path.GetFileNameWithoutExtension(program) == "dotnet"
+            ? (program, [Path.GetFullPath(Environment.GetCommandLineArgs()[0])])
+            : (program, []);
     }
 
     private SpawnedProcess Start(out SafeFileHandle output)
@@ -72,7 +92,7 @@ internal sealed class DaemonStart(HostDirectories directories, string name)
                 return SpawnedProcess.Start(new ProcessPlan
                 {
                     Program = program,
-                    Arguments = [.. arguments, "serve", name, "--json"],
+                    Arguments = [.. arguments, "serve", _name, "--json"],
                     Descriptors = [(0, nothing), (1, writing), (2, log.SafeFileHandle)],
                     IsOwnSession = true,
                 });
@@ -80,26 +100,17 @@ internal sealed class DaemonStart(HostDirectories directories, string name)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new RefusalException(AttachRefusals.Failed(name, e.Message.TrimEnd('.')), e);
+            throw new RefusalException(AttachRefusals.Failed(_name, e.Message.TrimEnd('.')), e);
         }
     }
 
-    private FileStream OpenLog() => new(directories.LogPath(name), new FileStreamOptions
+    private FileStream OpenLog() => new(_directories.LogPath(_name), new FileStreamOptions
     {
         Mode = FileMode.Create,
         Access = FileAccess.Write,
         Share = FileShare.ReadWrite,
         UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
     });
-
-    /// <summary>This program, also where it is run by `dotnet dmremap.dll`.</summary>
-    private static (string Program, List<string> Arguments) Self()
-    {
-        string program = Environment.ProcessPath ?? "dmremap";
-        return Path.GetFileNameWithoutExtension(program) == "dotnet"
-            ? (program, [Path.GetFullPath(Environment.GetCommandLineArgs()[0])])
-            : (program, []);
-    }
 
     /// <summary>The line that says "ready", or all there is.</summary>
     private static string ReadAnswer(FileStream answer)
@@ -128,16 +139,6 @@ internal sealed class DaemonStart(HostDirectories directories, string name)
             // It ended without a word that can be read: what it printed is in its log.
         }
         throw new RefusalException(
-            AttachRefusals.Failed(name, $"its server ended at once; see {directories.LogPath(name)}"));
-    }
-
-    private static async Task EndAsync(SpawnedProcess daemon)
-    {
-        daemon.Terminate();
-        using CancellationTokenSource limit = new(s_endTimeout);
-        while (daemon.TryGetExit() is null && !limit.IsCancellationRequested)
-        {
-            await Task.Delay(s_pause, CancellationToken.None);
-        }
+            AttachRefusals.Failed(_name, $"its server ended at once; see {_directories.LogPath(_name)}"));
     }
 }

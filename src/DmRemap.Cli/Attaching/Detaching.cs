@@ -115,8 +115,8 @@ internal sealed class Detaching(CliServices services, string name, string point)
         long began = services.Time.GetTimestamp();
         while (FuseMount.IsMounted(point))
         {
-            // Nobody is served by a dead one, whoever has it open.
-            bool isDead = await Task.Run(() => FuseMount.StateOf(point)) == FuseMountState.Dead;
+            // Nobody is served by a dead one, whoever has it open. One that hangs is dead when it was ended.
+            bool isDead = await BoundedAsync(() => FuseMount.StateOf(point)) == FuseMountState.Dead;
             int errno = await BoundedAsync(() => FuseMount.TryUnmount(point, lazy: isDead));
             if (errno is 0 or Errno.EINVAL)
             {
@@ -143,9 +143,9 @@ internal sealed class Detaching(CliServices services, string name, string point)
     }
 
     /// <summary>What takes too long waits for requests; they end when the connection does.</summary>
-    private async Task<int> BoundedAsync(Func<int> step)
+    private async Task<T> BoundedAsync<T>(Func<T> step)
     {
-        Task<int> running = Task.Run(step);
+        Task<T> running = Task.Run(step);
         if (await Task.WhenAny(running, Task.Delay(s_patience, services.Time)) != running)
         {
             IsForced = true;

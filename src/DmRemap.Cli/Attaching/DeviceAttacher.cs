@@ -31,7 +31,8 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         string name = options.Name;
         await RequireKnownAsync(name, cancellation);
         directories.PrepareRun();
-        using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
+        using AttachLock at = await AttachLock.TakeAsync(
+            directories.AttachPath(name), name, services.Time, cancellation);
         DeviceLookup lookup = new(services);
         using ControlClient? running = await lookup.TryConnectAsync(name, cancellation);
         bool isStarted = running is null;
@@ -48,19 +49,23 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
             DeviceLink.RequireFree(name, directories.DiskPath(name));
             await RequireAwakeAsync(name, running, cancellation);
         }
+        StartedServer server = new(services, name, at);
         if (isStarted)
         {
-            await StartServerAsync(directories, at, options, cancellation);
+            await server.StartAsync(options.Wait, cancellation);
         }
-        ControlClient client = running ?? await lookup.ConnectAsync(name, cancellation);
+        ControlClient? client = running;
         AttachReport? file = null;
         try
         {
-            file = await client.AttachAsync(cancellation);
+            // Not cut off: only who knows what the server has made can undo it. Both are bounded.
+            client ??= await lookup.ConnectAsync(name, CancellationToken.None);
+            file = await client.AttachAsync(CancellationToken.None);
+            cancellation.ThrowIfCancellationRequested();
             RequireSeen(name, file);
             AttachedDevice attached = options.AsFile
                 ? new AttachedDevice(name, null, null, file.Path, file.WasAttached, isStarted)
-                : await Task.Run(() => AttachLoop(name, file), cancellation) with { Started = isStarted };
+                : await AttachLoopAsync(name, file, cancellation) with { Started = isStarted };
             if (attached is { Device: not null, Link: null })
             {
                 output.Note($"{name}: the link /dev/dmremap/{name} could not be made, or is another "
@@ -70,12 +75,12 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         }
         catch
         {
-            await UndoAsync(client, at, file, isStarted);
+            await UndoAsync(name, file, server, output);
             throw;
         }
         finally
         {
-            client.Dispose();
+            client?.Dispose();
         }
     }
 
@@ -89,20 +94,22 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
             await RequireKnownAsync(name, cancellation);
         }
         directories.PrepareRun();
-        using AttachLock at = await AttachLock.TakeAsync(directories.AttachPath(name), name, services.Time);
+        using AttachLock at = await AttachLock.TakeAsync(
+            directories.AttachPath(name), name, services.Time, cancellation);
         if (!detaching.IsAttached && at.StartedProcess is null)
         {
             if (await RequireKnownAsync(name, cancellation) is DeviceRecord stopped)
             {
                 await new DeviceLookup(services).Elsewhere(stopped).RequireNoneAsync(cancellation);
             }
-            return new DetachedDevice(name, WasAttached: false, Stopped: false, Forced: false);
+            return new DetachedDevice(name, false, false, false, StopReport: null, ServerLeft: null);
         }
         bool wasAttached = detaching.IsAttached;
         await detaching.RunAsync();
-        bool isStopped = await StopStartedAsync(name, at, cancellation);
+        ServerEnd? end = await new StartedServer(services, name, at).StopAsync(cancellation);
         MountPoint.TryDelete(directories.DiskPath(name));
-        return new DetachedDevice(name, wasAttached, isStopped, detaching.IsForced);
+        return new DetachedDevice(
+            name, wasAttached, end is { Left: null }, detaching.IsForced, end?.Report, end?.Left);
     }
 
     public Attachment? FindAttached(string name)
@@ -162,25 +169,6 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         }
     }
 
-    private static async Task StartServerAsync(
-        HostDirectories directories, AttachLock at, AttachOptions options, CancellationToken cancellation)
-    {
-        DaemonStart start = new(directories, options.Name);
-        // Noted before it is ready: should this program be killed meanwhile, a detach stops it.
-        int process = start.Begin();
-        at.StartedProcess = process;
-        try
-        {
-            await start.WaitUntilReadyAsync(options.Wait, cancellation);
-        }
-        catch
-        {
-            // One that a stuck disk holds up is still there, and still to be stopped.
-            at.StartedProcess = Directory.Exists($"/proc/{process}") ? process : null;
-            throw;
-        }
-    }
-
     /// <summary>
     /// Of a server before the one that runs: its block device stands on a file that nobody serves any more.
     /// </summary>
@@ -220,6 +208,29 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
         }
     }
 
+    /// <summary>
+    /// The kernel flushes the file and looks for partitions before it gives the block device back: a disk
+    /// that is stuck keeps it there, and only the end of the connection frees it. Who had the file before
+    /// this call keeps it.
+    /// </summary>
+    private static async Task<AttachedDevice> AttachLoopAsync(
+        string name, AttachReport file, CancellationToken cancellation)
+    {
+        Task<AttachedDevice> making = Task.Run(() => AttachLoop(name, file), CancellationToken.None);
+        try
+        {
+            return await making.WaitAsync(file.WasAttached ? CancellationToken.None : cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            await Task.Run(() => FuseMount.Abort(file.Path), CancellationToken.None);
+            // What it has made by now is undone with the rest.
+            await making.ContinueWith(
+                _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            throw;
+        }
+    }
+
     private static AttachedDevice AttachLoop(string name, AttachReport file)
     {
         IReadOnlyList<LoopDevice> there = LoopDevice.On(file.Path);
@@ -256,43 +267,31 @@ internal sealed class DeviceAttacher(CliServices services) : IDeviceAttacher
                 : null;
     }
 
-    /// <summary>Leave what was there before, and nothing else.</summary>
-    private static async Task UndoAsync(
-        ControlClient client, AttachLock at, AttachReport? file, bool isStarted)
+    /// <summary>
+    /// Leave what was there before, and nothing else. The reason why it could not be attached is what the
+    /// user is told.
+    /// </summary>
+    private async Task UndoAsync(
+        string name, AttachReport? file, StartedServer server, CommandOutput output)
     {
-        if (file is { WasAttached: false } && LoopDevice.On(file.Path).Count == 0)
+        // A server that did not say what it made may have made it.
+        if (server.IsStarted || file is { WasAttached: false })
         {
-            _ = FuseMount.TryUnmount(file.Path);
-            MountPoint.TryDelete(file.Path);
-        }
-        if (isStarted)
-        {
+            string point = services.FindDirectories().DiskPath(name);
             try
             {
-                await client.StopAsync(TimeSpan.FromSeconds(5), CancellationToken.None);
-                at.StartedProcess = null;
+                await new Detaching(services, name, point).RunAsync();
             }
             catch (RefusalException)
             {
-                // The reason why it could not be attached is what the user is told.
+                // Somebody uses it already: it is his, and named by `status`.
             }
+            MountPoint.TryDelete(point);
         }
-    }
-
-    /// <summary>Only the very process that an attach started.</summary>
-    private async Task<bool> StopStartedAsync(string name, AttachLock at, CancellationToken cancellation)
-    {
-        if (at.StartedProcess is not int started)
+        if (server.IsStarted && await server.EndStartedAsync() is int left)
         {
-            return false;
+            output.Note($"{name}: its server (process {left}) was told to end, and has not yet; "
+                + $"dmremap detach {name} tries again.");
         }
-        using ControlClient? client = await new DeviceLookup(services).TryConnectAsync(name, cancellation);
-        bool isOurs = client is not null && (await client.PingAsync(cancellation)).Pid == started;
-        if (isOurs)
-        {
-            await client!.StopAsync(TimeSpan.FromSeconds(10), cancellation);
-        }
-        at.StartedProcess = null;
-        return isOurs;
     }
 }

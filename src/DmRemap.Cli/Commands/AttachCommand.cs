@@ -89,7 +89,8 @@ internal sealed class AttachCommand
         };
         DeviceName.Require(options.Name);
         CommandOutput output = common.OutputFor(services, parsed, options.Name);
-        AttachedDevice attached = await services.Attacher.AttachAsync(options, output, cancellation);
+        using Interruption interruption = new(cancellation);
+        AttachedDevice attached = await services.Attacher.AttachAsync(options, output, interruption.Token);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(attached, PlainJson.Types.AttachedDevice)
             : attached.Device ?? attached.File);

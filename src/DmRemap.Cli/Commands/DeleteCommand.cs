@@ -39,7 +39,7 @@ internal sealed class DeleteCommand
         HostDirectories directories = services.FindDirectories();
         string lockPath = directories.AttachPath(name);
         using AttachLock? at = File.Exists(lockPath)
-            ? await AttachLock.TakeAsync(lockPath, name, services.Time)
+            ? await AttachLock.TakeAsync(lockPath, name, services.Time, cancellation)
             : null;
         if (at is not null)
         {

@@ -35,15 +35,9 @@ internal sealed class DetachCommand
         DetachedDevice detached = await services.Attacher.DetachAsync(name, output, cancellation);
         output.Answer(output.IsJson
             ? JsonSerializer.Serialize(detached, PlainJson.Types.DetachedDevice)
-            : $"{name}: {Words(detached)}");
-        return (int)(detached.Forced ? ExitCode.DoneDegraded : ExitCode.Done);
-    }
-
-    private static string Words(DetachedDevice detached)
-    {
-        string what = !detached.WasAttached ? $"is not attached (dmremap attach {detached.Name} does that)"
-            : detached.Forced ? "detached; requests that had no answer were cut off"
-            : "detached";
-        return detached.Stopped ? $"{what}; its server was stopped" : what;
+            : $"{name}: {StopText.Of(detached)}");
+        bool isDegraded = detached is { Forced: true } or { ServerLeft: not null }
+            or { StopReport.Clean: false };
+        return (int)(isDegraded ? ExitCode.DoneDegraded : ExitCode.Done);
     }
 }

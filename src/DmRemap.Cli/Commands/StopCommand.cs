@@ -65,28 +65,8 @@ internal sealed class StopCommand
         }
         else
         {
-            output.Answer($"{document.Name}: {Words(document)}");
+            string words = document.Report is StopReport report ? StopText.Of(report) : "is not running";
+            output.Answer($"{document.Name}: {words}");
         }
-    }
-
-    private static string Words(StopDocument document)
-    {
-        if (document.Report is not StopReport report)
-        {
-            return "is not running";
-        }
-        if (report.Clean)
-        {
-            return "stopped";
-        }
-        string unanswered = report.OperationsOutstanding == 0
-            ? ""
-            : $"; {Amounts.Plural(report.OperationsOutstanding, "operation")} not answered by "
-                + string.Join(", ", report.OutstandingOn);
-        string failed = report.RequestsFailed == 0
-            ? ""
-            : $"; {Amounts.Plural(report.RequestsFailed, "request")} cut off without an answer";
-        string how = report.ByDeadline ? "stopped by the deadline" : "stopped, but not cleanly";
-        return $"{how}: {report.Left ?? "its next start recovers"}{unanswered}{failed}";
     }
 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Net;
+using DmRemap.Control.Contracts;
 using DmRemap.Core.Abstractions;
 using DmRemap.Core.Faults;
 using DmRemap.Core.Flushing;
@@ -133,8 +134,15 @@ public sealed record AttachOptions
 public sealed record AttachedDevice(
     string Name, string? Device, string? Link, string File, bool WasAttached, bool Started);
 
-/// <summary>What `detach` did. Forced: requests that had no answer were cut off.</summary>
-public sealed record DetachedDevice(string Name, bool WasAttached, bool Stopped, bool Forced);
+/// <summary>What `detach` did.</summary>
+/// <param name="Name">Of the device.</param>
+/// <param name="WasAttached">False: there was nothing to let go of.</param>
+/// <param name="Stopped">The server that `attach` had started has ended.</param>
+/// <param name="Forced">Requests that had no answer were cut off.</param>
+/// <param name="StopReport">How that server stopped, in its words; null where it had none.</param>
+/// <param name="ServerLeft">Its process, where it was told to end and has not yet; else null.</param>
+public sealed record DetachedDevice(
+    string Name, bool WasAttached, bool Stopped, bool Forced, StopReport? StopReport, int? ServerLeft);
 
 /// <summary>
 /// The set that `check` and `dump` read: of a registered device, or of the spares that are given.

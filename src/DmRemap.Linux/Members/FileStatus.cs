@@ -58,6 +58,15 @@ internal sealed record FileStatus
     public static FileStatus? OfPath(string path) =>
         TryOfPath(path, followLink: true, out FileStatus? status) == 0 ? status : null;
 
+    /// <summary>
+    /// As the kernel has it in memory: whoever serves the file (FUSE, NFS) is not asked, and may hang. What
+    /// sort of file it is, its device and its inode stay true; all else may be old.
+    /// </summary>
+    public static FileStatus? KnownOfPath(string path) =>
+        TryRead(FileNative.AT_FDCWD, path, FileNative.AT_STATX_DONT_SYNC, out FileStatus? status) == 0
+            ? status
+            : null;
+
     public static FileStatus OfHandle(SafeFileHandle handle, string path)
     {
         int errno = TryRead(

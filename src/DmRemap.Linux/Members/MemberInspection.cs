@@ -245,14 +245,15 @@ public static class MemberInspection
 
     /// <summary>
     /// Loops that stand on this node. sysfs gives a path only; where that leads nowhere from here (another
-    /// mount namespace), equal text is believed.
+    /// mount namespace), equal text is believed. Of all loops of the machine: a server that hangs is not to
+    /// hold up who asks for another one.
     /// </summary>
     private static void AddLoops(
         StorageNode node, string via, string realPath, BlockTopology topology, List<MemberUser> users)
     {
         foreach ((string name, string file) in topology.Loops())
         {
-            bool isHere = FileStatus.OfPath(file) is FileStatus backing
+            bool isHere = FileStatus.KnownOfPath(file) is FileStatus backing
                 ? StorageStack.NodeOf(backing) == node
                 : realPath.Length > 0 && file == realPath;
             if (isHere)

@@ -122,7 +122,8 @@ internal sealed class StorageStack
             isBottom = false;
             VisitDevice(slave, isImage: false);
         }
-        if (_topology.BackingFileOf(device) is string file && FileStatus.OfPath(file) is FileStatus backing)
+        if (_topology.BackingFileOf(device) is string file
+            && FileStatus.KnownOfPath(file) is FileStatus backing)
         {
             isBottom = false;
             if (isImage)

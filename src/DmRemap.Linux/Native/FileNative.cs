@@ -50,6 +50,7 @@ internal static unsafe partial class FileNative
     public const int AT_FDCWD = -100;
     public const int AT_SYMLINK_NOFOLLOW = 0x100;
     public const int AT_EMPTY_PATH = 0x1000;
+    public const int AT_STATX_DONT_SYNC = 0x4000;
     public const uint STATX_BASIC_STATS = 0x7ff;
     public const uint STATX_DIOALIGN = 0x2000;
 

@@ -15,6 +15,7 @@ internal static unsafe partial class SpawnNative
     public const short POSIX_SPAWN_SETSIGMASK = 0x08;
     public const short POSIX_SPAWN_SETSID = 0x80;
     public const int WNOHANG = 1;
+    public const int SIGTERM = 15;
 
     [LibraryImport("libc", EntryPoint = "posix_spawnp", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Spawn(

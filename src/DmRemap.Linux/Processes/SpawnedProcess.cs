@@ -36,8 +36,6 @@ public sealed record ProcessPlan
 /// </summary>
 public sealed class SpawnedProcess
 {
-    private const int TerminateSignal = 15;
-
     private int? _exitStatus;
 
     private SpawnedProcess(int id) => Id = id;
@@ -100,7 +98,7 @@ public sealed class SpawnedProcess
         // One that has been waited for is gone, and its number may be somebody else's.
         if (TryGetExit() is null)
         {
-            _ = SpawnNative.Kill(Id, TerminateSignal);
+            _ = SpawnNative.Kill(Id, SpawnNative.SIGTERM);
         }
     }
 

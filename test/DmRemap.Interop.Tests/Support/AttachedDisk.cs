@@ -97,15 +97,51 @@ internal sealed class AttachedDisk : IAsyncDisposable
             }
         });
 
-    /// <summary>The process that `attach` started for this device; null: it started none.</summary>
+    /// <summary>The process that serves this device, also while an attach is at work.</summary>
+    public static int? FindServer(DeviceUnderTest device)
+    {
+        foreach (string directory in Directory.GetDirectories("/proc", "*"))
+        {
+            if (int.TryParse(
+                    System.IO.Path.GetFileName(directory), NumberStyles.None, CultureInfo.InvariantCulture,
+                    out int process)
+                && IsServing(process)
+                && TryRead($"{directory}/environ").Contains(
+                    $"DMREMAP_RUN_DIR={device.RunFolder}\0", StringComparison.Ordinal))
+            {
+                return process;
+            }
+        }
+        return null;
+    }
+
+    /// <summary>
+    /// The process that `attach` started for this device; null: it started none, or is at work just now.
+    /// </summary>
     public static int? ServerOf(DeviceUnderTest device)
     {
         string path = System.IO.Path.Combine(device.RunFolder, DeviceUnderTest.Name + ".attach");
-        return File.Exists(path)
-            && int.TryParse(
-                File.ReadAllText(path).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+        return int.TryParse(
+            TryRead(path).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
             ? id
             : null;
+    }
+
+    /// <summary>Whether this process serves; not one that has ended, and is to be waited for.</summary>
+    public static bool IsServing(int process) =>
+        TryRead($"/proc/{process}/cmdline").Contains(
+            $"dmremap\0serve\0{DeviceUnderTest.Name}\0", StringComparison.Ordinal);
+
+    private static string TryRead(string path)
+    {
+        try
+        {
+            return File.ReadAllText(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
     }
 
     private string Queue(string attribute) =>

@@ -26,7 +26,8 @@ public sealed class AttachLockTests
             }
             return file;
         }
-        using AttachLock at = await AttachLock.TakeAsync(path, "disk1", TimeProvider.System, OpenAndLose);
+        using AttachLock at = await AttachLock.TakeAsync(
+            path, "disk1", TimeProvider.System, OpenAndLose, TestContext.Current.CancellationToken);
         Assert.Equal(2, opened);
         Assert.Throws<IOException>(() => AttachLock.Open(path).Dispose());
     }
@@ -36,13 +37,15 @@ public sealed class AttachLockTests
     {
         using TemporaryDirectory directory = new();
         string path = directory["disk1.attach"];
-        using (AttachLock at = await AttachLock.TakeAsync(path, "disk1", TimeProvider.System))
+        using (AttachLock at = await AttachLock.TakeAsync(
+            path, "disk1", TimeProvider.System, TestContext.Current.CancellationToken))
         {
             at.StartedProcess = 4711;
             at.Delete();
             Assert.False(File.Exists(path));
         }
-        using AttachLock next = await AttachLock.TakeAsync(path, "disk1", TimeProvider.System);
+        using AttachLock next = await AttachLock.TakeAsync(
+            path, "disk1", TimeProvider.System, TestContext.Current.CancellationToken);
         Assert.Null(next.StartedProcess);
         Assert.True(File.Exists(path));
     }

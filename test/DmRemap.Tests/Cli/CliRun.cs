@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Text.Json;
 using System.Threading.Tasks;
+using DmRemap.Cli.Attaching;
 using DmRemap.Cli.Commands;
 using DmRemap.Cli.Devices;
 using DmRemap.Control.Registry;
@@ -55,6 +56,9 @@ internal sealed class CliRun : IDisposable
     /// <summary>Null: what is answered is kept.</summary>
     public TextWriter? Output { get; set; }
 
+    /// <summary>`attach` and `detach` are those of the real program.</summary>
+    public bool CanAttach { get; init; }
+
     public void Dispose() => _directory.Dispose();
 
     public async Task<CliResult> RunAsync(params string[] arguments)
@@ -78,6 +82,7 @@ internal sealed class CliRun : IDisposable
             Rebinder = Parts,
             Demonstration = Parts,
         };
+        services = CanAttach ? services with { Attacher = new DeviceAttacher(services) } : services;
         int code = await new CommandLineProgram(services).RunAsync(arguments);
         return new CliResult(code, output.ToString(), error.ToString());
     }
