@@ -19,7 +19,7 @@ namespace DmRemap.Cli.Attaching;
 /// </summary>
 internal sealed class DaemonStart
 {
-    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(8);
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
 
     private readonly SpawnedProcess _daemon;

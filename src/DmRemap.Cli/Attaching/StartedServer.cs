@@ -29,7 +29,7 @@ internal sealed class StartedServer(CliServices services, string name, AttachLoc
     private static readonly TimeSpan s_socketPatience = TimeSpan.FromSeconds(5);
 
     /// <summary>After SIGTERM a server takes 5 s at most for its requests, and 2 s to give them up.</summary>
-    private static readonly TimeSpan s_endPatience = TimeSpan.FromSeconds(8);
+    private static readonly TimeSpan s_endPatience = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
 
