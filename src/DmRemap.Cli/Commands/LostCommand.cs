@@ -27,7 +27,7 @@ internal sealed class LostCommand
     private readonly Option<bool> _files = new("--files")
     {
         Description = "Name the files that have lost blocks: asked of the attached device, with the tools of "
-            + "its file system (ext2, ext3, ext4), for two minutes at most.",
+            + "its file system (ext2, ext3, ext4, XFS; btrfs while it is mounted), for two minutes at most.",
     };
 
     public static Command Build(CliServices services, CommonOptions common)
@@ -95,7 +95,9 @@ internal sealed class LostCommand
     private static async Task<HitFiles> FindFilesAsync(
         CliServices services, string name, Attachment? attached, DeviceStatus status, LostDocument lost)
     {
-        if ((attached?.File ?? attached?.Device) is not string path)
+        // The block device first: what a mounted file system has changed and not written yet is in its cache,
+        // and behind it a block may still be of a file that is gone.
+        if ((attached?.Device ?? attached?.File) is not string path)
         {
             return new HitFiles(
                 null, [], 0,

@@ -46,7 +46,8 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
         {
             return part with { Unknown = Why(stats, "debugfs does not open it") };
         }
-        SortedSet<long> blocks = BlocksOf(lost, part.FirstBlock, blockSize / deviceBlockSize);
+        LostInPart inPart = new(lost, part.FirstBlock, blockSize / deviceBlockSize);
+        SortedSet<long> blocks = inPart.Blocks(BlocksMax);
         bool isCut = blocks.Count > BlocksMax;
         Dictionary<long, SortedSet<long>> blocksOfInode = [];
         SortedSet<long> inNoFile = [];
@@ -72,15 +73,14 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
             }
         }
         (Dictionary<long, List<string>> names, string? unknown) = await NamesAsync([.. blocksOfInode.Keys]);
-        int ratio = blockSize / deviceBlockSize;
         return part with
         {
             Files =
             [
                 .. blocksOfInode.OrderBy(pair => pair.Value.Min).SelectMany(pair =>
-                    FilesOf(pair.Key, names, Merge(pair.Value, part.FirstBlock, ratio, lost))),
+                    FilesOf(pair.Key, names, inPart.ExtentsOf(pair.Value))),
             ],
-            InNoFile = Merge(inNoFile, part.FirstBlock, ratio, lost),
+            InNoFile = inPart.ExtentsOf(inNoFile),
             Unknown = doubt ?? unknown
                 ?? (isCut ? $"only the first {BlocksMax} blocks were looked up" : null),
         };
@@ -177,57 +177,6 @@ internal sealed class ExtFiles(ToolRun tools, string path, long offsetBytes)
         names.TryGetValue(inode, out List<string>? known)
             ? known.Select(name => new HitFile(name, inode, extents))
             : [new HitFile(inode == RootInode ? "/" : null, inode, extents)];
-
-    private static SortedSet<long> BlocksOf(IReadOnlyList<LostExtent> lost, long start, int ratio)
-    {
-        SortedSet<long> blocks = [];
-        foreach (LostExtent extent in lost)
-        {
-            long last = (extent.FirstBlock + extent.Blocks - 1 - start) / ratio;
-            for (long block = (extent.FirstBlock - start) / ratio;
-                block <= last && blocks.Count <= BlocksMax; block++)
-            {
-                blocks.Add(block);
-            }
-        }
-        return blocks;
-    }
-
-    /// <summary>The lost blocks of the device that lie in these of the file system.</summary>
-    private static LostExtent[] Merge(
-        SortedSet<long> blocks, long start, int ratio, IReadOnlyList<LostExtent> lost)
-    {
-        List<LostExtent> merged = [];
-        int at = 0;
-        foreach (long block in blocks)
-        {
-            long first = start + (block * ratio);
-            long end = first + ratio;
-            while (at > 0 && lost[at - 1].FirstBlock + lost[at - 1].Blocks > first)
-            {
-                at--;
-            }
-            for (; at < lost.Count && lost[at].FirstBlock < end; at++)
-            {
-                long from = Math.Max(first, lost[at].FirstBlock);
-                long to = Math.Min(end, lost[at].FirstBlock + lost[at].Blocks);
-                if (from >= to)
-                {
-                    continue;
-                }
-                LostExtent? before = merged.Count > 0 ? merged[^1] : null;
-                if (before is not null && before.FirstBlock + before.Blocks == from)
-                {
-                    merged[^1] = new LostExtent(before.FirstBlock, before.Blocks + to - from);
-                }
-                else
-                {
-                    merged.Add(new LostExtent(from, to - from));
-                }
-            }
-        }
-        return [.. merged];
-    }
 
     private static SortedSet<long> OfInode(Dictionary<long, SortedSet<long>> all, long inode)
     {

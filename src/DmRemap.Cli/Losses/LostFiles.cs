@@ -102,6 +102,8 @@ internal sealed class LostFiles(ToolRun tools, string path, int blockSize, long 
             { Kind: null } => hit with { Unknown = "no file system is recognised there" },
             { Kind: "ext2" or "ext3" or "ext4" } =>
                 await new ExtFiles(tools, path, offset).FindAsync(hit, lost, blockSize),
+            { Kind: "xfs" } => await new XfsFiles(tools, path, offset).FindAsync(hit, lost, blockSize),
+            { Kind: "btrfs" } => await new BtrfsFiles(tools, path, offset).FindAsync(hit, lost, blockSize),
             _ => hit with { Unknown = $"files of {probe.Kind} are not looked up in this version" },
         };
     }

@@ -24,6 +24,12 @@ internal sealed class ToolRun(TimeSpan timeLimit, TimeProvider time)
 
     private readonly long _began = time.GetTimestamp();
 
+    /// <summary>There is no time left for anything.</summary>
+    public bool IsOver => Left <= TimeSpan.Zero;
+
+    /// <summary>Why something was not done when it was over.</summary>
+    public string WhyCut => $"not all was looked up in the {timeLimit.TotalSeconds:0} s for all of it";
+
     /// <summary>Of the time for everything.</summary>
     private TimeSpan Left => timeLimit - time.GetElapsedTime(_began);
 
@@ -33,7 +39,7 @@ internal sealed class ToolRun(TimeSpan timeLimit, TimeProvider time)
         {
             return new ToolAnswer(null, "", $"{program} is not installed");
         }
-        if (Left <= TimeSpan.Zero)
+        if (IsOver)
         {
             return NoAnswer(program);
         }

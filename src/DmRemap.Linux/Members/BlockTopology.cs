@@ -51,6 +51,13 @@ internal sealed class BlockTopology(
         return NumberIn(disk);
     }
 
+    /// <summary>Where a partition begins on its disk; null for what is no partition.</summary>
+    public long? StartBytesOf(DeviceNumber partition) =>
+        long.TryParse(
+            ReadText(partition, "start"), NumberStyles.None, CultureInfo.InvariantCulture, out long sectors)
+            ? sectors * 512
+            : null;
+
     public List<DeviceNumber> PartitionsOf(DeviceNumber disk)
     {
         List<DeviceNumber> partitions = [];

@@ -7,7 +7,7 @@ namespace DmRemap.Linux.Members;
 
 /// <summary>One line of /proc/self/mountinfo.</summary>
 internal sealed record Mount(
-    DeviceNumber Device, string Point, string FileSystem, string Source, string Options)
+    DeviceNumber Device, string Root, string Point, string FileSystem, string Source, string Options)
 {
     /// <summary>The value of "name=" among the superblock's options, or null.</summary>
     public string? Option(string name)
@@ -76,6 +76,7 @@ internal static class MountTable
         }
         mount = new Mount(
             device,
+            Unescape(fields[3]),
             Unescape(fields[4]),
             fields[dash + 1],
             Unescape(fields[dash + 2]),

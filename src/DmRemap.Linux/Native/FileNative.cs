@@ -72,7 +72,10 @@ internal static unsafe partial class FileNative
 
     public const uint FIEMAP_FLAG_SYNC = 1;
     public const uint FIEMAP_EXTENT_LAST = 0x1;
+    public const uint FIEMAP_EXTENT_UNKNOWN = 0x2;
+    public const uint FIEMAP_EXTENT_DELALLOC = 0x4;
     public const uint FIEMAP_EXTENT_ENCODED = 0x8;
+    public const uint FIEMAP_EXTENT_DATA_INLINE = 0x200;
     public const uint FIEMAP_EXTENT_UNWRITTEN = 0x800;
     public const uint FIEMAP_EXTENT_SHARED = 0x2000;
 
@@ -235,6 +238,9 @@ internal static unsafe partial class FileNative
     {
         [FieldOffset(0)]
         public ulong fe_logical;
+
+        [FieldOffset(8)]
+        public ulong fe_physical;
 
         [FieldOffset(16)]
         public ulong fe_length;

@@ -1,0 +1,126 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using System.Threading.Tasks;
+using DmRemap.Control.Contracts;
+using DmRemap.Linux.Members;
+
+namespace DmRemap.Cli.Losses;
+
+/// <summary>
+/// Which files of a mounted btrfs file system have these blocks. Its addresses are its own: its table of
+/// chunks says which of them lie on a block of the device, and the kernel which files have those.
+/// </summary>
+internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
+{
+    /// <summary>The least that a file has of a device.</summary>
+    private const int SectorBytes = 4096;
+
+    /// <summary>A call for each.</summary>
+    private const int SectorsMax = 4096;
+
+    private const string NoFile = "No such file or directory";
+
+    /// <param name="part">What is known of the file system; it is returned filled in.</param>
+    /// <param name="lost">The lost blocks in it, in blocks of the device.</param>
+    /// <param name="deviceBlockSize">Of those.</param>
+    public async Task<HitFileSystem> FindAsync(
+        HitFileSystem part, IReadOnlyList<LostExtent> lost, int deviceBlockSize)
+    {
+        PartNode? node = await Task.Run(() => PartNode.Find(served, offsetBytes));
+        if (node?.MountPoint is not string point)
+        {
+            return part with
+            {
+                Unknown = "files of btrfs are told while its top subvolume is mounted, read-only too",
+            };
+        }
+        ToolAnswer tree =
+            await tools.RunAsync("btrfs", "inspect-internal", "dump-tree", "-t", "chunk", node.Path);
+        BtrfsChunks? chunks = tree.ExitCode == 0 ? BtrfsChunks.Parse(tree.Output) : null;
+        if (chunks is null)
+        {
+            return part with { Unknown = tree.Why.Length > 0 ? tree.Why : "btrfs does not tell its chunks" };
+        }
+        if (chunks.IsSpread)
+        {
+            return part with { Unknown = "it lies on several devices, or in stripes" };
+        }
+        LostInPart inPart = new(lost, part.FirstBlock, SectorBytes / deviceBlockSize);
+        SortedSet<long> sectors = inPart.Blocks(SectorsMax);
+        Hits hits = new();
+        foreach (long sector in sectors.Take(SectorsMax))
+        {
+            if (chunks.LogicalOf(sector * SectorBytes) is not long logical)
+            {
+                hits.InNoFile.Add(sector);
+            }
+            else if (await AskAsync(point, logical, sector, hits) is string why)
+            {
+                return Filled(part, inPart, point, hits) with { InNoFile = [], Unknown = why };
+            }
+        }
+        bool isCut = sectors.Count > SectorsMax;
+        return Filled(part, inPart, point, hits) with
+        {
+            Unknown = isCut ? $"only the first {SectorsMax} blocks were looked up" : null,
+        };
+    }
+
+    /// <summary>Null, or why it is not known.</summary>
+    private async Task<string?> AskAsync(string point, long logical, long sector, Hits hits)
+    {
+        ToolAnswer answer = await tools.RunAsync(
+            "btrfs", "inspect-internal", "logical-resolve",
+            logical.ToString(CultureInfo.InvariantCulture), point);
+        if (answer.ExitCode != 0 && answer.Why.EndsWith(NoFile, StringComparison.Ordinal))
+        {
+            hits.InNoFile.Add(sector);
+            return null;
+        }
+        if (answer.ExitCode != 0)
+        {
+            return answer.Why.Length > 0 ? answer.Why : "btrfs does not tell the files of a block";
+        }
+        foreach (string path in answer.Output.Split('\n'))
+        {
+            if (path.StartsWith(point, StringComparison.Ordinal))
+            {
+                hits.Of(path).Add(sector);
+            }
+        }
+        return null;
+    }
+
+    private static HitFileSystem Filled(HitFileSystem part, LostInPart inPart, string point, Hits hits) =>
+        part with
+        {
+            Files =
+            [
+                .. hits.Files.OrderBy(pair => pair.Value.Min).Select(pair => new HitFile(
+                    PlainText.Of("/" + pair.Key[point.Length..].TrimStart('/')),
+                    InodeOf(pair.Key),
+                    inPart.ExtentsOf(pair.Value))),
+            ],
+            InNoFile = inPart.ExtentsOf(hits.InNoFile),
+        };
+
+    private static long InodeOf(string path) => FileNumber.Of(path) ?? 0;
+
+    private sealed class Hits
+    {
+        public Dictionary<string, SortedSet<long>> Files { get; } = [];
+
+        public SortedSet<long> InNoFile { get; } = [];
+
+        public SortedSet<long> Of(string path)
+        {
+            if (!Files.TryGetValue(path, out SortedSet<long>? sectors))
+            {
+                Files[path] = sectors = [];
+            }
+            return sectors;
+        }
+    }
+}
