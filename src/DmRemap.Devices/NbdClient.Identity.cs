@@ -35,7 +35,7 @@ public sealed partial class NbdClient
         }
     }
 
-    /// <summary>What answered last at its address is not this member.</summary>
+    /// <summary>Problem says so: what answered at its address is not this member.</summary>
     public bool IsStranger { get; private set; }
 
     private void Identify()
@@ -73,7 +73,6 @@ public sealed partial class NbdClient
         bool isRead = _identityRead.Status == IoStatus.Ok;
         if (isRead && _identity!.IsIt(_identityPlace, _identityRead.Buffer.Span))
         {
-            IsStranger = false;
             BecomeReady();
             return;
         }
@@ -84,10 +83,11 @@ public sealed partial class NbdClient
             ReadIdentity();
             return;
         }
-        IsStranger = _hasReadOther;
-        Lose(_hasReadOther
-            ? "what answers in its place is another export: it has none of the member's superblocks"
-            : "it cannot be told from another export: none of its superblocks reads");
+        Lose(
+            _hasReadOther
+                ? "what answers in its place is another export: it has none of the member's superblocks"
+                : "it cannot be told from another export: none of its superblocks reads",
+            _hasReadOther);
     }
 
     private sealed class IdentityOwner(NbdClient client) : IIoOwner

@@ -201,6 +201,7 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
             _life = Life.Retired;
             return;
         }
+        IsStranger = false;
         Problem = $"it cannot be reached ({Errno.Name(errno)})";
         WaitForRetry();
         _watcher?.OnDisconnected(this);
@@ -265,9 +266,10 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
 
     /// <summary>The connection is of no use any more, or there is none: everything is gone.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void Lose(string problem)
+    private void Lose(string problem, bool isStranger = false)
     {
         Problem = problem;
+        IsStranger = isStranger;
         if (_life == Life.Ready)
         {
             if (HasUnansweredChanges())
@@ -304,7 +306,6 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
             Lose(problem);
             return;
         }
-        _export = export;
         if (_identity is not null && _wasConnected)
         {
             Identify();
@@ -317,6 +318,8 @@ public sealed partial class NbdClient : IMemberDevice, IOutstandingIo, ICacheLos
 
     private void BecomeReady()
     {
+        // Not before it is known for the member's: what it offers says what a flush has to do.
+        _export = _handshake.Export!;
         _loop.Cancel(_timer);
         _life = Life.Ready;
         Problem = string.Empty;

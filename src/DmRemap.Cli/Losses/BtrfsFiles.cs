@@ -50,25 +50,30 @@ internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
         LostInPart inPart = new(lost, part.FirstBlock, SectorBytes / deviceBlockSize);
         SortedSet<long> sectors = inPart.Blocks(SectorsMax);
         Hits hits = new();
+        bool isCut = sectors.Count > SectorsMax;
+        string? doubt = isCut ? $"only the first {SectorsMax} blocks were looked up" : null;
         foreach (long sector in sectors.Take(SectorsMax))
         {
             if (chunks.LogicalOf(sector * SectorBytes) is not long logical)
             {
                 hits.InNoFile.Add(sector);
             }
-            else if (await AskAsync(point, logical, sector, hits) is string why)
+            else if (!tools.IsOver)
             {
-                return Filled(part, inPart, point, hits) with { InNoFile = [], Unknown = why };
+                doubt = await AskAsync(point, logical, sector, hits) ?? doubt;
+            }
+            else
+            {
+                doubt = tools.WhyCut;
             }
         }
-        bool isCut = sectors.Count > SectorsMax;
-        return Filled(part, inPart, point, hits) with
-        {
-            Unknown = isCut ? $"only the first {SectorsMax} blocks were looked up" : null,
-        };
+        return Filled(part, inPart, point, hits) with { Unknown = doubt };
     }
 
-    /// <summary>Null, or why it is not known.</summary>
+    /// <summary>
+    /// Null, or why not all of the block's files are known: one may be in a subvolume that is mounted
+    /// nowhere, or somewhere else, which is said in the place of its path and is no error.
+    /// </summary>
     private async Task<string?> AskAsync(string point, long logical, long sector, Hits hits)
     {
         ToolAnswer answer = await tools.RunAsync(
@@ -83,15 +88,26 @@ internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
         {
             return answer.Why.Length > 0 ? answer.Why : "btrfs does not tell the files of a block";
         }
-        foreach (string path in answer.Output.Split('\n'))
+        string? doubt = answer.Why.Length > 0 ? answer.Why : null;
+        bool isNamed = false;
+        foreach (string line in answer.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            if (path.StartsWith(point, StringComparison.Ordinal))
+            // A name with a line break in it ends here, too.
+            if (IsBelow(line, point) && FileNumber.Of(line) is not null)
             {
-                hits.Of(path).Add(sector);
+                hits.Of(line).Add(sector);
+                isNamed = true;
+            }
+            else
+            {
+                doubt = $"btrfs: {PlainText.Of(line)}";
             }
         }
-        return null;
+        return doubt ?? (isNamed ? null : "btrfs does not tell the files of a block");
     }
+
+    private static bool IsBelow(string path, string point) =>
+        point == "/" || path.StartsWith(point + "/", StringComparison.Ordinal);
 
     private static HitFileSystem Filled(HitFileSystem part, LostInPart inPart, string point, Hits hits) =>
         part with

@@ -109,9 +109,9 @@ public sealed class MountedFiles
             Miss(PathOf(path), Errno.Name(errno));
             return;
         }
-        // What is mounted over a folder hides nothing of this file system that could be asked.
         if (status.HostDevice != root.HostDevice)
         {
+            Miss(PathOf(path), "another file system is mounted over it");
             return;
         }
         if (status.Kind is FileKind.Regular or FileKind.Directory)

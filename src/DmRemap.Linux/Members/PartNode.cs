@@ -44,11 +44,15 @@ public sealed record PartNode(string Path, string? MountPoint)
     private static string? MountPointOf(DeviceNumber device, string path)
     {
         string real = FileCalls.TryRealPath(path) ?? path;
-        foreach (Mount mount in MountTable.Mounts("/proc"))
+        List<Mount> mounts = MountTable.Mounts("/proc");
+        foreach (Mount mount in mounts)
         {
-            bool isIt = mount.Device == device
-                || (mount.FileSystem == "btrfs" && FileCalls.TryRealPath(mount.Source) == real);
-            if (isIt && mount.Root == "/")
+            bool isBtrfs = mount.FileSystem == "btrfs";
+            bool isIt = isBtrfs ? FileCalls.TryRealPath(mount.Source) == real : mount.Device == device;
+            // What is mounted over it would be asked in its place.
+            if (isIt && mount.Root == "/"
+                && mounts.FindLast(other => other.Point == mount.Point) == mount
+                && (isBtrfs || FileStatus.OfPath(mount.Point)?.HostDevice == device))
             {
                 return mount.Point;
             }

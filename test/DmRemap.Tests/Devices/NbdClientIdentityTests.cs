@@ -30,10 +30,29 @@ public sealed class NbdClientIdentityTests
         Assert.Contains("another export", world.Heard[^1], StringComparison.Ordinal);
         AssertAllGone(world);
 
+        // Gone again, it is no stranger any more.
+        world.ConnectErrno = 111;
+        world.Loop.RunFor(Duration.FromSeconds(5));
+        Assert.False(world.Client.IsStranger);
+        world.ConnectErrno = 0;
         MeetAgain(world);
         Answer(world, 0, Right);
         AssertWorks(world);
-        Assert.False(world.Client.IsStranger);
+    }
+
+    /// <summary>A server without a cache has nothing to flush; one that is not known is not there.</summary>
+    [Fact]
+    public void What_another_export_offers_says_nothing_of_the_members_flushes()
+    {
+        NbdClientWorld world = Known();
+        world.Stream.End();
+        world.Settle();
+        world.Loop.RunFor(Duration.FromSeconds(5));
+        world.SayHello(flags: NbdClientWorld.AllFlags & ~4);
+        NbdClientWorld.AssertGone(world.Submit(IoOperation.Flush, 0, 0));
+        Answer(world, 0, 0);
+        Answer(world, LastPlace, 0);
+        NbdClientWorld.AssertGone(world.Submit(IoOperation.Flush, 0, 0));
     }
 
     [Fact]
