@@ -155,12 +155,7 @@ public sealed class NbdMemberTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
         NbdKit spare = await NbdKit.StartAsync(
             device, "spare", new byte[DeviceUnderTest.SpareBytesDefault]);
-        await CreateAsync(device, device.MainPath, spare.Uri);
-        await device.ServeAsync(["--on-gone=fail"], "800-807 write", "1600-1607 write");
-        using NbdTestClient client = await device.ConnectAsync();
-        Content.Fill(model.AsSpan(800 * 512, Unit), 800 * 512, 2);
-        Assert.Equal(0u, await client.WriteAsync(800 * 512, model.AsMemory(800 * 512, Unit)));
-        Assert.Equal(0u, await client.FlushAsync());
+        using NbdTestClient client = await ServeWithUnitOnSpareAsync(device, spare, model);
         await spare.KillAsync();
         await SaidAsync(device, "DMR-EVENT-MEMBER-GONE");
         Assert.Equal(NbdTestClient.ErrorIo, await client.WriteAsync(1600 * 512, new byte[Unit]));
@@ -189,12 +184,7 @@ public sealed class NbdMemberTests
         await using DeviceUnderTest device = DeviceUnderTest.Prepare(model);
         NbdKit spare = await NbdKit.StartAsync(
             device, "spare", new byte[DeviceUnderTest.SpareBytesDefault]);
-        await CreateAsync(device, device.MainPath, spare.Uri);
-        await device.ServeAsync(["--on-gone=fail"], "800-807 write", "1600-1607 write");
-        using NbdTestClient client = await device.ConnectAsync();
-        Content.Fill(model.AsSpan(800 * 512, Unit), 800 * 512, 2);
-        Assert.Equal(0u, await client.WriteAsync(800 * 512, model.AsMemory(800 * 512, Unit)));
-        Assert.Equal(0u, await client.FlushAsync());
+        using NbdTestClient client = await ServeWithUnitOnSpareAsync(device, spare, model);
         await spare.KillAsync();
         byte[] right = await File.ReadAllBytesAsync(spare.FilePath, TestContext.Current.CancellationToken);
         byte[] other = Content.Of(DeviceUnderTest.SpareBytesDefault, version: 7);
@@ -298,6 +288,21 @@ public sealed class NbdMemberTests
 
     private static async Task CreateAsync(DeviceUnderTest device, string main, string spare) =>
         (await device.RunAsync("create", Name, "--main", main, "--spare", spare, "--yes")).Expect(0);
+
+    /// <summary>
+    /// Block 800 on, flushed; 1600 on would go there, too. What needs a spare that is away fails at once.
+    /// </summary>
+    private static async Task<NbdTestClient> ServeWithUnitOnSpareAsync(
+        DeviceUnderTest device, NbdKit spare, byte[] model)
+    {
+        await CreateAsync(device, device.MainPath, spare.Uri);
+        await device.ServeAsync(["--on-gone=fail"], "800-807 write", "1600-1607 write");
+        NbdTestClient client = await device.ConnectAsync();
+        Content.Fill(model.AsSpan(800 * 512, Unit), 800 * 512, 2);
+        Assert.Equal(0u, await client.WriteAsync(800 * 512, model.AsMemory(800 * 512, Unit)));
+        Assert.Equal(0u, await client.FlushAsync());
+        return client;
+    }
 
     private static async Task RefusedAsync(
         DeviceUnderTest device, string main, string spare, int exitCode, string id)

@@ -22,6 +22,9 @@ internal sealed class LostCommand
 
     private static readonly TimeSpan s_filesTime = TimeSpan.FromSeconds(120);
 
+    /// <summary>For what is under way when that is over.</summary>
+    private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(5);
+
     private readonly Argument<string> _name = CommonOptions.Name();
 
     private readonly Option<bool> _files = new("--files")
@@ -107,7 +110,18 @@ internal sealed class LostCommand
         ToolRun tools = new(s_filesTime, services.Time);
         LostFiles finder =
             new(tools, path, lost.BlockSize, status.Primary.SizeBytes / lost.BlockSize);
-        return await finder.FindAsync(
-            [.. lost.Extents.Select(run => new LostExtent(run.FirstBlock, run.Blocks))]);
+        LostExtent[] extents = [.. lost.Extents.Select(run => new LostExtent(run.FirstBlock, run.Blocks))];
+        try
+        {
+            // Not on this thread: the kernel may keep who asks it of a disk that is stuck.
+            return await Task.Run(() => finder.FindAsync(extents))
+                .WaitAsync(s_filesTime + s_grace, services.Time);
+        }
+        catch (TimeoutException)
+        {
+            return new HitFiles(
+                path, [], 0, "the kernel gave no answer: a disk is stuck, or what is mounted from it; see "
+                    + $"dmremap status {name}");
+        }
     }
 }

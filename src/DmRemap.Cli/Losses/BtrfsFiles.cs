@@ -20,8 +20,6 @@ internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
     /// <summary>A call for each.</summary>
     private const int SectorsMax = 4096;
 
-    private const string NoFile = "No such file or directory";
-
     /// <param name="part">What is known of the file system; it is returned filled in.</param>
     /// <param name="lost">The lost blocks in it, in blocks of the device.</param>
     /// <param name="deviceBlockSize">Of those.</param>
@@ -70,44 +68,65 @@ internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
         return Filled(part, inPart, point, hits) with { Unknown = doubt };
     }
 
-    /// <summary>
-    /// Null, or why not all of the block's files are known: one may be in a subvolume that is mounted
-    /// nowhere, or somewhere else, which is said in the place of its path and is no error.
-    /// </summary>
+    /// <summary>Null, or why not all of the block's files are known.</summary>
     private async Task<string?> AskAsync(string point, long logical, long sector, Hits hits)
     {
         ToolAnswer answer = await tools.RunAsync(
             "btrfs", "inspect-internal", "logical-resolve",
             logical.ToString(CultureInfo.InvariantCulture), point);
-        if (answer.ExitCode != 0 && answer.Why.EndsWith(NoFile, StringComparison.Ordinal))
+        if (BtrfsAnswer.IsOfNoFile(answer))
         {
             hits.InNoFile.Add(sector);
             return null;
         }
-        if (answer.ExitCode != 0)
-        {
-            return answer.Why.Length > 0 ? answer.Why : "btrfs does not tell the files of a block";
-        }
-        string? doubt = answer.Why.Length > 0 ? answer.Why : null;
-        bool isNamed = false;
+        string? doubt = WhyNot(answer);
         foreach (string line in answer.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
             // A name with a line break in it ends here, too.
-            if (IsBelow(line, point) && FileNumber.Of(line) is not null)
+            if (BtrfsAnswer.IsBelow(line, point) && FileNumber.Of(line) is not null)
             {
                 hits.Of(line).Add(sector);
-                isNamed = true;
+            }
+            else if (BtrfsAnswer.TryTakeInSubvolume(line, out string inode, out string subvolume))
+            {
+                string root = point.TrimEnd('/') + "/" + subvolume;
+                doubt = await AskSubvolumeAsync(root, inode, sector, hits) ?? doubt;
             }
             else
             {
                 doubt = $"btrfs: {PlainText.Of(line)}";
             }
         }
-        return doubt ?? (isNamed ? null : "btrfs does not tell the files of a block");
+        return doubt;
     }
 
-    private static bool IsBelow(string path, string point) =>
-        point == "/" || path.StartsWith(point + "/", StringComparison.Ordinal);
+    /// <summary>The same, of one subvolume, through the one above it.</summary>
+    private async Task<string?> AskSubvolumeAsync(string root, string inode, long sector, Hits hits)
+    {
+        if (PartNode.IsMountPoint(root))
+        {
+            return $"{PlainText.Of(root)}: another file system is mounted over it";
+        }
+        ToolAnswer answer = await tools.RunAsync("btrfs", "inspect-internal", "inode-resolve", inode, root);
+        string? doubt = WhyNot(answer);
+        foreach (string line in answer.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            bool isIt = BtrfsAnswer.IsBelow(line, root)
+                && FileNumber.Of(line)?.ToString(CultureInfo.InvariantCulture) == inode;
+            if (isIt)
+            {
+                hits.Of(line).Add(sector);
+            }
+            doubt = isIt ? doubt : $"btrfs: {PlainText.Of(line)}";
+        }
+        return doubt;
+    }
+
+    /// <summary>Null: it has answered.</summary>
+    private static string? WhyNot(ToolAnswer answer) =>
+        answer.ExitCode == 0 && answer.Why.Length == 0 && answer.Output.Length > 0 ? null
+            : answer.Why.Length > 0 ? answer.Why
+            : "btrfs does not tell the files of a block";
 
     private static HitFileSystem Filled(HitFileSystem part, LostInPart inPart, string point, Hits hits) =>
         part with
@@ -116,13 +135,11 @@ internal sealed class BtrfsFiles(ToolRun tools, string served, long offsetBytes)
             [
                 .. hits.Files.OrderBy(pair => pair.Value.Min).Select(pair => new HitFile(
                     PlainText.Of("/" + pair.Key[point.Length..].TrimStart('/')),
-                    InodeOf(pair.Key),
+                    FileNumber.Of(pair.Key) ?? 0,
                     inPart.ExtentsOf(pair.Value))),
             ],
             InNoFile = inPart.ExtentsOf(hits.InNoFile),
         };
-
-    private static long InodeOf(string path) => FileNumber.Of(path) ?? 0;
 
     private sealed class Hits
     {

@@ -195,6 +195,10 @@ public sealed class MountedFiles
         }
         long start = (long)extent.fe_physical;
         long end = start + (long)extent.fe_length;
+        if (start < 0 || end <= start)
+        {
+            return; // Nowhere on a disk: a damaged file system says such things.
+        }
         for (int i = FirstEndingAfter(start); i < _sought.Length && _sought[i].Start < end; i++)
         {
             runs.Add(new ByteRun(Math.Max(start, _sought[i].Start), Math.Min(end, _sought[i].End)));

@@ -40,6 +40,9 @@ public sealed record PartNode(string Path, string? MountPoint)
         return new PartNode(path, MountPointOf(device, path)) { IsBlockDevice = true };
     }
 
+    public static bool IsMountPoint(string path) =>
+        MountTable.Mounts("/proc").Exists(mount => mount.Point == path);
+
     /// <summary>btrfs has a number of its own, and is known by the path of a device.</summary>
     private static string? MountPointOf(DeviceNumber device, string path)
     {
